@@ -1,0 +1,223 @@
+//! Appraisal: the pure function from baseline, waivers, evidence, history and time to a verdict.
+//!
+//! It runs on both sides. The node's own answer can only make it stricter with itself; the controller's is what
+//! a lease follows from.
+
+use std::collections::BTreeMap;
+
+use crate::baseline::{Baseline, CheckMode, CheckPolicy};
+use crate::evidence::Evidence;
+use crate::fact::{Confidence, DiskState, Fact, Observation};
+use crate::id::{CheckName, GroupName};
+use crate::time::Timestamp;
+use crate::verdict::{Assurance, CheckResult, Effect, Remedy, Status, Verdict};
+use crate::waiver::Waiver;
+
+/// Since when each check has had its present answer, so that grace runs from the first failure and not from the last.
+pub type History = BTreeMap<(CheckName, String), (Status, Timestamp)>;
+
+/// Whom the verdict is about, besides what the evidence says.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// The node's group.
+    pub group: &'a GroupName,
+    /// How far the evidence's signature is rooted.
+    pub assurance: Assurance,
+}
+
+/// Judges evidence by a baseline.
+///
+/// `evidence` must have passed [`Evidence::check_bounds`] and its signature must have been verified. A check that the
+/// baseline names and the evidence does not is *unknown*, and unknown never passes.
+#[must_use]
+pub fn appraise(
+    baseline: &Baseline,
+    waivers: &[Waiver],
+    evidence: &Evidence,
+    history: &History,
+    subject: &Subject<'_>,
+    now: Timestamp,
+) -> Verdict {
+    let mut checks = Vec::new();
+    for (name, policy) in &baseline.checks {
+        for finding in findings(name, policy, evidence) {
+            let waived = finding.status != Status::Pass
+                && finding.status != Status::NotApplicable
+                && waivers.iter().any(|w| w.covers(name, evidence.node, subject.group, now));
+            let status = if waived { Status::Waived } else { finding.status };
+            let key = (name.clone(), finding.subject);
+            let since = match history.get(&key) {
+                Some((before, since)) if is_same_answer(*before, status) => (*since).min(now),
+                _ => now,
+            };
+            let (effect, blocks_at) = effect(policy, status, since, now);
+            checks.push(CheckResult {
+                check: key.0,
+                subject: key.1,
+                status,
+                effect,
+                reason: finding.reason,
+                remedy: (effect > Effect::None).then(|| remedy(name)).flatten(),
+                since,
+                blocks_at,
+                method: finding.method,
+            });
+        }
+    }
+    Verdict { baseline: baseline.reference(), at: now, assurance: subject.assurance, checks }
+}
+
+/// The history after `verdict`, to be kept for the next appraisal.
+#[must_use]
+pub fn history_of(verdict: &Verdict) -> History {
+    verdict.checks.iter().map(|c| ((c.check.clone(), c.subject.clone()), (c.status, c.since))).collect()
+}
+
+// Fail and unknown run on one clock: else a node could restart its grace by hiding a fact now and then.
+const fn is_same_answer(before: Status, after: Status) -> bool {
+    const fn holds(status: Status) -> bool {
+        matches!(status, Status::Pass | Status::NotApplicable)
+    }
+    holds(before) == holds(after)
+}
+
+fn effect(
+    policy: &CheckPolicy,
+    status: Status,
+    since: Timestamp,
+    now: Timestamp,
+) -> (Effect, Option<Timestamp>) {
+    match status {
+        Status::Pass | Status::NotApplicable => return (Effect::None, None),
+        Status::Waived => return (Effect::Report, None),
+        Status::Fail | Status::Unknown => {}
+    }
+    match policy.mode {
+        CheckMode::Report => (Effect::Report, None),
+        CheckMode::Notify => (Effect::Notify, None),
+        CheckMode::Block => (Effect::Block, None),
+        CheckMode::Warn => {
+            let at = since.plus(policy.grace_s);
+            (if now >= at { Effect::Block } else { Effect::Warn }, Some(at))
+        }
+    }
+}
+
+struct Answer {
+    subject: String,
+    status: Status,
+    reason: String,
+    method: String,
+}
+
+fn findings(name: &CheckName, policy: &CheckPolicy, evidence: &Evidence) -> Vec<Answer> {
+    let facts: Vec<&Fact> = evidence.facts.iter().filter(|fact| fact.check == *name).collect();
+    let missing = |subject: &str| Answer {
+        subject: subject.to_owned(),
+        status: Status::Unknown,
+        reason: "the node sent nothing about it".to_owned(),
+        method: "none".to_owned(),
+    };
+    if policy.paths.is_empty() {
+        return if facts.is_empty() {
+            vec![missing("node")]
+        } else {
+            facts.into_iter().map(|fact| judge(policy, fact)).collect()
+        };
+    }
+    let mut answers = Vec::new();
+    for path in &policy.paths {
+        // One path can give several facts, as several swap areas do; each is judged.
+        let mut about = facts.iter().filter(|fact| is_about(fact, path)).peekable();
+        if about.peek().is_none() {
+            answers.push(missing(path));
+        }
+        answers.extend(about.map(|fact| judge(policy, fact)));
+    }
+    answers
+}
+
+fn is_about(fact: &Fact, path: &str) -> bool {
+    fact.subject == path || fact.subject.strip_prefix(path).is_some_and(|rest| rest.starts_with(':'))
+}
+
+fn judge(policy: &CheckPolicy, fact: &Fact) -> Answer {
+    let (mut status, mut reason) = match &fact.observation {
+        Observation::Disk { state } => disk(*state, &fact.subject),
+        Observation::SelfTest { attempts, layers } => {
+            let open: Vec<&str> =
+                attempts.iter().filter(|a| a.errno.is_none()).map(|a| a.name.as_str()).collect();
+            let has_seccomp = layers.iter().any(|layer| layer.as_str() == "seccomp");
+            if attempts.is_empty() || !has_seccomp {
+                (Status::Unknown, "no self-test under seccomp was made".to_owned())
+            } else if open.is_empty() {
+                (Status::Pass, format!("the kernel refused all {} attempts to break out", attempts.len()))
+            } else {
+                (Status::Fail, format!("the kernel did not refuse: {}", open.join(", ")))
+            }
+        }
+        Observation::Listen { port, loopback_only: true } => {
+            (Status::Pass, format!("port {port} listens on loopback only"))
+        }
+        Observation::Listen { port, loopback_only: false } => {
+            (Status::Fail, format!("port {port} can be reached from other machines"))
+        }
+        Observation::Count { count: 0 } => (Status::Pass, "none found".to_owned()),
+        Observation::Count { count } => (Status::Fail, format!("{count} found")),
+        Observation::Flag { value: true } => (Status::Pass, "yes".to_owned()),
+        Observation::Flag { value: false } => (Status::Fail, "no".to_owned()),
+        Observation::Unavailable { reason } => (Status::Unknown, reason.clone()),
+    };
+    let is_disk = matches!(fact.observation, Observation::Disk { .. });
+    if status == Status::Pass && is_disk && fact.confidence < policy.confidence {
+        status = Status::Unknown;
+        reason = format!("{reason}, but with less confidence than the baseline asks for");
+    }
+    if status == Status::Pass && fact.confidence == Confidence::None {
+        status = Status::Unknown;
+        reason = "claimed without any observation".to_owned();
+    }
+    Answer { subject: fact.subject.clone(), status, reason, method: fact.method.clone() }
+}
+
+fn disk(state: DiskState, subject: &str) -> (Status, String) {
+    match state {
+        DiskState::Encrypted => (Status::Pass, format!("{subject} is encrypted")),
+        DiskState::Volatile => (Status::Pass, format!("{subject} is in memory only")),
+        DiskState::Plain => (Status::Fail, format!("{subject} is not encrypted")),
+        DiskState::Unknown => {
+            (Status::Unknown, format!("whether {subject} is encrypted could not be found out"))
+        }
+    }
+}
+
+fn remedy(check: &CheckName) -> Option<Remedy> {
+    let (action, effort, risk, reversible) = match check.as_str() {
+        "disk-encryption" => (
+            "Encrypt the disk (reinstall with LUKS, or move home and store to an encrypted volume); for swap, use zram",
+            "hours for a disk, five minutes for swap",
+            "back up first: a failed conversion loses data",
+            false,
+        ),
+        "self-test" => (
+            "Run Croft on a kernel with seccomp and Landlock, outside of containers that forbid them",
+            "a reboot",
+            "none for your data",
+            true,
+        ),
+        "api-binding" => (
+            "Set gateway.listen to a loopback address",
+            "one minute",
+            "other machines lose the API, as they must",
+            true,
+        ),
+        "production-credentials" => (
+            "Move production credentials off this machine; croft why lists their names, which never leave it",
+            "minutes",
+            "tools that need them stop working here",
+            true,
+        ),
+        _ => return None,
+    };
+    Some(Remedy { action: action.to_owned(), effort: effort.to_owned(), risk: risk.to_owned(), reversible })
+}

@@ -1,0 +1,201 @@
+//! Bundles: an approved, versioned model as the signed target `bundle.NAME.VERSION.json` describes it.
+//!
+//! The manifest is the only thing that names bytes. It names them by digest, never by path.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Blake3Digest, Sha256Digest};
+use crate::id::{BundleName, BundleRef, ModelAlias};
+use crate::limits::{BUNDLE_FILES_MAX, TEXT_LEN_MAX};
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileRole {
+    /// GGUF weights, or one shard of them.
+    Weights,
+}
+
+/// One blob and how to verify it piece by piece.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleFile {
+    /// What it is for.
+    pub role: FileRole,
+    /// Its public identity.
+    pub sha256: Sha256Digest,
+    /// Its length in bytes.
+    pub len_bytes: u64,
+    /// Length of every chunk but the last, in bytes: a power of two, 64 KiB to 64 MiB.
+    pub chunk_len_bytes: u64,
+    /// BLAKE3 of each chunk, in order.
+    pub chunks: Vec<Blake3Digest>,
+}
+
+impl BundleFile {
+    /// The byte range of chunk `index`, or none past the end.
+    #[must_use]
+    pub fn chunk_range(&self, index: usize) -> Option<std::ops::Range<u64>> {
+        if index >= self.chunks.len() {
+            return None;
+        }
+        let start = self.chunk_len_bytes.checked_mul(u64::try_from(index).ok()?)?;
+        Some(start..start.saturating_add(self.chunk_len_bytes).min(self.len_bytes))
+    }
+}
+
+/// Under which terms the weights are used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct License {
+    /// SPDX identifier, or `LicenseRef-…`.
+    pub id: String,
+    /// SHA-256 of the license's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_sha256: Option<Sha256Digest>,
+}
+
+/// How a conversation is written for this model. Approved by hash; a template inside the GGUF is ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Template {
+    /// Jinja source.
+    pub source: String,
+    /// SHA-256 of `source`.
+    pub sha256: Sha256Digest,
+}
+
+/// Parameters approved with the weights; a request may narrow but not exceed them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parameters {
+    /// Context of one conversation, in tokens.
+    pub context_tokens: u32,
+    /// Conversations at once.
+    pub slots: u32,
+    /// Default sampling temperature; 0 is greedy.
+    pub temperature: f32,
+}
+
+/// A question whose answer shows that the model works here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckPrompt {
+    /// The user's message.
+    pub prompt: String,
+    /// A text that a greedy answer contains. A predicate, not an exact answer: numerics differ by back end.
+    pub contains: String,
+}
+
+/// Where the bytes came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// As the admin gave it: an URL with a revision, or a description.
+    pub source: String,
+    /// SHA-256 of the vetting report that was seen at approval.
+    pub vetting_report_sha256: Sha256Digest,
+}
+
+/// The manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Always 1.
+    pub schema: u32,
+    /// Name.
+    pub name: BundleName,
+    /// Version, counted from 1.
+    pub version: u32,
+    /// Only rises; a node refuses a bundle whose epoch is below the highest it has seen for the name.
+    pub epoch: u32,
+    /// `general.architecture` of the GGUF.
+    pub architecture: String,
+    /// The bytes.
+    pub files: Vec<BundleFile>,
+    /// How conversations are written.
+    pub template: Template,
+    /// With which parameters.
+    pub parameters: Parameters,
+    /// What clients may call it, besides its name.
+    pub aliases: Vec<ModelAlias>,
+    /// Under which terms.
+    pub license: License,
+    /// From where.
+    pub provenance: Provenance,
+    /// Questions asked after installing.
+    pub check_prompts: Vec<CheckPrompt>,
+}
+
+impl Manifest {
+    /// Its name and version.
+    #[must_use]
+    pub fn reference(&self) -> BundleRef {
+        BundleRef { name: self.name.clone(), version: self.version }
+    }
+
+    /// Sum of the files' lengths, in bytes.
+    #[must_use]
+    pub fn len_bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.len_bytes))
+    }
+
+    /// Checks what the types cannot say: bounds, and that the chunk list covers each file exactly.
+    ///
+    /// # Errors
+    /// Names the field and what was expected.
+    pub fn validate(&self) -> Result<(), ManifestError> {
+        let err =
+            |field: &str, expected: &'static str| Err(ManifestError { field: field.to_owned(), expected });
+        if self.schema != 1 {
+            return err("schema", "1");
+        }
+        if self.version == 0 {
+            return err("version", "1 or more");
+        }
+        if self.files.is_empty() || self.files.len() > BUNDLE_FILES_MAX {
+            return err("files", "1 to 128 files");
+        }
+        for (index, file) in self.files.iter().enumerate() {
+            let at = |name: &str| format!("files[{index}].{name}");
+            if file.len_bytes == 0 {
+                return err(&at("len_bytes"), "1 or more");
+            }
+            if !file.chunk_len_bytes.is_power_of_two() || !(1 << 16..=1 << 26).contains(&file.chunk_len_bytes)
+            {
+                return err(&at("chunk_len_bytes"), "a power of two from 64 KiB to 64 MiB");
+            }
+            if file.len_bytes.div_ceil(file.chunk_len_bytes) != file.chunks.len() as u64 {
+                return err(&at("chunks"), "one digest for each chunk of the file");
+            }
+        }
+        if self.template.source.len() > 256 * 1024 {
+            return err("template.source", "at most 256 KiB");
+        }
+        let p = &self.parameters;
+        if !(1..=1 << 24).contains(&p.context_tokens) || !(1..=64).contains(&p.slots) {
+            return err("parameters", "context_tokens 1 to 16777216, slots 1 to 64");
+        }
+        if !p.temperature.is_finite() || !(0.0..=2.0).contains(&p.temperature) {
+            return err("parameters.temperature", "0 to 2");
+        }
+        if self.aliases.len() > 8 || self.check_prompts.len() > 16 {
+            return err("aliases, check_prompts", "at most 8 and 16");
+        }
+        let texts = [&self.architecture, &self.license.id, &self.provenance.source];
+        if texts.iter().any(|t| t.is_empty() || t.len() > TEXT_LEN_MAX) {
+            return err("architecture, license.id, provenance.source", "1 to 1024 bytes");
+        }
+        Ok(())
+    }
+}
+
+/// A manifest contradicts itself or a bound.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("manifest field {field}: expected {expected}")]
+pub struct ManifestError {
+    /// Path of the field.
+    pub field: String,
+    /// What was expected.
+    pub expected: &'static str,
+}

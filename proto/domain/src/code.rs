@@ -1,0 +1,154 @@
+//! Stable codes of every failure that a person can meet, each with what to do next. `docs/errors.md` lists the same
+//! codes, and a test holds the two together.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $hint:literal;)+) => {
+        /// A stable failure code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The code as people and programs see it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// What to do next, in one sentence.
+            #[must_use]
+            pub const fn hint(self) -> &'static str {
+                match self { $(Self::$name => $hint,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The line is not an invite, or was cut.
+    InviteMalformed = "E-INVITE-MALFORMED", "copy the whole line that begins with croft1. again, or ask for a new invite";
+    /// Its time is over.
+    InviteExpired = "E-INVITE-EXPIRED", "ask the admin for a new one: croftctl invite create --group GROUP";
+    /// All its uses are spent.
+    InviteUsed = "E-INVITE-USED", "each invite enrolls as many machines as it was made for; ask the admin for a new one";
+    /// The controller does not know it.
+    InviteUnknown = "E-INVITE-UNKNOWN", "it may have been withdrawn; ask the admin for a new one";
+    /// The controller's certificate is not the one that was pinned.
+    PinMismatch = "E-NET-INTERCEPTED", "something between you and the controller presents its own certificate; ask IT to exempt the controller's host from TLS inspection";
+    /// Nobody answers.
+    Unreachable = "E-NET-UNREACHABLE", "check the network and the controller's address; Croft keeps trying and keeps serving while its lease lasts";
+    /// This node was evicted or banned.
+    NodeRevoked = "E-NODE-REVOKED", "this node is no longer part of the fleet; ask the admin, or run croft leave";
+    /// The controller does not know this node.
+    NodeUnknown = "E-NODE-UNKNOWN", "run croft leave, then enroll with a new invite";
+    /// Not enrolled yet.
+    NotEnrolled = "E-NOT-ENROLLED", "run croft enroll with the invite that your admin gave you";
+    /// Enrolled already.
+    AlreadyEnrolled = "E-ALREADY-ENROLLED", "run croft leave first if this machine is to join another fleet";
+    /// Nobody agreed.
+    ConsentRequired = "E-CONSENT-REQUIRED", "read what is collected, then answer yes, or pass --yes";
+    /// The trust metadata is past its expiry.
+    TrustExpired = "E-TRUST-EXPIRED", "the freshness key holder must run croftctl trust refresh; until then nothing new is accepted";
+    /// Metadata older than what was seen before.
+    TrustRollback = "E-TRUST-ROLLBACK", "the controller or mirror offers an older state than this node has seen; tell the admin, this can be an attack";
+    /// Metadata or a document whose signatures do not hold.
+    TrustForged = "E-TRUST-FORGED", "signatures do not match the fleet's keys; tell the admin, this can be an attack";
+    /// The node's own trust state is missing or damaged.
+    TrustState = "E-TRUST-STATE", "stored trust state is damaged; tell the admin, then croft leave and enroll again";
+    /// Metadata beyond its bounds.
+    TrustLimits = "E-TRUST-LIMITS", "metadata is larger or jumps further than any honest fleet's; tell the admin";
+    /// The clock is behind a signed time.
+    ClockBehind = "E-CLOCK-BEHIND", "this machine's clock is behind a time that was already signed; set the clock (timedatectl set-ntp true)";
+    /// Bytes do not match their digest.
+    BlobCorrupt = "E-BLOB-CORRUPT", "the bytes are not the approved ones; Croft will not load them and fetches them again";
+    /// Bytes end early.
+    BlobTruncated = "E-BLOB-TRUNCATED", "the file is shorter than approved; Croft fetches the rest again";
+    /// No such blob.
+    BlobMissing = "E-BLOB-MISSING", "the controller does not have these bytes; the admin must run croftctl bundle publish again";
+    /// Recalled.
+    Recalled = "E-RECALLED", "the organization recalled this; croft models shows why and what replaces it";
+    /// Not approved for this group.
+    Unapproved = "E-UNAPPROVED", "no signed document allows this for the group; the admin can run croftctl assign";
+    /// The linter refused a file.
+    VetRefused = "E-VET-REFUSED", "the file breaks a rule that protects the loader; get it from its publisher again or ask for another model";
+    /// No lease.
+    LeaseNone = "E-LEASE-NONE", "this machine has no lease yet; croft status says what it waits for";
+    /// The lease is over.
+    LeaseExpired = "E-LEASE-EXPIRED", "the lease ended while the controller was out of reach; connect once and it renews by itself";
+    /// A check blocks.
+    NotCompliant = "E-NOT-COMPLIANT", "run croft why";
+    /// Another program listens.
+    PortTaken = "E-PORT-TAKEN", "another program listens there; stop it, or set gateway.listen in node.toml (never moved silently)";
+    /// The state folder cannot be written.
+    StateUnwritable = "E-STATE-UNWRITABLE", "give this account write permission to the folder, or name another with --state";
+    /// A state file is damaged.
+    StateCorrupt = "E-STATE-CORRUPT", "a state file is damaged; restore it from backup, or start over with croft leave";
+    /// The sandbox could not be proven.
+    SandboxUnproven = "E-SANDBOX-UNPROVEN", "a process that sees prompts could reach out here, so it was not started; croft why shows the attempt";
+    /// The worker died.
+    WorkerCrashed = "E-WORKER-CRASHED", "the model's process ended; it is started again by itself, repeat the request";
+    /// No such model.
+    ModelUnknown = "E-MODEL-UNKNOWN", "croft models lists what is approved and loaded here";
+    /// Does not fit the context.
+    ContextFull = "E-CONTEXT-FULL", "shorten the prompt or the answer's max_tokens";
+    /// Too many wait.
+    QueueFull = "E-QUEUE-FULL", "too many requests wait; try again in a moment";
+    /// The request is malformed.
+    RequestInvalid = "E-REQUEST-INVALID", "correct the field that the message names";
+    /// The request asks for something that is not there.
+    RequestUnsupported = "E-REQUEST-UNSUPPORTED", "leave the named field out; Croft refuses what it would otherwise ignore silently";
+    /// Nobody known asks.
+    CallerUnknown = "E-CALLER-UNKNOWN", "send Authorization: Bearer KEY; croft key prints the key";
+    /// Host header not allowed.
+    HostRefused = "E-HOST-REFUSED", "use http://127.0.0.1:11535 or http://localhost:11535";
+    /// Origin not allowed.
+    OriginRefused = "E-ORIGIN-REFUSED", "web pages may not use this API";
+    /// Models are the fleet's.
+    Managed = "E-MANAGED", "models are approved by your organization; croft models lists them";
+    /// Paused by its user.
+    Paused = "E-PAUSED", "run croft resume";
+    /// The daemon does not answer.
+    DaemonDown = "E-DAEMON-DOWN", "start it with croft service start";
+    /// Evidence answers an old challenge.
+    EvidenceStale = "E-EVIDENCE-STALE", "the node asks for a new challenge by itself; if this repeats, check its clock";
+    /// Evidence does not hold.
+    EvidenceInvalid = "E-EVIDENCE-INVALID", "the evidence's signature, node or format does not hold; update the node, or treat it as an attack";
+    /// The role may not do that.
+    Denied = "E-DENIED", "this certificate's role may not do that; ask an admin";
+    /// Somebody else was first.
+    Conflict = "E-CONFLICT", "it changed meanwhile; look at it again with croftctl get, then repeat";
+    /// Nothing by that name.
+    NotFound = "E-NOT-FOUND", "croftctl get lists what there is";
+    /// An argument or file is wrong.
+    Input = "E-INPUT", "correct the value that the message names";
+    /// A key file cannot be used.
+    Key = "E-KEY", "check the key file, its permissions (0600) and its passphrase";
+    /// The database failed.
+    Store = "E-STORE", "look at the controller's log and its disk";
+    /// Our own fault.
+    Internal = "E-INTERNAL", "this is a defect of Croft; please report it with the log lines around it";
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_each_has_a_hint() {
+        let mut seen = std::collections::BTreeSet::new();
+        for code in Code::ALL {
+            assert!(seen.insert(code.as_str()), "{code} twice");
+            assert!(code.as_str().starts_with("E-") && code.hint().len() > 10, "{code}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Evidence: everything a node claims at one time, in the exact document that it signs and sends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::census::Finding;
+use crate::digest::Sha256Digest;
+use crate::fact::Fact;
+use crate::id::{BaselineRef, BundleRef, ModelAlias, NodeId, RecallId};
+use crate::limits::{FACTS_MAX, TEXT_LEN_MAX};
+use crate::time::Timestamp;
+
+/// Whose machine it is: the ceiling of what may be collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ownership {
+    /// The developer's own. No hostname, no traces, no names of files or processes.
+    Personal,
+    /// Bought from a development budget.
+    DevBudget,
+}
+
+/// How Croft is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// A `croft` account owns keys and store; the local user cannot write them.
+    System,
+    /// Everything belongs to the local user. Only approved bytes (P2) is not promised against that user's own malware.
+    User,
+}
+
+/// The machine in enumerated facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Platform {
+    /// `linux`, `macos` or `windows`.
+    pub os: String,
+    /// For example `x86_64`.
+    pub arch: String,
+    /// Kernel release.
+    pub kernel: String,
+}
+
+/// Versions of the trust metadata a node works from, so that the admin's side can see a node kept in the past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustSeen {
+    /// Root version.
+    pub root: u64,
+    /// Targets version.
+    pub targets: u64,
+    /// Snapshot version.
+    pub snapshot: u64,
+    /// Timestamp version.
+    pub timestamp: u64,
+}
+
+/// How far a bundle is on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BundleState {
+    /// Bytes are being fetched.
+    Fetching,
+    /// Verified and in the store.
+    Installed,
+    /// A worker serves it.
+    Loaded,
+    /// It could not be installed or loaded; the reason is a stable code.
+    Failed,
+    /// It was recalled here.
+    Recalled,
+}
+
+/// One bundle on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleStatus {
+    /// Which.
+    pub bundle: BundleRef,
+    /// SHA-256 of its signed manifest.
+    pub manifest_sha256: Sha256Digest,
+    /// How far.
+    pub state: BundleState,
+    /// A stable error code, for `failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// Counters of use since the last evidence. No text of any request is in them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageCount {
+    /// By which alias.
+    pub model: ModelAlias,
+    /// Requests answered.
+    pub requests: u64,
+    /// Prompt tokens evaluated.
+    pub prompt_tokens: u64,
+    /// Tokens generated.
+    pub completion_tokens: u64,
+}
+
+/// The document a node signs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evidence {
+    /// Format version; this crate reads and writes 1.
+    pub version: u32,
+    /// Who claims it.
+    pub node: NodeId,
+    /// The controller's challenge, hexadecimal.
+    pub nonce: String,
+    /// Counts evidence made by this installation; never repeats, never falls.
+    pub counter: u64,
+    /// Random since boot, so that a clone is noticed.
+    pub boot_id: String,
+    /// Head of the verdict chain this node was last shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain_head: Option<Sha256Digest>,
+    /// When, by the node's clock.
+    pub taken_at: Timestamp,
+    /// How Croft is installed.
+    pub mode: Mode,
+    /// Whose machine.
+    pub ownership: Ownership,
+    /// What machine.
+    pub platform: Platform,
+    /// Version of the daemon.
+    pub agent_version: String,
+    /// SHA-256 of the worker executable that serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime_sha256: Option<Sha256Digest>,
+    /// The baseline it was collected for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineRef>,
+    /// Trust metadata in use.
+    pub trust: TrustSeen,
+    /// What was observed.
+    pub facts: Vec<Fact>,
+    /// Bundles here.
+    pub bundles: Vec<BundleStatus>,
+    /// Recalls this node has taken in.
+    pub recalls: Vec<RecallId>,
+    /// What other local AI was found.
+    pub census: Vec<Finding>,
+    /// Use since the last evidence.
+    pub usage: Vec<UsageCount>,
+}
+
+impl Evidence {
+    /// Whether it is of a version and size that may be judged at all.
+    ///
+    /// # Errors
+    /// Says which bound was broken.
+    pub fn check_bounds(&self) -> Result<(), EvidenceError> {
+        let short = |s: &str| s.len() <= TEXT_LEN_MAX;
+        if self.version != 1 {
+            return Err(EvidenceError::Version(self.version));
+        }
+        let lists =
+            [self.facts.len(), self.bundles.len(), self.recalls.len(), self.census.len(), self.usage.len()];
+        if lists.iter().any(|len| *len > FACTS_MAX) {
+            return Err(EvidenceError::TooMany);
+        }
+        let texts =
+            [&self.nonce, &self.boot_id, &self.platform.os, &self.platform.arch, &self.platform.kernel];
+        let texts_fit = texts.iter().all(|text| short(text)) && short(&self.agent_version);
+        if !texts_fit || !self.facts.iter().all(Fact::is_bounded) {
+            return Err(EvidenceError::TooLong);
+        }
+        Ok(())
+    }
+}
+
+/// Why evidence cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceError {
+    /// A format this side does not know.
+    #[error("evidence version {0} is not known here (1 is)")]
+    Version(u32),
+    /// A list is longer than its bound.
+    #[error("a list in the evidence has more than {FACTS_MAX} entries")]
+    TooMany,
+    /// A text is longer than its bound.
+    #[error("a text in the evidence is longer than {TEXT_LEN_MAX} bytes")]
+    TooLong,
+}

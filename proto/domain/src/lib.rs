@@ -1,0 +1,26 @@
+//! The rules of Croft, pure.
+//!
+//! Everything both sides must agree on lives here: what a node may claim, what a baseline may demand, how the
+//! one is judged by the other, and what follows from the judgment. Time and randomness are arguments. There is
+//! deliberately no clock, file, socket, random source or cryptography in this crate: callers verify signatures
+//! and digests first and hand over parsed values.
+
+pub mod appraise;
+pub mod baseline;
+pub mod bundle;
+pub mod census;
+pub mod code;
+pub mod digest;
+pub mod evidence;
+pub mod fact;
+pub mod fleet;
+pub mod id;
+pub mod invite;
+pub mod lease;
+pub mod limits;
+pub mod recall;
+pub mod report;
+pub mod signed;
+pub mod time;
+pub mod verdict;
+pub mod waiver;

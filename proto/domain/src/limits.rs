@@ -1,0 +1,44 @@
+//! Every bound of the domain in one place, each with its unit and its reason.
+
+/// Longest name of a group, bundle, baseline, check or alias, in bytes. A DNS label's bound: names become
+/// parts of file and target names.
+pub const NAME_LEN_MAX: usize = 63;
+
+/// Largest signed evidence document, in bytes. Keeps an appraisal cheap for a controller that serves 10,000 nodes.
+pub const EVIDENCE_LEN_MAX: usize = 16 * 1024;
+
+/// Most facts in one evidence document.
+pub const FACTS_MAX: usize = 128;
+
+/// Most lines in one fact's trace.
+pub const TRACE_LINES_MAX: usize = 32;
+
+/// Longest free text a peer may send in one field (a reason, a trace line, a path), in bytes.
+pub const TEXT_LEN_MAX: usize = 1024;
+
+/// Largest bundle manifest, in bytes: the chunk list of a 200 GB model in 4 MiB chunks is about 4 MB.
+pub const MANIFEST_LEN_MAX: usize = 8 * 1024 * 1024;
+
+/// Most files in one bundle: the shard bound of the GGUF lint, rule P01.
+pub const BUNDLE_FILES_MAX: usize = 128;
+
+/// Longest a lease may last, in seconds (seven days): the longest a node may serve unseen.
+pub const LEASE_TTL_MAX_S: u64 = 7 * 86_400;
+
+/// Longest invite, in seconds (thirty days). The default is ten minutes.
+pub const INVITE_TTL_MAX_S: u64 = 30 * 86_400;
+
+/// Longest invite line, in bytes, before it is decoded.
+pub const INVITE_LEN_MAX: usize = 4096;
+
+/// How far a peer's clock may be ahead of ours, in seconds, before we say so: NTP-less laptops drift by minutes.
+pub const CLOCK_SKEW_MAX_S: u64 = 300;
+
+/// Most checks in a baseline.
+pub const CHECKS_MAX: usize = 64;
+
+/// Most groups in a fleet document.
+pub const GROUPS_MAX: usize = 1024;
+
+const _: () = assert!(BUNDLE_FILES_MAX * 64 < MANIFEST_LEN_MAX);
+const _: () = assert!(FACTS_MAX >= CHECKS_MAX);
