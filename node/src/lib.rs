@@ -1,0 +1,15 @@
+//! The node: a daemon that keeps one workstation's fence, and the gateway process that answers its local user.
+//!
+//! Data flows one way: `agent` asks `controller_client`, `posture`, `census`, `bundles` and `supervisor`; none of
+//! them knows the agent. The gateway is another process and shares only frames with the daemon.
+
+pub mod agent;
+pub mod bundles;
+pub mod census;
+pub mod command;
+pub mod controller_client;
+pub mod gateway;
+pub mod local;
+pub mod posture;
+pub mod state;
+pub mod supervisor;
