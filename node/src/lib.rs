@@ -6,10 +6,15 @@
 pub mod agent;
 pub mod bundles;
 pub mod census;
+pub mod clock;
 pub mod command;
+pub mod config;
 pub mod controller_client;
+pub mod failure;
 pub mod gateway;
+pub mod limits;
 pub mod local;
 pub mod posture;
+pub mod service;
 pub mod state;
 pub mod supervisor;

@@ -1,0 +1,152 @@
+//! `node.toml`: the few things a workstation's owner may choose. Unknown keys are errors, because a misspelt guardrail
+//! would otherwise be no guardrail.
+
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use croft_domain::code::Code;
+use serde::Deserialize;
+
+use crate::limits::{CONFIG_LEN_MAX, UIDS_MAX};
+
+/// What the owner chose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The local API.
+    pub gateway: GatewayConfig,
+    /// The model processes.
+    pub worker: WorkerConfig,
+}
+
+/// The local API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewayConfig {
+    /// Where it listens. Only loopback addresses are accepted.
+    pub listen: SocketAddr,
+    /// Accounts that may use it without an API key, besides the one that enrolled.
+    pub uids: Vec<u32>,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 11535), uids: Vec::new() }
+    }
+}
+
+/// The model processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// Threads of one worker; 0 means as many as the machine has cores.
+    pub threads: u32,
+}
+
+/// `node.toml` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{path}: {detail}")]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        detail: String,
+    },
+    /// A value is out of bounds.
+    #[error("{path}: {field}: expected {expected}")]
+    Value {
+        /// Which file.
+        path: PathBuf,
+        /// Which key.
+        field: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
+}
+
+impl ConfigError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        Code::Input
+    }
+}
+
+impl Config {
+    /// Reads `path`; a file that is not there means the defaults, unless it was asked for by name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file, the key and what was expected.
+    pub fn load(path: &Path, required: bool) -> Result<Self, ConfigError> {
+        let mut text = String::new();
+        let read =
+            std::fs::File::open(path).and_then(|file| file.take(CONFIG_LEN_MAX).read_to_string(&mut text));
+        match read {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => return Ok(Self::default()),
+            Err(source) => return Err(ConfigError::Read { path: path.to_owned(), source }),
+            Ok(_) => {}
+        }
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)
+            .map_err(|e| ConfigError::Parse { path: path.to_owned(), detail: e.to_string() })?;
+        let value = |field, expected| ConfigError::Value { path: path.to_owned(), field, expected };
+        if !config.gateway.listen.ip().is_loopback() {
+            return Err(value("gateway.listen", "a loopback address such as 127.0.0.1:11535"));
+        }
+        if config.gateway.uids.len() > UIDS_MAX {
+            return Err(value("gateway.uids", "at most 64 accounts"));
+        }
+        if config.worker.threads > 1024 {
+            return Err(value("worker.threads", "0 to 1024"));
+        }
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("node.toml"))
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        let config = parse("").expect("defaults");
+        assert_eq!(config.gateway.listen.to_string(), "127.0.0.1:11535");
+        assert_eq!(config.worker.threads, 0);
+    }
+
+    #[test]
+    fn unknown_keys_are_errors() {
+        for bad in ["listen = 1", "[gateway]\nlisen = \"127.0.0.1:1\"", "[guard]\n"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn p1_the_local_api_cannot_be_configured_off_loopback() {
+        for bad in ["0.0.0.0:11535", "[::]:11535", "192.0.2.1:1"] {
+            assert!(parse(&format!("[gateway]\nlisten = \"{bad}\"")).is_err(), "{bad}");
+        }
+        for good in ["127.0.0.2:0", "[::1]:11535"] {
+            assert!(parse(&format!("[gateway]\nlisten = \"{good}\"")).is_ok(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Bounds of the node, with units and reasons.
+
+use std::time::Duration;
+
+/// Largest `node.toml`, in bytes. It holds a handful of lines.
+pub const CONFIG_LEN_MAX: u64 = 64 * 1024;
+
+/// Largest state file, in bytes: history and enrollment are a few KiB.
+pub const STATE_FILE_LEN_MAX: u64 = 1024 * 1024;
+
+/// Messages kept for `croft privacy`. At four attestations an hour this is more than two days.
+pub const SENT_COUNT_MAX: usize = 512;
+
+/// Longest content kept of one sent message, in bytes; evidence is at most 16 KiB.
+pub const SENT_CONTENT_LEN_MAX: usize = 64 * 1024;
+
+/// Chunks fetched at once. One connection seldom fills a line; more than four only crowd the controller.
+pub const FETCH_PARALLEL: usize = 4;
+
+/// Attempts for one chunk before the bundle waits for the next round.
+pub const CHUNK_ATTEMPTS_MAX: u32 = 4;
+
+/// Delay between attempts for a chunk.
+pub const CHUNK_RETRY_MIN: Duration = Duration::from_millis(200);
+
+/// Longest delay between attempts for a chunk.
+pub const CHUNK_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Times one file may be fetched again because bytes at rest were wrong, before it counts as failed.
+pub const REFETCH_MAX: u32 = 2;
+
+/// Until the confined lint of one file must be done. It reads headers, not weights.
+pub const VET_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Longest report of a confined lint, in bytes.
+pub const VET_REPORT_LEN_MAX: u64 = 256 * 1024;
+
+/// How often it is checked whether serving is still allowed.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// Longest time between two attestations while connected, in seconds: the age of a verdict.
+pub const ATTEST_EVERY_S: u64 = 15 * 60;
+
+/// Shortest time between two attestations that changes ask for, in seconds: changes come in bursts.
+pub const ATTEST_GAP_S: u64 = 2;
+
+/// Delay before the controller is tried again.
+pub const RECONNECT_MIN: Duration = Duration::from_secs(1);
+
+/// Longest delay before the controller is tried again.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(300);
+
+/// How often the controller is asked when it cannot be watched.
+pub const POLL_EVERY: Duration = Duration::from_secs(60);
+
+/// How often fresh metadata is looked for, besides when the controller says so, in seconds.
+pub const TRUST_EVERY_S: u64 = 3600;
+
+/// Until one call to the controller must be answered.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Until the controller must answer a farewell; leaving works without it.
+pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Delay before a process that ended is started again.
+pub const RESTART_MIN: Duration = Duration::from_millis(500);
+
+/// Longest delay before a process that keeps ending is started again.
+pub const RESTART_MAX: Duration = Duration::from_secs(60);
+
+/// A process that ran this long is taken for well: its next start is not delayed.
+pub const RESTART_RESET_AFTER: Duration = Duration::from_secs(60);
+
+/// Until a process asked to end is killed.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Until a model must be loaded. 200 GB from a slow disk takes minutes.
+pub const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
+
+/// Until a gateway must have proven its sandbox.
+pub const SELF_TEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Packets taken from a dead worker's slot at most; the socket's buffer holds fewer.
+pub const STALE_PACKETS_MAX: usize = 65_536;
+
+/// Messages that may wait inside the daemon between two of its parts.
+pub const CHANNEL_LEN: usize = 256;
+
+/// Most recalls kept. A fleet that recalls more has other troubles; the list travels with evidence (its own bound).
+pub const RECALLS_MAX: usize = 128;
+
+/// Most uids that may use the local API besides the daemon's own.
+pub const UIDS_MAX: usize = 64;
+
+/// Attempts of a freshly started worker to load before the bundle counts as failed for this desired state.
+pub const LOAD_ATTEMPTS_MAX: u32 = 3;
+
+const _: () = assert!(SENT_CONTENT_LEN_MAX >= croft_domain::limits::EVIDENCE_LEN_MAX);
+const _: () = assert!(RECALLS_MAX <= croft_domain::limits::FACTS_MAX);
+const _: () = assert!(RECONNECT_MIN.as_secs() < RECONNECT_MAX.as_secs());
