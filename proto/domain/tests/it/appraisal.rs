@@ -1,0 +1,177 @@
+//! Appraisal: unknown never passes, worse evidence never helps, grace runs from the first failure.
+
+use croft_domain::appraise::{History, Subject, appraise, history_of};
+use croft_domain::baseline::Baseline;
+use croft_domain::evidence::Evidence;
+use croft_domain::fact::{Attempt, Confidence, DiskState, Fact, Observation};
+use croft_domain::id::GroupName;
+use croft_domain::time::Timestamp;
+use croft_domain::verdict::{Assurance, Effect, Status, Verdict};
+use croft_domain::waiver::{Scope, Waiver};
+use proptest::prelude::*;
+
+use crate::sample::{NOW, baseline, disk, evidence};
+
+fn judge(
+    baseline: &Baseline,
+    waivers: &[Waiver],
+    evidence: &Evidence,
+    history: &History,
+    now: Timestamp,
+) -> Verdict {
+    let group: GroupName = "dev".parse().expect("a name");
+    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    appraise(baseline, waivers, evidence, history, &subject, now)
+}
+
+fn both(state: DiskState) -> Evidence {
+    evidence(vec![disk("/", state, Confidence::Uuid), disk("home", state, Confidence::Uuid)])
+}
+
+#[test]
+fn p4_an_encrypted_machine_may_serve_and_a_plain_one_may_not() {
+    let block = baseline("block", 0);
+    assert!(judge(&block, &[], &both(DiskState::Encrypted), &History::new(), NOW).allows_serving());
+    let verdict = judge(&block, &[], &both(DiskState::Plain), &History::new(), NOW);
+    assert_eq!(verdict.first_block().map(|c| c.subject.as_str()), Some("/"));
+    assert!(verdict.checks.iter().all(|c| c.remedy.is_some()));
+}
+
+#[test]
+fn p5_silence_is_unknown_and_unknown_is_not_pass() {
+    let block = baseline("block", 0);
+    for facts in [vec![], vec![disk("/", DiskState::Encrypted, Confidence::Uuid)]] {
+        let verdict = judge(&block, &[], &evidence(facts), &History::new(), NOW);
+        assert!(verdict.checks.iter().any(|c| c.status == Status::Unknown));
+        assert!(!verdict.allows_serving());
+    }
+    assert!(!judge(&block, &[], &both(DiskState::Unknown), &History::new(), NOW).allows_serving());
+}
+
+#[test]
+fn p5_a_claim_without_observation_is_unknown() {
+    let block = baseline("block", 0);
+    let facts = ["/", "home"].map(|p| disk(p, DiskState::Encrypted, Confidence::None)).to_vec();
+    let verdict = judge(&block, &[], &evidence(facts), &History::new(), NOW);
+    assert!(verdict.checks.iter().all(|c| c.status == Status::Unknown));
+}
+
+#[test]
+fn p5_a_forged_uuid_does_not_pass_where_the_table_is_demanded() {
+    let mut strict = baseline("block", 0);
+    for policy in strict.checks.values_mut() {
+        policy.confidence = Confidence::Table;
+    }
+    assert!(!judge(&strict, &[], &both(DiskState::Encrypted), &History::new(), NOW).allows_serving());
+}
+
+#[test]
+fn p5_one_plain_swap_among_several_is_not_hidden_by_an_encrypted_one() {
+    let mut swaps = baseline("block", 0);
+    for policy in swaps.checks.values_mut() {
+        policy.paths = vec!["swap".to_owned()];
+    }
+    let facts = vec![
+        disk("swap:/dev/dm-1", DiskState::Encrypted, Confidence::Uuid),
+        disk("swap:/dev/vda2", DiskState::Plain, Confidence::Uuid),
+    ];
+    assert!(!judge(&swaps, &[], &evidence(facts), &History::new(), NOW).allows_serving());
+    // A subject that merely begins with the same letters is another subject.
+    let other = vec![disk("swapfs", DiskState::Encrypted, Confidence::Uuid)];
+    assert!(!judge(&swaps, &[], &evidence(other), &History::new(), NOW).allows_serving());
+}
+
+#[test]
+fn p1_a_self_test_with_one_open_way_fails_and_without_seccomp_is_unknown() {
+    let text =
+        r#"{"kind":"Baseline","name":"b","version":1,"tier":1,"checks":{"self-test":{"mode":"block"}}}"#;
+    let block: Baseline = serde_json::from_str(text).expect("a baseline");
+    let attempt = |name: &str, errno: Option<&str>| Attempt {
+        name: name.parse().expect("a name"),
+        errno: errno.map(str::to_owned),
+    };
+    let fact = |attempts: Vec<Attempt>, layers: &[&str]| Fact {
+        check: "self-test".parse().expect("a name"),
+        subject: "worker".to_owned(),
+        observation: Observation::SelfTest {
+            attempts,
+            layers: layers.iter().map(|l| l.parse().expect("a name")).collect(),
+        },
+        method: "attempted".to_owned(),
+        confidence: Confidence::Table,
+        trace: Vec::new(),
+    };
+    let status = |f: Fact| judge(&block, &[], &evidence(vec![f]), &History::new(), NOW).checks[0].status;
+    let refused = || attempt("tcp-connect", Some("EPERM"));
+    assert_eq!(status(fact(vec![refused()], &["seccomp"])), Status::Pass);
+    assert_eq!(status(fact(vec![refused(), attempt("udp-send", None)], &["seccomp"])), Status::Fail);
+    assert_eq!(status(fact(vec![refused()], &["landlock-7"])), Status::Unknown);
+    assert_eq!(status(fact(vec![], &["seccomp"])), Status::Unknown);
+}
+
+#[test]
+fn p4_grace_runs_from_the_first_failure_and_hiding_a_fact_does_not_restart_it() {
+    let warn = baseline("warn", 100);
+    let first = judge(&warn, &[], &both(DiskState::Plain), &History::new(), NOW);
+    assert!(first.checks.iter().all(|c| c.effect == Effect::Warn && c.blocks_at == Some(NOW.plus(100))));
+    let hidden = judge(&warn, &[], &evidence(vec![]), &history_of(&first), NOW.plus(60));
+    assert!(hidden.allows_serving());
+    let later = judge(&warn, &[], &both(DiskState::Plain), &history_of(&hidden), NOW.plus(100));
+    assert!(!later.allows_serving(), "{later:?}");
+    let mended = judge(&warn, &[], &both(DiskState::Encrypted), &history_of(&later), NOW.plus(200));
+    assert!(mended.allows_serving() && mended.checks.iter().all(|c| c.since == NOW.plus(200)));
+}
+
+#[test]
+fn p4_a_waiver_covers_its_check_its_group_and_its_time_only() {
+    let block = baseline("block", 0);
+    let waiver = |group: &str, check: &str, until: Timestamp| Waiver {
+        id: croft_domain::id::WaiverId([1; 16]),
+        scope: Scope::Group(group.parse().expect("a name")),
+        check: check.parse().expect("a name"),
+        not_before: NOW.minus(10),
+        not_after: until,
+        reason: "reinstall is planned".to_owned(),
+    };
+    let plain = both(DiskState::Plain);
+    let allowed = |w: Waiver| judge(&block, &[w], &plain, &History::new(), NOW).allows_serving();
+    assert!(allowed(waiver("dev", "disk-encryption", NOW.plus(1))));
+    assert!(!allowed(waiver("dev", "disk-encryption", NOW)));
+    assert!(!allowed(waiver("ops", "disk-encryption", NOW.plus(1))));
+    assert!(!allowed(waiver("dev", "self-test", NOW.plus(1))));
+}
+
+fn any_state() -> impl Strategy<Value = DiskState> {
+    prop_oneof![
+        Just(DiskState::Encrypted),
+        Just(DiskState::Plain),
+        Just(DiskState::Volatile),
+        Just(DiskState::Unknown)
+    ]
+}
+
+proptest! {
+    #[test]
+    fn p4_worse_evidence_never_gives_a_better_verdict(states in prop::collection::vec(any_state(), 2), worse in 0_usize..2) {
+        let block = baseline("block", 0);
+        let facts = |states: &[DiskState]| evidence(vec![
+            disk("/", states[0], Confidence::Uuid),
+            disk("home", states[1], Confidence::Uuid),
+        ]);
+        let before = judge(&block, &[], &facts(&states), &History::new(), NOW);
+        let mut bent = states.clone();
+        bent[worse] = DiskState::Plain;
+        let after = judge(&block, &[], &facts(&bent), &History::new(), NOW);
+        prop_assert!(!after.allows_serving());
+        prop_assert!(before.allows_serving() || !after.allows_serving());
+    }
+
+    #[test]
+    fn p4_the_stricter_of_two_verdicts_wins(a in any_state(), b in any_state()) {
+        let block = baseline("block", 0);
+        let one = judge(&block, &[], &both(a), &History::new(), NOW);
+        let two = judge(&block, &[], &both(b), &History::new(), NOW);
+        let expected = one.allows_serving() && two.allows_serving();
+        prop_assert_eq!(one.stricter(two).allows_serving(), expected);
+    }
+}
