@@ -1,0 +1,64 @@
+//! GGUF: the container rules (G) and what its values must mean together (S).
+//!
+//! The lint is stricter than llama.cpp's own reader on purpose: whatever one of the two would read differently is
+//! refused. Weights are not interpreted here; whether they are the approved ones is the digest's work.
+
+mod architecture;
+mod container;
+mod cursor;
+mod element;
+mod metadata;
+mod quantization;
+mod tensor;
+mod text;
+mod tokenizer;
+mod value;
+
+use std::io::Read;
+
+use crate::report::{Findings, Format, Report, Rule, Verdict};
+use cursor::{Cursor, Stop};
+use metadata::Metadata;
+use tensor::Tensor;
+
+/// How much of the file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Header, metadata and the gap before the weights.
+    Header,
+    /// All of it, so that the padding between the weights is checked as well.
+    Padding,
+}
+
+/// Lints the header of a GGUF file of `len_bytes` bytes. No tensor data is needed.
+pub fn lint_gguf<R: Read>(reader: R, len_bytes: u64) -> Report {
+    lint(reader, len_bytes, Depth::Header)
+}
+
+/// Lints a GGUF file of `len_bytes` bytes as deep as asked.
+pub fn lint<R: Read>(reader: R, len_bytes: u64, depth: Depth) -> Report {
+    let mut report = Report::new(Format::Gguf, len_bytes);
+    let mut findings = Findings::default();
+    let mut cursor = Cursor::new(reader, len_bytes);
+    match container::read(&mut cursor, depth, &mut report) {
+        Ok((metadata, tensors)) => judge(&metadata, &tensors, &mut report, &mut findings),
+        Err(Stop::Refused(finding)) => findings.add(finding),
+        Err(Stop::Unreadable { offset, source }) => {
+            findings.warn(Rule::F02, format!("reading failed at byte {offset}: {source}"));
+            report.findings = findings.into_vec();
+            return report;
+        }
+    }
+    report.verdict = if findings.refused() { Verdict::Refuse } else { Verdict::Pass };
+    report.findings = findings.into_vec();
+    report
+}
+
+/// What the values mean together. Unlike the container's rules these do not stop at the first that is broken.
+fn judge(metadata: &Metadata, tensors: &[Tensor], report: &mut Report, findings: &mut Findings) {
+    report.parameter_count = tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.elements));
+    report.quantization = metadata.u32("general.file_type", findings).map(quantization::name);
+    report.chat_template = metadata.text("tokenizer.chat_template", findings).map(str::to_owned);
+    report.tokens = tokenizer::judge(metadata, findings);
+    report.context_length = architecture::judge(metadata, tensors, findings);
+}

@@ -1,0 +1,253 @@
+//! What a parser says about a file: a verdict and the findings that led to it, fit for an approval record.
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{EXCERPT_CHARS_MAX, FINDINGS_MAX};
+
+/// What the bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// llama.cpp's own.
+    Gguf,
+    /// A zip archive, as PyTorch writes it.
+    Zip,
+    /// A bare Python pickle.
+    Pickle,
+    /// Hugging Face safetensors.
+    Safetensors,
+    /// None of those.
+    Unrecognized,
+}
+
+/// The parser's answer. `Unknown` is not `Pass`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// No rule is broken.
+    Pass,
+    /// At least one rule is broken.
+    Refuse,
+    /// It could not be judged, for example because reading failed.
+    Unknown,
+}
+
+/// What a finding means for the verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// For the person who approves to look at.
+    Note,
+    /// Unusual, though not dangerous to the loader.
+    Warning,
+    /// The file must not be loaded.
+    Refuse,
+}
+
+/// The rules. G: the container. S: what the values mean together. P: shards. F: the file as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Rule {
+    /// The format is one that Croft judges.
+    F01,
+    /// The file can be read to its stated length.
+    F02,
+    /// At least 24 bytes, magic `GGUF`, version 3, little-endian.
+    G01,
+    /// Counts are within bounds and fit the file.
+    G02,
+    /// Keys: 1 to 256 bytes of `a-z0-9_.-`, unique.
+    G03,
+    /// Value types exist; arrays are flat and fit the file.
+    G04,
+    /// Text is UTF-8 without control, bidirectional, zero-width or tag characters.
+    G05,
+    /// Texts and all metadata together are within their lengths.
+    G06,
+    /// Booleans are 0 or 1; floats are finite.
+    G07,
+    /// `general.alignment` is a uint32, a power of two, 8 to 4096.
+    G08,
+    /// Tensor names: 1 to 63 printable ASCII characters, unique.
+    G09,
+    /// One to four dimensions, none zero, none that overflows.
+    G10,
+    /// The element type exists and rows are whole blocks.
+    G11,
+    /// Tensors follow each other without gap or overlap and lie within the file.
+    G12,
+    /// Padding is zero.
+    G13,
+    /// Nothing follows the last tensor.
+    G14,
+    /// The architecture is on the list, and the file is a model.
+    S01,
+    /// Known keys have their type; others are shown.
+    S02,
+    /// Hyperparameters agree with each other and with the tensors.
+    S03,
+    /// The vocabulary is complete, unique, and its columns have one length.
+    S05,
+    /// Special token ids are in the vocabulary, and the end token is a control token.
+    S06,
+    /// Byte tokens are written `<0x00>` to `<0xFF>`.
+    S07,
+    /// Merges are two tokens of the vocabulary with one space between.
+    S08,
+    /// Quantized tensors come with quantization version 2.
+    S11,
+    /// One file only: shards are not accepted yet.
+    P01,
+}
+
+/// One broken rule or one thing to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finding {
+    /// Which rule.
+    pub rule: Rule,
+    /// What it means.
+    pub severity: Severity,
+    /// Where in the file, in bytes from its beginning; none if it concerns the file as a whole.
+    pub offset: Option<u64>,
+    /// In one sentence, with excerpts of the file escaped and cut.
+    pub message: String,
+}
+
+/// The whole answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// What the bytes are.
+    pub format: Format,
+    /// The answer.
+    pub verdict: Verdict,
+    /// What led to it, at most [`FINDINGS_MAX`].
+    pub findings: Vec<Finding>,
+    /// Length of the file, in bytes.
+    pub len_bytes: u64,
+    /// `general.architecture`.
+    pub architecture: Option<String>,
+    /// Longest context that the model was made for, in tokens.
+    pub context_length: Option<u32>,
+    /// In llama.cpp's words, from `general.file_type`.
+    pub quantization: Option<String>,
+    /// Number of tensors.
+    pub tensor_count: u64,
+    /// Number of weights.
+    pub parameter_count: u64,
+    /// The template inside the file. Never used for serving: the manifest carries the approved one.
+    pub chat_template: Option<String>,
+    /// Tokens in the vocabulary.
+    pub tokens: Option<u64>,
+}
+
+impl Report {
+    /// A report about nothing yet.
+    pub(crate) fn new(format: Format, len_bytes: u64) -> Self {
+        Self {
+            format,
+            verdict: Verdict::Unknown,
+            findings: Vec::new(),
+            len_bytes,
+            architecture: None,
+            context_length: None,
+            quantization: None,
+            tensor_count: 0,
+            parameter_count: 0,
+            chat_template: None,
+            tokens: None,
+        }
+    }
+
+    /// Whether the file may be loaded.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.verdict == Verdict::Pass
+    }
+
+    /// The first finding that refuses, for a one-line answer.
+    #[must_use]
+    pub fn first_refusal(&self) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.severity == Severity::Refuse)
+    }
+
+    /// The code under which a refusal is shown.
+    #[must_use]
+    pub const fn code(&self) -> croft_domain::code::Code {
+        croft_domain::code::Code::VetRefused
+    }
+}
+
+/// Findings with a bound: a hostile file cannot make a long report, and what is dropped never hides a refusal.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    list: Vec<Finding>,
+    refused: bool,
+}
+
+impl Findings {
+    pub(crate) fn add(&mut self, finding: Finding) {
+        let first_refusal = finding.severity == Severity::Refuse && !self.refused;
+        self.refused |= finding.severity == Severity::Refuse;
+        if self.list.len() >= FINDINGS_MAX {
+            if !first_refusal {
+                return;
+            }
+            self.list.pop();
+        }
+        self.list.push(finding);
+    }
+
+    pub(crate) fn refuse(&mut self, rule: Rule, message: impl Into<String>) {
+        self.add(Finding { rule, severity: Severity::Refuse, offset: None, message: message.into() });
+    }
+
+    pub(crate) fn warn(&mut self, rule: Rule, message: impl Into<String>) {
+        self.add(Finding { rule, severity: Severity::Warning, offset: None, message: message.into() });
+    }
+
+    pub(crate) fn note(&mut self, rule: Rule, message: impl Into<String>) {
+        self.add(Finding { rule, severity: Severity::Note, offset: None, message: message.into() });
+    }
+
+    pub(crate) const fn refused(&self) -> bool {
+        self.refused
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Finding> {
+        self.list
+    }
+}
+
+/// Text of the file for a message: escaped, so that it can neither forge a line nor reorder one, and cut.
+pub(crate) fn excerpt(text: &[u8]) -> String {
+    let mut shown: String = text.escape_ascii().map(char::from).take(EXCERPT_CHARS_MAX).collect::<String>();
+    if text.len() > EXCERPT_CHARS_MAX {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_notes_cannot_hide_a_refusal() {
+        let mut findings = Findings::default();
+        for _ in 0..FINDINGS_MAX * 2 {
+            findings.note(Rule::S02, "look");
+        }
+        findings.refuse(Rule::G13, "no");
+        assert!(findings.refused());
+        let list = findings.into_vec();
+        assert_eq!(list.len(), FINDINGS_MAX);
+        assert!(list.iter().any(|finding| finding.severity == Severity::Refuse));
+    }
+
+    #[test]
+    fn excerpts_are_escaped_and_cut() {
+        assert_eq!(excerpt(b"a\nb\x1b"), "a\\nb\\x1b");
+        assert_eq!(excerpt(&[b'x'; 1000]).chars().count(), EXCERPT_CHARS_MAX + 1);
+    }
+}

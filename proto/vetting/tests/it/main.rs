@@ -1,0 +1,7 @@
+//! Attacks on the parsers, one test each, named after promise P2: only approved bytes run.
+
+mod builder;
+mod container;
+mod mutation;
+mod real_model;
+mod semantics;
