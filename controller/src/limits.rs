@@ -1,0 +1,94 @@
+//! Every bound of the controller, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// Open connections at once. A fleet of 10,000 nodes holds one each; the rest is room for downloads and a storm.
+pub const CONNECTIONS_MAX: usize = 20_000;
+
+/// TLS handshakes at once: each costs about a millisecond of CPU, and a reconnect storm must not starve the streams.
+pub const HANDSHAKES_MAX: usize = 64;
+
+/// How long a peer may take for its handshake, so that a silent one holds no slot.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often an idle HTTP/2 connection is pinged; below the one-minute idle cut of common middleboxes.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
+
+/// How long a ping may stay unanswered before the connection counts as dead.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Requests at once on one connection. A node needs four.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+
+/// How long a revoked peer's connection may take to end by itself before it is cut.
+pub const REVOKED_LINGER: Duration = Duration::from_millis(500);
+
+/// How long a stopping controller waits for requests in flight.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Lifetime of a node's certificate: as long as the longest lease.
+pub const NODE_CERTIFICATE_TTL_S: u64 = 7 * 86_400;
+
+/// Lifetime of an admin's certificate.
+pub const ADMIN_CERTIFICATE_TTL_S: u64 = 397 * 86_400;
+
+/// Lifetime of the server's own certificate, which is made anew at each start.
+pub const SERVER_CERTIFICATE_TTL_S: u64 = 397 * 86_400;
+
+/// Lifetime of the CA: ten years; it is replaced by pinning a second one in `fleet.json`.
+pub const CA_TTL_S: u64 = 3650 * 86_400;
+
+/// How far before now a certificate begins, in seconds, so that a client whose clock is behind accepts it.
+pub const CERTIFICATE_BACKDATE_S: u64 = 3_600;
+
+/// Largest certificate request, in bytes. One over P-256 is about 300.
+pub const CSR_LEN_MAX: usize = 4 * 1024;
+
+/// How long a challenge may be answered, in seconds: collecting facts takes seconds, not minutes.
+pub const NONCE_TTL_S: u64 = 120;
+
+/// Most uses of one invite.
+pub const INVITE_USES_MAX: u32 = 10_000;
+
+/// Events that wait for one watching node. More means that it does not read: its stream ends and it comes again.
+pub const WATCH_QUEUE_MAX: usize = 16;
+
+/// Most bytes of one upload part.
+pub const UPLOAD_PART_LEN_MAX: usize = 1024 * 1024;
+
+/// Largest blob, in bytes (200 GB): the largest model that anybody runs on one workstation.
+pub const BLOB_LEN_MAX: u64 = 200_000_000_000;
+
+/// Bytes read from disk at once for a download.
+pub const DOWNLOAD_PART_LEN: usize = 256 * 1024;
+
+/// Most files in one published metadata set.
+pub const TRUST_FILES_MAX: usize = 4_096;
+
+/// Database connections. One of them writes when the database is `SQLite`.
+pub const DATABASE_CONNECTIONS_MAX: u32 = 8;
+
+/// How long a query waits for a database connection.
+pub const DATABASE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Times that an append to a verdict chain is tried again after somebody else was first.
+pub const APPEND_ATTEMPTS_MAX: usize = 3;
+
+/// How long evidence bodies are kept, in seconds (ninety days). The chain commits to salted hashes and stands without.
+pub const EVIDENCE_KEPT_S: u64 = 90 * 86_400;
+
+/// Smallest and largest distance between scheduled reports, in seconds.
+pub const REPORT_EVERY_MIN_S: u64 = 60;
+
+/// See [`REPORT_EVERY_MIN_S`]; a year.
+pub const REPORT_EVERY_MAX_S: u64 = 366 * 86_400;
+
+/// Reports that are kept. A daily report for two years.
+pub const REPORTS_KEPT: i64 = 731;
+
+/// Largest group for which a report must not name numbers, because they would be about a person.
+pub const CENSUS_GROUP_MIN: usize = 5;
+
+const _: () = assert!(HANDSHAKES_MAX < CONNECTIONS_MAX);
+const _: () = assert!(NONCE_TTL_S < NODE_CERTIFICATE_TTL_S);
+const _: () = assert!(UPLOAD_PART_LEN_MAX < croft_proto::grpc::MESSAGE_LEN_MAX);

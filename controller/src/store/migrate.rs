@@ -1,0 +1,92 @@
+//! The schema and its versions. A version once released is never edited; the next one is appended.
+
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Engine, Store, StoreError, failed};
+
+// Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA; all else is shared.
+const VERSIONS: &[&[&str]] = &[&[
+    "CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)",
+    "CREATE TABLE admins (name TEXT NOT NULL PRIMARY KEY, key_point BLOB NOT NULL, created_at BIGINT NOT NULL)",
+    "CREATE TABLE invites (
+        id BLOB NOT NULL PRIMARY KEY, secret_sha256 BLOB NOT NULL, group_name TEXT NOT NULL,
+        expires_at BIGINT NOT NULL, uses_left BIGINT NOT NULL CHECK (uses_left >= 0),
+        created_at BIGINT NOT NULL, created_by TEXT NOT NULL)",
+    "CREATE TABLE nodes (
+        id BLOB NOT NULL PRIMARY KEY, group_name TEXT NOT NULL, key_point BLOB NOT NULL,
+        ownership TEXT NOT NULL, mode TEXT NOT NULL, os TEXT NOT NULL, arch TEXT NOT NULL,
+        agent_version TEXT NOT NULL, standing TEXT NOT NULL, reason TEXT NOT NULL,
+        enrolled_at BIGINT NOT NULL, last_seen BIGINT NOT NULL, lease_until BIGINT NOT NULL,
+        counter BIGINT NOT NULL, boot_id TEXT NOT NULL, chain_head BLOB NOT NULL, chain_length BIGINT NOT NULL)",
+    "CREATE INDEX nodes_by_group ON nodes (group_name)",
+    "CREATE TABLE verdicts (
+        node BLOB NOT NULL REFERENCES nodes (id), position BIGINT NOT NULL, id BLOB NOT NULL,
+        at BIGINT NOT NULL, head BLOB NOT NULL, salt BLOB NOT NULL, evidence_commitment BLOB NOT NULL,
+        evidence BLOB NOT NULL, verdict BLOB NOT NULL, lease BLOB NOT NULL,
+        PRIMARY KEY (node, position))",
+    "CREATE INDEX verdicts_by_time ON verdicts (at)",
+    "CREATE TABLE receipts (
+        node BLOB NOT NULL REFERENCES nodes (id), bundle TEXT NOT NULL, manifest_sha256 BLOB NOT NULL,
+        state TEXT NOT NULL, code TEXT NOT NULL, at BIGINT NOT NULL, document BLOB NOT NULL,
+        PRIMARY KEY (node, bundle))",
+    "CREATE TABLE assignments (
+        group_name TEXT NOT NULL, bundle TEXT NOT NULL, at BIGINT NOT NULL,
+        PRIMARY KEY (group_name, bundle))",
+    "CREATE TABLE recalls (
+        id BLOB NOT NULL PRIMARY KEY, payload BLOB NOT NULL, signature BLOB NOT NULL, key_id BLOB NOT NULL,
+        received_at BIGINT NOT NULL)",
+    "CREATE TABLE reports (
+        id BLOB NOT NULL PRIMARY KEY, as_of BIGINT NOT NULL, nodes BIGINT NOT NULL,
+        html BLOB NOT NULL, json BLOB NOT NULL)",
+    "CREATE INDEX reports_by_time ON reports (as_of)",
+    "CREATE TABLE audit (
+        id BLOB NOT NULL PRIMARY KEY, at BIGINT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+        object TEXT NOT NULL, detail TEXT NOT NULL)",
+    "CREATE INDEX audit_by_time ON audit (at)",
+]];
+
+impl Store {
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        let step = "migrate the schema";
+        let mut write = self.begin().await?;
+        if self.engine == Engine::Postgres {
+            // Two replicas that start together must not both create the tables.
+            sqlx::query("SELECT pg_advisory_xact_lock(4846209)")
+                .execute(&mut *write.tx)
+                .await
+                .map_err(failed(step))?;
+        }
+        sqlx::query("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT NOT NULL PRIMARY KEY)")
+            .execute(&mut *write.tx)
+            .await
+            .map_err(failed(step))?;
+        let found: i64 = sqlx::query("SELECT COUNT(*) AS version FROM schema_versions")
+            .fetch_one(&mut *write.tx)
+            .await
+            .and_then(|row| row.try_get("version"))
+            .map_err(failed(step))?;
+        let known = i64::try_from(VERSIONS.len()).unwrap_or(i64::MAX);
+        if found > known {
+            return Err(StoreError::Newer { found, known });
+        }
+        for (index, statements) in VERSIONS.iter().enumerate() {
+            let version = i64::try_from(index).unwrap_or(i64::MAX).saturating_add(1);
+            if version <= found {
+                continue;
+            }
+            for statement in *statements {
+                let text = match self.engine {
+                    Engine::Sqlite => (*statement).to_owned(),
+                    Engine::Postgres => statement.replace("BLOB", "BYTEA"),
+                };
+                sqlx::query(AssertSqlSafe(text)).execute(&mut *write.tx).await.map_err(failed(step))?;
+            }
+            sqlx::query("INSERT INTO schema_versions (version) VALUES ($1)")
+                .bind(version)
+                .execute(&mut *write.tx)
+                .await
+                .map_err(failed(step))?;
+        }
+        write.commit().await
+    }
+}

@@ -1,0 +1,286 @@
+//! Nodes: who they are (once, immutable), and how they stand now.
+
+use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::{Mode, Ownership};
+use croft_domain::id::{GroupName, NodeId};
+use croft_domain::time::Timestamp;
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row, Transaction};
+
+use super::{Store, StoreError, blob, bytes, failed, name, number, signed, text, time};
+
+/// Whether a node belongs to the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It does.
+    Active,
+    /// It does not, and may come back.
+    Evicted,
+    /// It does not, and may not come back.
+    Banned,
+    /// Its owner left.
+    Left,
+}
+
+impl Standing {
+    /// As stored and as admins write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Evicted => "evicted",
+            Self::Banned => "banned",
+            Self::Left => "left",
+        }
+    }
+}
+
+impl std::str::FromStr for Standing {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Active, Self::Evicted, Self::Banned, Self::Left]
+            .into_iter()
+            .find(|standing| standing.as_str() == text)
+            .ok_or(())
+    }
+}
+
+const OWNERSHIPS: [(Ownership, &str); 2] =
+    [(Ownership::Personal, "personal"), (Ownership::DevBudget, "dev-budget")];
+const MODES: [(Mode, &str); 2] = [(Mode::System, "system"), (Mode::User, "user")];
+
+fn word<T: Copy + PartialEq>(words: &[(T, &'static str)], value: T) -> &'static str {
+    words.iter().find(|(v, _)| *v == value).map_or("", |(_, word)| word)
+}
+
+fn meaning<T: Copy>(words: &[(T, &'static str)], word: &str, what: &'static str) -> Result<T, StoreError> {
+    words.iter().find(|(_, w)| *w == word).map(|(value, _)| *value).ok_or(StoreError::Corrupt { what })
+}
+
+/// A node at the moment of its enrollment.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    /// Its new id.
+    pub id: NodeId,
+    /// Its group.
+    pub group: GroupName,
+    /// Uncompressed P-256 point of its key: the first seen, and for ever.
+    pub key_point: [u8; 65],
+    /// Whose machine.
+    pub ownership: Ownership,
+    /// How installed.
+    pub mode: Mode,
+    /// Operating system.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+    /// Version of the daemon.
+    pub agent_version: String,
+}
+
+/// A node as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// Which.
+    pub id: NodeId,
+    /// Its group.
+    pub group: GroupName,
+    /// Uncompressed P-256 point of its key.
+    pub key_point: [u8; 65],
+    /// Whose machine.
+    pub ownership: Ownership,
+    /// How installed.
+    pub mode: Mode,
+    /// Operating system.
+    pub os: String,
+    /// Version of the daemon.
+    pub agent_version: String,
+    /// Whether it belongs to the fleet.
+    pub standing: Standing,
+    /// Why not, if not.
+    pub reason: String,
+    /// When it was last heard; zero is never.
+    pub last_seen: Timestamp,
+    /// Until when it may serve; zero is not at all.
+    pub lease_until: Timestamp,
+    /// The highest evidence counter seen.
+    pub counter: u64,
+    /// Head of its verdict chain; none before the first.
+    pub chain_head: Option<Sha256Digest>,
+    /// Verdicts in its chain.
+    pub chain_length: u64,
+}
+
+/// A node's signed word on one bundle.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    /// Which bundle, `name@version`.
+    pub bundle: String,
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: Sha256Digest,
+    /// `loaded` or `failed`.
+    pub state: &'static str,
+    /// Stable code of a failure.
+    pub code: String,
+    /// When, by the node's clock.
+    pub at: Timestamp,
+    /// The exact payload.
+    pub document: Vec<u8>,
+}
+
+pub(super) async fn insert_node(
+    tx: &mut Transaction<'static, Any>,
+    node: &NewNode,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO nodes (id, group_name, key_point, ownership, mode, os, arch, agent_version, standing, reason,
+            enrolled_at, last_seen, lease_until, counter, boot_id, chain_head, chain_length)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', '', $9, $10, 0, 0, '', $11, 0)",
+    )
+    .bind(node.id.0.to_vec())
+    .bind(node.group.as_str())
+    .bind(node.key_point.to_vec())
+    .bind(word(&OWNERSHIPS, node.ownership))
+    .bind(word(&MODES, node.mode))
+    .bind(node.os.as_str())
+    .bind(node.arch.as_str())
+    .bind(node.agent_version.as_str())
+    .bind(signed(now.0))
+    .bind(signed(now.0))
+    .bind(Vec::<u8>::new())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+    .map_err(failed("enroll a node"))
+}
+
+macro_rules! node_columns {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, group_name, key_point, ownership, mode, os, agent_version, standing, reason, last_seen, ",
+            "lease_until, counter, chain_head, chain_length FROM nodes ",
+            $rest
+        )
+    };
+}
+
+fn node_row(row: &AnyRow) -> Result<NodeRow, StoreError> {
+    let head = bytes(row, "chain_head")?;
+    Ok(NodeRow {
+        id: NodeId(blob(row, "id")?),
+        group: name(row, "group_name")?,
+        key_point: blob(row, "key_point")?,
+        ownership: meaning(&OWNERSHIPS, &text(row, "ownership")?, "ownership")?,
+        mode: meaning(&MODES, &text(row, "mode")?, "mode")?,
+        os: text(row, "os")?,
+        agent_version: text(row, "agent_version")?,
+        standing: name(row, "standing")?,
+        reason: text(row, "reason")?,
+        last_seen: time(row, "last_seen")?,
+        lease_until: time(row, "lease_until")?,
+        counter: number(row, "counter")?,
+        chain_head: if head.is_empty() { None } else { Some(Sha256Digest(blob(row, "chain_head")?)) },
+        chain_length: number(row, "chain_length")?,
+    })
+}
+
+impl Store {
+    /// A node by id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn node(&self, id: NodeId) -> Result<Option<NodeRow>, StoreError> {
+        let row = sqlx::query(node_columns!("WHERE id = $1"))
+            .bind(id.0.to_vec())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed("read a node"))?;
+        row.as_ref().map(node_row).transpose()
+    }
+
+    /// Every node, by id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn nodes(&self) -> Result<Vec<NodeRow>, StoreError> {
+        let rows = sqlx::query(node_columns!("ORDER BY id"))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(failed("list nodes"))?;
+        rows.iter().map(node_row).collect()
+    }
+
+    /// Changes a node's standing. What ends a node's membership ends its lease in the books as well; a ban is only
+    /// lifted by hand. Returns false if there is no such node, or it left by itself.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn set_standing(
+        &self,
+        id: NodeId,
+        standing: Standing,
+        reason: &str,
+    ) -> Result<bool, StoreError> {
+        let mut write = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE nodes SET standing = $1, reason = $2, lease_until = 0 WHERE id = $3 AND standing <> 'left'",
+        )
+        .bind(standing.as_str())
+        .bind(reason)
+        .bind(id.0.to_vec())
+        .execute(&mut *write.tx)
+        .await
+        .map_err(failed("change a node's standing"))?;
+        write.commit().await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Takes in a receipt; an older one than is known changes nothing.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn put_receipt(&self, node: NodeId, receipt: &Receipt) -> Result<(), StoreError> {
+        let mut write = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO receipts (node, bundle, manifest_sha256, state, code, at, document)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (node, bundle) DO UPDATE SET manifest_sha256 = excluded.manifest_sha256,
+                 state = excluded.state, code = excluded.code, at = excluded.at, document = excluded.document
+             WHERE receipts.at <= excluded.at",
+        )
+        .bind(node.0.to_vec())
+        .bind(receipt.bundle.as_str())
+        .bind(receipt.manifest_sha256.0.to_vec())
+        .bind(receipt.state)
+        .bind(receipt.code.as_str())
+        .bind(signed(receipt.at.0))
+        .bind(receipt.document.clone())
+        .execute(&mut *write.tx)
+        .await
+        .map_err(failed("keep a receipt"))?;
+        write.commit().await
+    }
+
+    /// On how many active nodes each bundle (`name@version`) is loaded.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn loaded_counts(&self) -> Result<std::collections::BTreeMap<String, u32>, StoreError> {
+        let step = "count loaded bundles";
+        let rows = sqlx::query(
+            "SELECT r.bundle AS bundle, COUNT(*) AS nodes FROM receipts r JOIN nodes n ON n.id = r.node
+             WHERE r.state = 'loaded' AND n.standing = 'active' GROUP BY r.bundle",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed(step))?;
+        rows.iter()
+            .map(|row| {
+                let count: i64 = row.try_get("nodes").map_err(failed(step))?;
+                Ok((text(row, "bundle")?, u32::try_from(count).unwrap_or(u32::MAX)))
+            })
+            .collect()
+    }
+}

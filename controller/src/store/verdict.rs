@@ -1,0 +1,180 @@
+//! Verdicts, chained: each node's are a list that can only be appended to, by compare-and-swap on its head (P7).
+
+use croft_domain::digest::Sha256Digest;
+use croft_domain::id::{NodeId, VerdictId};
+use croft_domain::time::Timestamp;
+
+use super::{Store, StoreError, blob, bytes, failed, number, signed, time};
+
+/// What is appended.
+#[derive(Clone, Debug)]
+pub struct NewVerdict {
+    /// Which node.
+    pub node: NodeId,
+    /// The head it was computed from.
+    pub head_before: Option<Sha256Digest>,
+    /// The head after it.
+    pub head: Sha256Digest,
+    /// The evidence's counter, above every one before.
+    pub counter: u64,
+    /// The evidence's boot id.
+    pub boot_id: String,
+    /// Version of the daemon that sent it.
+    pub agent_version: String,
+    /// The verdict's id.
+    pub id: VerdictId,
+    /// When.
+    pub at: Timestamp,
+    /// Random, so that the commitment to the evidence says nothing once its body is erased.
+    pub salt: [u8; 32],
+    /// SHA-256 of salt and evidence.
+    pub evidence_commitment: Sha256Digest,
+    /// The evidence as signed.
+    pub evidence: Vec<u8>,
+    /// The verdict as JSON, exactly as sent.
+    pub verdict: Vec<u8>,
+    /// The lease's payload; empty if none was granted.
+    pub lease: Vec<u8>,
+    /// Until when the lease lasts; zero if none was granted.
+    pub lease_until: Timestamp,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// It is on disk.
+    Done,
+    /// The head, the counter or the standing changed meanwhile; nothing was written.
+    Raced,
+}
+
+/// One link of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerdictRow {
+    /// Counted from 1.
+    pub position: u64,
+    /// The verdict's id.
+    pub id: VerdictId,
+    /// When.
+    pub at: Timestamp,
+    /// The head after it.
+    pub head: Sha256Digest,
+    /// SHA-256 of salt and evidence.
+    pub evidence_commitment: Sha256Digest,
+    /// The evidence as signed; empty when erased.
+    pub evidence: Vec<u8>,
+    /// The verdict as JSON.
+    pub verdict: Vec<u8>,
+}
+
+impl Store {
+    /// Appends a verdict to its node's chain and moves the node's books with it: all or nothing.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn append_verdict(&self, new: &NewVerdict) -> Result<Appended, StoreError> {
+        let step = "append a verdict";
+        let mut write = self.begin().await?;
+        let before = new.head_before.map(|head| head.0.to_vec()).unwrap_or_default();
+        let moved = sqlx::query(
+            "UPDATE nodes SET chain_head = $1, chain_length = chain_length + 1, counter = $2, boot_id = $3,
+                 agent_version = $4, last_seen = $5, lease_until = $6
+             WHERE id = $7 AND chain_head = $8 AND counter < $2 AND standing = 'active'",
+        )
+        .bind(new.head.0.to_vec())
+        .bind(signed(new.counter))
+        .bind(new.boot_id.as_str())
+        .bind(new.agent_version.as_str())
+        .bind(signed(new.at.0))
+        .bind(signed(new.lease_until.0))
+        .bind(new.node.0.to_vec())
+        .bind(before)
+        .execute(&mut *write.tx)
+        .await
+        .map_err(failed(step))?;
+        if moved.rows_affected() != 1 {
+            return Ok(Appended::Raced);
+        }
+        sqlx::query(
+            "INSERT INTO verdicts (node, position, id, at, head, salt, evidence_commitment, evidence, verdict, lease)
+             SELECT id, chain_length, $1, $2, $3, $4, $5, $6, $7, $8 FROM nodes WHERE id = $9",
+        )
+        .bind(new.id.0.to_vec())
+        .bind(signed(new.at.0))
+        .bind(new.head.0.to_vec())
+        .bind(new.salt.to_vec())
+        .bind(new.evidence_commitment.0.to_vec())
+        .bind(new.evidence.clone())
+        .bind(new.verdict.clone())
+        .bind(new.lease.clone())
+        .bind(new.node.0.to_vec())
+        .execute(&mut *write.tx)
+        .await
+        .map_err(failed(step))?;
+        write.commit().await?;
+        Ok(Appended::Done)
+    }
+
+    /// The newest link of a node's chain.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn last_verdict(&self, node: NodeId) -> Result<Option<VerdictRow>, StoreError> {
+        let row = sqlx::query(
+            "SELECT position, id, at, head, evidence_commitment, evidence, verdict FROM verdicts
+             WHERE node = $1 ORDER BY position DESC LIMIT 1",
+        )
+        .bind(node.0.to_vec())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("read a verdict"))?;
+        row.as_ref().map(verdict_row).transpose()
+    }
+
+    /// The newest link of every chain, with its node: evidence and verdict of the whole fleet, for reports.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn last_verdicts(&self) -> Result<Vec<(NodeId, VerdictRow)>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT v.node AS node, position, v.id AS id, at, head, evidence_commitment, evidence, verdict
+             FROM verdicts v JOIN nodes n ON n.id = v.node AND n.chain_length = v.position ORDER BY n.id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("read the last verdicts"))?;
+        rows.iter().map(|row| Ok((NodeId(blob(row, "node")?), verdict_row(row)?))).collect()
+    }
+
+    /// Erases evidence bodies from before `before`, but for each node's last. The chain commits to salted hashes and
+    /// stands without them.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn erase_evidence(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut write = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE verdicts SET evidence = $1, salt = $1 WHERE at < $2 AND evidence <> $1
+             AND position < (SELECT chain_length FROM nodes WHERE nodes.id = verdicts.node)",
+        )
+        .bind(Vec::<u8>::new())
+        .bind(signed(before.0))
+        .execute(&mut *write.tx)
+        .await
+        .map_err(failed("erase old evidence"))?;
+        write.commit().await?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn verdict_row(row: &sqlx::any::AnyRow) -> Result<VerdictRow, StoreError> {
+    Ok(VerdictRow {
+        position: number(row, "position")?,
+        id: VerdictId(blob(row, "id")?),
+        at: time(row, "at")?,
+        head: Sha256Digest(blob(row, "head")?),
+        evidence_commitment: Sha256Digest(blob(row, "evidence_commitment")?),
+        evidence: bytes(row, "evidence")?,
+        verdict: bytes(row, "verdict")?,
+    })
+}

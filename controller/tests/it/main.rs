@@ -1,0 +1,7 @@
+//! Integration tests of the controller: its library against real databases, real TLS and real clients.
+
+// A whole file of tests: a failed `unwrap` is a failed test.
+#![allow(clippy::unwrap_used)]
+
+mod engines;
+mod store;

@@ -1,0 +1,228 @@
+//! The store's promises, each held on both databases.
+
+use croft_controller::ca;
+use croft_controller::store::{
+    Appended, Assignment, AuditEntry, InviteRow, NewNode, NewVerdict, Receipt, Redeemed, ReportRow, Standing,
+    Store, StoredReport,
+};
+use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::{Mode, Ownership};
+use croft_domain::id::{InviteId, NodeId, RecallId, ReportId, VerdictId};
+use croft_domain::signed::Envelope;
+use croft_domain::time::Timestamp;
+
+use crate::engines::{self, Database};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+macro_rules! on_both {
+    ($($name:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(&super::engines::sqlite()).await; })+
+        }
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(&super::engines::postgres()).await; })+
+        }
+    };
+}
+
+on_both!(
+    an_invite_is_used_as_often_as_it_says,
+    p7_a_chain_is_only_appended_to,
+    a_counter_that_does_not_rise_is_refused,
+    a_banned_node_appends_nothing,
+    a_restart_loses_nothing,
+    recalls_reports_and_assignments,
+    the_bootstrap_token_works_once,
+    old_evidence_is_erased_and_the_chain_stands,
+);
+
+fn invite(uses: u64) -> InviteRow {
+    InviteRow {
+        id: InviteId([1; 16]),
+        secret_sha256: [9; 32],
+        group: "team-a".parse().unwrap(),
+        expires_at: NOW.plus(600),
+        uses_left: uses,
+    }
+}
+
+fn node(number: u8) -> NewNode {
+    NewNode {
+        id: NodeId([number; 16]),
+        group: "team-a".parse().unwrap(),
+        key_point: [number; 65],
+        ownership: Ownership::Personal,
+        mode: Mode::User,
+        os: "linux".to_owned(),
+        arch: "x86_64".to_owned(),
+        agent_version: "0.1.0".to_owned(),
+    }
+}
+
+fn verdict(number: u8, before: Option<u8>, after: u8, counter: u64) -> NewVerdict {
+    NewVerdict {
+        node: NodeId([number; 16]),
+        head_before: before.map(|b| Sha256Digest([b; 32])),
+        head: Sha256Digest([after; 32]),
+        counter,
+        boot_id: "boot".to_owned(),
+        agent_version: "0.2.0".to_owned(),
+        id: VerdictId([after; 16]),
+        at: NOW.plus(counter),
+        salt: [3; 32],
+        evidence_commitment: ca::sha256(b"salted"),
+        evidence: b"evidence".to_vec(),
+        verdict: b"{}".to_vec(),
+        lease: Vec::new(),
+        lease_until: NOW.plus(3600),
+    }
+}
+
+async fn enrolled(store: &Store) {
+    assert!(store.create_invite(&invite(1), "root", NOW).await.unwrap());
+    assert_eq!(store.redeem_invite(InviteId([1; 16]), &node(5), NOW).await.unwrap(), Redeemed::Enrolled);
+}
+
+async fn an_invite_is_used_as_often_as_it_says(database: &Database) {
+    let store = std::sync::Arc::new(database.open().await);
+    assert!(store.create_invite(&invite(3), "root", NOW).await.unwrap());
+    assert!(!store.create_invite(&invite(9), "root", NOW).await.unwrap());
+    let tries = (10..20_u8).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move { store.redeem_invite(InviteId([1; 16]), &node(number), NOW).await.unwrap() })
+    });
+    let mut enrolled = 0;
+    for attempt in tries.collect::<Vec<_>>() {
+        enrolled += usize::from(attempt.await.unwrap() == Redeemed::Enrolled);
+    }
+    assert_eq!((enrolled, store.nodes().await.unwrap().len()), (3, 3));
+    assert_eq!(store.invite(InviteId([1; 16])).await.unwrap().unwrap().uses_left, 0);
+    let mut other = invite(1);
+    other.id = InviteId([2; 16]);
+    store.create_invite(&other, "root", NOW).await.unwrap();
+    let late = store.redeem_invite(other.id, &node(30), NOW.plus(600)).await.unwrap();
+    assert_eq!(late, Redeemed::Spent);
+}
+
+async fn p7_a_chain_is_only_appended_to(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    assert_eq!(store.append_verdict(&verdict(5, None, 1, 1)).await.unwrap(), Appended::Done);
+    assert_eq!(store.append_verdict(&verdict(5, None, 2, 2)).await.unwrap(), Appended::Raced);
+    assert_eq!(store.append_verdict(&verdict(5, Some(1), 2, 2)).await.unwrap(), Appended::Done);
+    assert_eq!(store.append_verdict(&verdict(5, Some(1), 3, 3)).await.unwrap(), Appended::Raced);
+    let row = store.node(NodeId([5; 16])).await.unwrap().unwrap();
+    assert_eq!((row.chain_length, row.chain_head, row.counter), (2, Some(Sha256Digest([2; 32])), 2));
+    assert_eq!((row.last_seen, row.lease_until), (NOW.plus(2), NOW.plus(3600)));
+    let last = store.last_verdict(row.id).await.unwrap().unwrap();
+    assert_eq!((last.position, last.head), (2, Sha256Digest([2; 32])));
+    assert_eq!(store.last_verdicts().await.unwrap(), vec![(row.id, last)]);
+}
+
+async fn a_counter_that_does_not_rise_is_refused(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    assert_eq!(store.append_verdict(&verdict(5, None, 1, 7)).await.unwrap(), Appended::Done);
+    assert_eq!(store.append_verdict(&verdict(5, Some(1), 2, 7)).await.unwrap(), Appended::Raced);
+    assert_eq!(store.append_verdict(&verdict(5, Some(1), 2, 8)).await.unwrap(), Appended::Done);
+}
+
+async fn a_banned_node_appends_nothing(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    assert!(store.set_standing(NodeId([5; 16]), Standing::Banned, "stolen").await.unwrap());
+    assert_eq!(store.append_verdict(&verdict(5, None, 1, 1)).await.unwrap(), Appended::Raced);
+    let row = store.node(NodeId([5; 16])).await.unwrap().unwrap();
+    assert_eq!(
+        (row.standing, row.reason.as_str(), row.lease_until),
+        (Standing::Banned, "stolen", Timestamp(0))
+    );
+    assert!(!store.set_standing(NodeId([6; 16]), Standing::Evicted, "").await.unwrap());
+}
+
+async fn a_restart_loses_nothing(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    store.append_verdict(&verdict(5, None, 1, 1)).await.unwrap();
+    store.close().await;
+    let store = database.open().await;
+    assert_eq!(store.nodes().await.unwrap().len(), 1);
+    let last = store.last_verdict(NodeId([5; 16])).await.unwrap().unwrap();
+    assert_eq!((last.evidence.as_slice(), last.verdict.as_slice()), (&b"evidence"[..], &b"{}"[..]));
+    assert!(store.admin("root").await.unwrap().is_none());
+    store.ping().await.unwrap();
+}
+
+async fn recalls_reports_and_assignments(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    let recall = Envelope { payload: vec![1], signature: vec![2], key_id: Sha256Digest([3; 32]) };
+    assert!(store.add_recall(RecallId([1; 16]), &recall, NOW).await.unwrap());
+    assert!(!store.add_recall(RecallId([1; 16]), &recall, NOW).await.unwrap());
+    assert_eq!(store.recalls().await.unwrap(), vec![recall]);
+
+    let assignment = Assignment { group: "team-a".parse().unwrap(), bundle: "starter@1".parse().unwrap() };
+    assert!(store.set_assignment(&assignment, true, NOW).await.unwrap());
+    assert!(!store.set_assignment(&assignment, true, NOW).await.unwrap());
+    assert_eq!(store.assignments().await.unwrap(), vec![assignment.clone()]);
+    assert!(store.set_assignment(&assignment, false, Timestamp(0)).await.unwrap());
+    assert!(store.assignments().await.unwrap().is_empty());
+
+    for number in 1..=4_u8 {
+        let row = ReportRow { id: ReportId([number; 16]), as_of: NOW.plus(number.into()), nodes: 1 };
+        store.add_report(&StoredReport { row, html: vec![number], json: vec![] }, 3).await.unwrap();
+    }
+    let listed = store.reports().await.unwrap();
+    assert_eq!(listed.iter().map(|r| r.id.0[0]).collect::<Vec<_>>(), [4, 3, 2]);
+    assert_eq!(store.report(None).await.unwrap().unwrap().html, [4]);
+    assert!(store.report(Some(ReportId([1; 16]))).await.unwrap().is_none());
+
+    let mut receipt = Receipt {
+        bundle: "starter@1".to_owned(),
+        manifest_sha256: Sha256Digest([1; 32]),
+        state: "loaded",
+        code: String::new(),
+        at: NOW,
+        document: vec![1],
+    };
+    store.put_receipt(NodeId([5; 16]), &receipt).await.unwrap();
+    (receipt.state, receipt.at) = ("failed", NOW.minus(1));
+    store.put_receipt(NodeId([5; 16]), &receipt).await.unwrap();
+    assert_eq!(store.loaded_counts().await.unwrap().get("starter@1"), Some(&1));
+
+    let entry = AuditEntry {
+        at: NOW,
+        actor: "root".to_owned(),
+        action: "node.ban".to_owned(),
+        object: "x".to_owned(),
+        detail: String::new(),
+    };
+    store.add_audit([1; 16], &entry).await.unwrap();
+    assert_eq!(store.audit_since(NOW, 10).await.unwrap(), vec![entry]);
+    assert!(store.audit_since(NOW.plus(1), 10).await.unwrap().is_empty());
+}
+
+async fn the_bootstrap_token_works_once(database: &Database) {
+    let store = database.open().await;
+    store.offer_bootstrap(&[7; 32]).await.unwrap();
+    assert!(!store.spend_bootstrap(&[8; 32], "root", &[4; 65], NOW).await.unwrap());
+    assert!(store.spend_bootstrap(&[7; 32], "root", &[4; 65], NOW).await.unwrap());
+    assert!(!store.spend_bootstrap(&[7; 32], "second", &[4; 65], NOW).await.unwrap());
+    // A restart offers the same token again; it stays spent.
+    store.offer_bootstrap(&[7; 32]).await.unwrap();
+    assert!(!store.spend_bootstrap(&[7; 32], "second", &[4; 65], NOW).await.unwrap());
+    assert_eq!(store.admin("root").await.unwrap().unwrap().key_point, [4; 65]);
+}
+
+async fn old_evidence_is_erased_and_the_chain_stands(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    store.append_verdict(&verdict(5, None, 1, 1)).await.unwrap();
+    store.append_verdict(&verdict(5, Some(1), 2, 2)).await.unwrap();
+    assert_eq!(store.erase_evidence(NOW.plus(100)).await.unwrap(), 1);
+    assert_eq!(store.erase_evidence(NOW.plus(100)).await.unwrap(), 0);
+    assert_eq!(store.last_verdict(NodeId([5; 16])).await.unwrap().unwrap().evidence, b"evidence");
+}
