@@ -11,7 +11,7 @@ ENV := . target/setup/env.sh
 CLIPPY := cargo clippy --workspace --all-targets --locked -- -D warnings
 FAST := $(addprefix -p ,croft-proto croft-domain croft-trust croft-vetting croft-link croft-confine)
 
-.PHONY: help setup demo test check lint bench fmt clean-demo
+.PHONY: help setup demo test check lint bench fmt
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,7 +22,7 @@ setup: ## Install what is missing (cmake, libclang, PostgreSQL, Ansible); idempo
 demo: ## The main job end to end in a fresh temporary state; KEEP=1 leaves it running
 	@$(SETUP) build
 	@$(ENV) && echo "demo: building release binaries (6 to 10 minutes the first time on 2 cores, then seconds)" \
-	  && cargo build --release --locked --workspace --bins && exec .ci/demo.sh target/release
+	  && cargo build --release --locked --workspace --bins && exec target/release/croft-demo
 
 test: ## Every test, unit to end to end
 	@$(SETUP) build store playbooks
