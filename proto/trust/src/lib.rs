@@ -1,1 +1,15 @@
-//! Placeholder while the workspace is raised.
+//! What Croft believes, and how it knows: durable files, digests, signatures, invites, and The Update Framework (TUF)
+//! on both of its sides.
+//!
+//! `repository` is the publisher's side and runs where the offline keys are; `store` is the client's side and runs on
+//! nodes and on the controller, which is only a mirror. No key of the publisher's side is ever needed on the client's.
+//! There is deliberately no network here: bytes come through [`store::TrustSource`].
+
+pub mod clock;
+pub mod digest;
+pub mod disk;
+pub mod invite_line;
+pub mod limits;
+pub mod repository;
+pub mod sign;
+pub mod store;
