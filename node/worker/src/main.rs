@@ -1,2 +1,14 @@
-//! Placeholder while the workspace is raised.
-fn main() {}
+//! The process: see the library for what it does.
+
+use clap::Parser as _;
+
+fn main() -> std::process::ExitCode {
+    let args = croft_worker::args::Args::parse();
+    match croft_worker::run::run(&args) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("croft-worker: error[{}]: {fault}", fault.code());
+            std::process::ExitCode::from(fault.exit_status())
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a worker ends before it is told to. No message carries text from a frame.
+
+use croft_domain::code::Code;
+use croft_proto::frames::FrameError;
+
+/// A worker could not start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// A descriptor named on the command line is not there or not what it should be.
+    #[error("descriptor {0} is not what the daemon should have passed")]
+    Descriptor(i32),
+    /// The confinement could not be entered.
+    #[error("confinement: {0}")]
+    Confine(String),
+    /// The kernel let an attempt to break out succeed.
+    #[error("the sandbox did not refuse: {0}")]
+    Unproven(String),
+    /// The back end did not come up.
+    #[error("llama.cpp did not start")]
+    Backend(#[source] llama_cpp_2::LlamaCppError),
+    /// llama.cpp refused the model.
+    #[error("llama.cpp refused the model")]
+    Model,
+    /// llama.cpp could not make a context, usually for want of memory.
+    #[error("no context of {tokens} tokens could be made")]
+    Context {
+        /// Tokens of all slots together.
+        tokens: u32,
+        /// What llama.cpp said.
+        #[source]
+        source: llama_cpp_2::LlamaContextLoadError,
+    },
+    /// The chat template is too long, or not text.
+    #[error("the chat template is not text of at most {} bytes", crate::limits::TEMPLATE_LEN_MAX)]
+    Template,
+    /// The gateway or the daemon does not listen any more, or a socket failed.
+    #[error("socket: {0}")]
+    Socket(#[from] rustix::io::Errno),
+    /// The gateway broke the framing.
+    #[error("framing: {0}")]
+    Frame(#[from] FrameError),
+    /// A thread could not be started.
+    #[error("no thread: {0}")]
+    Thread(std::io::Error),
+    /// A defect of ours.
+    #[error("internal: {0}")]
+    Internal(&'static str),
+}
+
+impl Fault {
+    /// The stable code that people see.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Confine(_) | Self::Unproven(_) => Code::SandboxUnproven,
+            Self::Model => Code::VetRefused,
+            Self::Template => Code::Input,
+            Self::Backend(_) | Self::Context { .. } | Self::Socket(_) | Self::Thread(_) => {
+                Code::WorkerCrashed
+            }
+            Self::Descriptor(_) | Self::Frame(_) | Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// The status that the process ends with: 3 is the sandbox, 4 the framing, 1 all else.
+    #[must_use]
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Confine(_) | Self::Unproven(_) => 3,
+            Self::Frame(_) => 4,
+            _ => 1,
+        }
+    }
+}

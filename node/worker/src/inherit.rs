@@ -1,0 +1,62 @@
+//! Descriptors that the daemon passed by number.
+#![allow(unsafe_code)] // Owning a descriptor that came as a number cannot be expressed otherwise.
+
+use std::fs::File;
+use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+use rustix::net::SocketType;
+
+use crate::args::Args;
+use crate::fault::Fault;
+
+/// What a worker is born with.
+#[derive(Debug)]
+pub struct Inherited {
+    /// This worker's end of its slot.
+    pub slot: OwnedFd,
+    /// Where the daemon hears how the start goes.
+    pub report: OwnedFd,
+    /// The verified model.
+    pub model: File,
+    /// The approved chat template.
+    pub template: Option<File>,
+}
+
+/// Takes ownership of the descriptors named in `args`. Called once, before anything else opens a descriptor.
+///
+/// # Errors
+/// [`Fault::Descriptor`] if one is missing, named twice, or of another kind.
+pub fn inherit(args: &Args) -> Result<Inherited, Fault> {
+    let mut fds = vec![args.slot_fd, args.report_fd, args.model_fd];
+    fds.extend(args.template_fd);
+    for (index, fd) in fds.iter().enumerate() {
+        if fds[..index].contains(fd) {
+            return Err(Fault::Descriptor(*fd));
+        }
+    }
+    Ok(Inherited {
+        slot: socket(args.slot_fd)?,
+        report: socket(args.report_fd)?,
+        model: File::from(own(args.model_fd)?),
+        template: args.template_fd.map(own).transpose()?.map(File::from),
+    })
+}
+
+fn socket(fd: RawFd) -> Result<OwnedFd, Fault> {
+    let owned = own(fd)?;
+    match rustix::net::sockopt::socket_type(&owned) {
+        Ok(SocketType::SEQPACKET) => Ok(owned),
+        _ => Err(Fault::Descriptor(fd)),
+    }
+}
+
+fn own(fd: RawFd) -> Result<OwnedFd, Fault> {
+    if fd < 3 {
+        return Err(Fault::Descriptor(fd));
+    }
+    // SAFETY: the borrow lasts for this one call, which fails with EBADF if nothing is open there.
+    let open = rustix::io::fcntl_getfd(unsafe { BorrowedFd::borrow_raw(fd) });
+    open.map_err(|_| Fault::Descriptor(fd))?;
+    // SAFETY: the descriptor is open, came from the daemon for this purpose, and `inherit` takes each number once.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

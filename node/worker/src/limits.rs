@@ -1,0 +1,68 @@
+//! Every bound of the worker in one place, each with its unit and its reason.
+
+/// Most requests answered at the same time; the manifest's own bound.
+pub const SLOTS_MAX: u32 = 64;
+
+/// Smallest context, in tokens: llama.cpp pads below it anyway, and no chat fits.
+pub const CONTEXT_TOKENS_MIN: u32 = 64;
+
+/// Largest context of one request, in tokens. The manifest's own bound.
+pub const CONTEXT_TOKENS_MAX: u32 = 1 << 24;
+
+/// Most computing threads; beyond any workstation, and a bound on what a wrong argument can start.
+pub const THREADS_MAX: u32 = 512;
+
+/// Most tokens in one decode step. More of a prompt at once is no faster on a CPU and makes the others wait.
+pub const BATCH_TOKENS_MAX: usize = 512;
+
+/// Least prompt tokens taken in a step that also feeds running streams: prefill must get on.
+pub const PREFILL_TOKENS_MIN: usize = 16;
+
+/// Aim for the length of a step that feeds running streams, in microseconds: a reader notices longer gaps.
+pub const STEP_SHARED_AIM_US: u64 = 80_000;
+
+/// Aim for the length of a step of prompts alone, in microseconds: how late a cancellation may be noticed.
+pub const STEP_PREFILL_AIM_US: u64 = 400_000;
+
+/// Most requests that wait in the worker for a slot. The gateway has the real queue; this covers what is under way.
+pub const WAITING_MAX: usize = 64;
+
+/// Most frames read ahead of the engine: then the socket fills and the gateway waits.
+pub const INBOUND_MAX: usize = 64;
+
+/// Most stop strings in a request, as the protocol says.
+pub const STOPS_MAX: usize = 16;
+
+/// Longest stop string, in bytes: so much text at most is held back.
+pub const STOP_LEN_MAX: usize = 256;
+
+/// Most messages in a conversation.
+pub const MESSAGES_MAX: usize = 2048;
+
+/// Longest chat template, in bytes. The largest published ones are about 20 KiB.
+pub const TEMPLATE_LEN_MAX: u64 = 256 * 1024;
+
+/// Tokens that penalties look back on.
+pub const PENALTY_WINDOW_TOKENS: i32 = 256;
+
+/// Stack of the engine's thread, in bytes: llama.cpp's tokenizers recurse on long input. Address space, not memory.
+pub const ENGINE_STACK_BYTES: usize = 64 * 1024 * 1024;
+
+/// Memory granted beyond twice the model and its context, in bytes: code, buffers of a step, vocabulary.
+pub const MEMORY_BASE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Memory granted for one token of context, in bytes: twice that of the largest 7-billion model without grouped heads.
+pub const MEMORY_TOKEN_BYTES: u64 = 1024 * 1024;
+
+/// Descriptors that may be open at once: five inherited ones and what a start needs for moments.
+pub const OPEN_FILES_MAX: u64 = 64;
+
+/// Processes and threads of the same user, as the kernel counts them where there is no user namespace.
+pub const PROCESSES_MAX: u64 = 4096;
+
+/// Steps of load progress worth a frame, in percent: the daemon need not read while a model loads.
+pub const PROGRESS_STEP_PERCENT: u32 = 5;
+
+const _: () = assert!(SLOTS_MAX as usize + PREFILL_TOKENS_MIN <= BATCH_TOKENS_MAX);
+const _: () = assert!((CONTEXT_TOKENS_MAX as u64) < i32::MAX as u64);
+const _: () = assert!(STEP_SHARED_AIM_US < STEP_PREFILL_AIM_US);

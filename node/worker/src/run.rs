@@ -1,0 +1,150 @@
+//! From birth to end: confine, prove, load, serve.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+use croft_proto::frames::{FromWorker, Ready, ToWorker, from_worker};
+use llama_cpp_2::llama_backend::LlamaBackend;
+
+use crate::args::Args;
+use crate::channel::{self, Inbound};
+use crate::clock;
+use crate::confinement::SelfTest;
+use crate::engine::template::Template;
+use crate::engine::{Engine, Outbound, Size, load};
+use crate::fault::Fault;
+use crate::inherit::{Inherited, inherit};
+use crate::limits::{ENGINE_STACK_BYTES, INBOUND_MAX, PROGRESS_STEP_PERCENT};
+use crate::report::Reporter;
+
+/// Runs until the gateway closes the slot.
+///
+/// # Errors
+/// Any [`Fault`]; the daemon has heard of it already, if there was a way to tell it.
+pub fn run(args: &Args) -> Result<(), Fault> {
+    // The default hook prints the message, and a message about text quotes the text.
+    std::panic::set_hook(Box::new(|info| {
+        let place = info.location().map(ToString::to_string).unwrap_or_default();
+        eprintln!("croft-worker: defect at {place}");
+    }));
+    let Inherited { slot, report, model, template } = inherit(args)?;
+    let reporter = Reporter::new(report);
+    let worker = Worker { args: args.clone(), slot, model, template, reporter };
+    worker.confine_and_serve()
+}
+
+struct Worker {
+    args: Args,
+    slot: OwnedFd,
+    model: std::fs::File,
+    template: Option<std::fs::File>,
+    reporter: Reporter,
+}
+
+impl Worker {
+    fn confine_and_serve(self) -> Result<(), Fault> {
+        let mut backend = LlamaBackend::init().map_err(Fault::Backend)?;
+        // llama.cpp logs texts that it cannot tokenize.
+        backend.void_logs();
+        self.reporter.self_test(&SelfTest::default())?;
+        // Threads exist only from here on: the confinement is complete.
+        let engine = std::thread::Builder::new().name("engine".into()).stack_size(ENGINE_STACK_BYTES);
+        let engine = engine
+            .spawn(move || {
+                let Self { args, slot, model, template, reporter } = self;
+                serve(&args, slot, model, template.as_ref(), &reporter, &backend)
+                    .inspect_err(|fault| reporter.refusal(fault))
+            })
+            .map_err(Fault::Thread)?;
+        engine.join().unwrap_or(Err(Fault::Internal("the engine stopped at a defect")))
+    }
+}
+
+fn serve(
+    args: &Args,
+    slot: OwnedFd,
+    model: std::fs::File,
+    template: Option<&std::fs::File>,
+    reporter: &Reporter,
+    backend: &LlamaBackend,
+) -> Result<(), Fault> {
+    let began = clock::now();
+    let template = template.map(Template::read).transpose()?;
+    let mut told = 0;
+    let model = load::load(backend, model, |percent| {
+        let due = percent >= told + PROGRESS_STEP_PERCENT;
+        if due {
+            told = percent;
+        }
+        !due || reporter.progress(percent).is_ok()
+    })?;
+    let size = Size { context_tokens: args.context, slots: args.slots, threads: args.threads };
+    let engine = Engine::new(backend, &model, template, size)?;
+    let load_ms = clock::micros(began, clock::now()) / 1000;
+    reporter.ready(engine.context_tokens(), args.slots, load_ms)?;
+    let ready = Ready {
+        context_tokens: engine.context_tokens(),
+        slots: args.slots,
+        architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
+    };
+    let slot = Arc::new(slot);
+    let outlet = Outlet { slot: Arc::clone(&slot), generation: args.generation };
+    outlet.send(from_worker::Frame::Ready(ready))?;
+    let (sender, inbound) = sync_channel(INBOUND_MAX);
+    std::thread::Builder::new()
+        .name("reader".into())
+        .spawn(move || channel::read_frames::<ToWorker>(&slot, &sender))
+        .map_err(Fault::Thread)?;
+    answer(engine, &inbound, &outlet)
+}
+
+/// The way to the gateway.
+struct Outlet {
+    slot: Arc<OwnedFd>,
+    generation: u32,
+}
+
+impl Outlet {
+    fn send(&self, frame: Outbound) -> Result<(), Fault> {
+        channel::send(&self.slot, &FromWorker { generation: self.generation, frame: Some(frame) })
+    }
+}
+
+/// Takes frames between steps; waits for one when there is nothing to do. A peer that is gone is a reason to end, but
+/// no failure.
+fn answer(
+    mut engine: Engine<'_>,
+    inbound: &Receiver<Inbound<ToWorker>>,
+    outlet: &Outlet,
+) -> Result<(), Fault> {
+    loop {
+        let next = if engine.busy() {
+            match inbound.try_recv() {
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => return Ok(()),
+                Ok(next) => Some(next),
+            }
+        } else {
+            match inbound.recv() {
+                Err(_) => return Ok(()),
+                Ok(next) => Some(next),
+            }
+        };
+        let out = match next {
+            Some(Inbound::Closed) => return Ok(()),
+            Some(Inbound::Broken(fault)) => return Err(fault),
+            Some(Inbound::Frame(ToWorker { generation, frame })) if generation == outlet.generation => {
+                frame.and_then(|frame| engine.accept(frame)).into_iter().collect()
+            }
+            Some(Inbound::Frame(_)) => Vec::new(),
+            None => engine.step(),
+        };
+        for frame in out {
+            match outlet.send(frame) {
+                Err(Fault::Socket(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET)) => return Ok(()),
+                other => other?,
+            }
+        }
+    }
+}

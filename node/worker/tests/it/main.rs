@@ -1,0 +1,5 @@
+//! The real binary with the real model.
+
+mod answers;
+mod attacks;
+mod peer;
