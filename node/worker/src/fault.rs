@@ -10,8 +10,8 @@ pub enum Fault {
     #[error("descriptor {0} is not what the daemon should have passed")]
     Descriptor(i32),
     /// The confinement could not be entered.
-    #[error("confinement: {0}")]
-    Confine(String),
+    #[error("the process could not be confined: {0}")]
+    Confine(#[source] croft_confine::ConfineError),
     /// The kernel let an attempt to break out succeed.
     #[error("the sandbox did not refuse: {0}")]
     Unproven(String),

@@ -10,7 +10,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use crate::args::Args;
 use crate::channel::{self, Inbound};
 use crate::clock;
-use crate::confinement::SelfTest;
+use crate::confinement;
 use crate::engine::template::Template;
 use crate::engine::{Engine, Outbound, Size, load};
 use crate::fault::Fault;
@@ -28,37 +28,27 @@ pub fn run(args: &Args) -> Result<(), Fault> {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         eprintln!("croft-worker: defect at {place}");
     }));
-    let Inherited { slot, report, model, template } = inherit(args)?;
+    let inherited = inherit(args)?;
+    let proof = confinement::confine(args, &inherited);
+    let Inherited { slot, report, model, template } = inherited;
     let reporter = Reporter::new(report);
-    let worker = Worker { args: args.clone(), slot, model, template, reporter };
-    worker.confine_and_serve()
-}
-
-struct Worker {
-    args: Args,
-    slot: OwnedFd,
-    model: std::fs::File,
-    template: Option<std::fs::File>,
-    reporter: Reporter,
-}
-
-impl Worker {
-    fn confine_and_serve(self) -> Result<(), Fault> {
-        let mut backend = LlamaBackend::init().map_err(Fault::Backend)?;
-        // llama.cpp logs texts that it cannot tokenize.
-        backend.void_logs();
-        self.reporter.self_test(&SelfTest::default())?;
-        // Threads exist only from here on: the confinement is complete.
-        let engine = std::thread::Builder::new().name("engine".into()).stack_size(ENGINE_STACK_BYTES);
-        let engine = engine
-            .spawn(move || {
-                let Self { args, slot, model, template, reporter } = self;
-                serve(&args, slot, model, template.as_ref(), &reporter, &backend)
-                    .inspect_err(|fault| reporter.refusal(fault))
-            })
-            .map_err(Fault::Thread)?;
-        engine.join().unwrap_or(Err(Fault::Internal("the engine stopped at a defect")))
-    }
+    let refuse = |fault: Fault| {
+        reporter.refusal(&fault);
+        fault
+    };
+    let (backend, self_test) = proof.map_err(refuse)?;
+    reporter.self_test(&self_test)?;
+    self_test.proven().map_err(refuse)?;
+    // Threads exist only from here on: the confinement is complete.
+    let args = args.clone();
+    let engine = std::thread::Builder::new().name("engine".into()).stack_size(ENGINE_STACK_BYTES);
+    let engine = engine
+        .spawn(move || {
+            serve(&args, slot, model, template.as_ref(), &reporter, &backend)
+                .inspect_err(|fault| reporter.refusal(fault))
+        })
+        .map_err(Fault::Thread)?;
+    engine.join().unwrap_or(Err(Fault::Internal("the engine stopped at a defect")))
 }
 
 fn serve(

@@ -7,6 +7,25 @@ use croft_proto::frames::{Generate, PACKET_LEN_MAX, Sampling, from_worker, to_wo
 use crate::peer::{GENERATION, STARTER, Worker, chat, question, raw};
 
 #[test]
+fn p1_worker_cannot_reach_out() {
+    let mut worker = Worker::start(1).ready();
+    let reports = worker.reports();
+    let Some(worker_report::Message::SelfTest(test)) = reports.first() else { panic!("{reports:?}") };
+    assert!(test.attempts.len() >= 15, "{test:?}");
+    for attempt in &test.attempts {
+        assert!(!attempt.errno.is_empty(), "{} was let through", attempt.name);
+    }
+    let tried: Vec<_> = test.attempts.iter().map(|attempt| attempt.name.as_str()).collect();
+    for name in ["tcp-connect", "udp-send", "tcp-fastopen", "unix-abstract", "io-uring", "exec"] {
+        assert!(tried.contains(&name), "{name} was not tried: {tried:?}");
+    }
+    assert!(test.layers.iter().any(|layer| layer == "seccomp"), "{:?}", test.layers);
+    // Proven before the first byte of the model, and the same process answers.
+    assert!(matches!(reports.last(), Some(worker_report::Message::Ready(_))), "{reports:?}");
+    assert_eq!(worker.answer(question(1, "hello")).reason(), "stop");
+}
+
+#[test]
 fn p2_control_tokens_typed_by_a_user_are_text() {
     let mut worker = Worker::start(1).ready();
     let tokens = |worker: &mut Worker, request, text: &str| {
