@@ -27,3 +27,8 @@ pub fn until<T>(
         }
     }
 }
+
+/// Lets time pass on purpose: the moment of a kill is what such a test varies, and there is no event to wait for.
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}

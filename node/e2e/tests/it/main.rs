@@ -1,0 +1,55 @@
+//! End-to-end tests: the built binaries, real TLS, real database, real sandbox, real model. One test for each attack or
+//! fault, named after it.
+
+mod enrollment;
+mod faults;
+mod integrity;
+mod kill_anywhere;
+mod main_job;
+mod playbooks;
+mod recall;
+
+use croft_e2e::controller::REPORTING_BASELINE;
+use croft_e2e::{Fleet, Workstation};
+use tempfile::TempDir;
+
+/// A fleet with the starter bundle published, and a workstation whose daemon runs but is not enrolled.
+struct Village {
+    fleet: Fleet,
+    workstation: Workstation,
+    // Last, so that processes end before their folder goes.
+    folder: TempDir,
+}
+
+impl Village {
+    fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("croft-e2e-").tempdir().expect("a folder");
+        let fleet = Fleet::start(&folder.path().join("fleet")).expect("a fleet");
+        fleet.publish_starter(REPORTING_BASELINE).expect("the starter bundle");
+        let mut workstation = Workstation::new(&folder.path().join("workstation")).expect("a workstation");
+        workstation.start().expect("a running daemon");
+        Self { fleet, workstation, folder }
+    }
+
+    /// As `new`, enrolled and serving.
+    fn serving() -> Self {
+        let village = Self::new();
+        let invite = village.fleet.invite(&[]).expect("an invite");
+        village.workstation.enroll(&invite).expect("enrollment");
+        village.workstation.wait_until_serving(60).expect("serving");
+        village
+    }
+
+    fn node_id(&self) -> String {
+        let status = self.workstation.status().expect("a status");
+        status["node_id"].as_str().expect("a node id").to_owned()
+    }
+}
+
+/// Asserts that a refused command printed its code and a hint, and failed.
+#[track_caller]
+fn assert_refused(output: &croft_e2e::process::Output, code: &str) {
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains(code), "expected {code}: {output:?}");
+    assert!(output.stderr.contains("hint: "), "no hint: {output:?}");
+}

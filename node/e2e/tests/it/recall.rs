@@ -1,0 +1,45 @@
+//! Recalls: at once, for good, and not to be withheld for longer than the metadata lives.
+
+use croft_e2e::api::Api;
+use croft_e2e::wait;
+
+use crate::Village;
+
+fn is_refused(village: &Village) -> Result<(), String> {
+    let key = village.workstation.api_key().map_err(|e| e.to_string())?;
+    let answer =
+        Api::new(&village.workstation.gateway(), Some(&key)).ask("hello").map_err(|e| e.to_string())?;
+    if answer.status >= 400 { Ok(()) } else { Err(format!("{answer:?}")) }
+}
+
+#[test]
+fn p3_a_recall_unloads_at_once_and_survives_a_restart() {
+    let mut village = Village::serving();
+    village.fleet.ctl(&["recall", "starter@1", "--reason", "poisoned"]).expect("a recall");
+    wait::until("the model is refused", 10, || is_refused(&village)).expect("refusal");
+    village.workstation.stop().expect("a stopped daemon");
+    village.fleet.stop_controller().expect("a stopped controller");
+    village.workstation.start().expect("a running daemon");
+    wait::until("the model is still refused", 10, || is_refused(&village)).expect("refusal");
+    let models = village.workstation.croft(&["models"]).expect("models");
+    assert!(models.says("recalled"), "{models:?}");
+}
+
+#[test]
+fn p3_a_withheld_recall_stops_serving_when_the_metadata_expires() {
+    let mut village = Village::new();
+    village.fleet.ctl(&["trust", "refresh", "--lifetime", "12s"]).expect("short-lived metadata");
+    let invite = village.fleet.invite(&[]).expect("an invite");
+    village.workstation.enroll(&invite).expect("enrollment");
+    village.workstation.wait_until_serving(11).expect("serving");
+    // The controller says nothing more: the strictest way to withhold.
+    village.fleet.kill_controller();
+    let status = wait::until("serving ends with the metadata", 30, || {
+        let status = village.workstation.status().map_err(|e| e.to_string())?;
+        if status["serving"] == "serving" { Err(status.to_string()) } else { Ok(status) }
+    })
+    .expect("an end");
+    let code = status["serving_code"].as_str().unwrap_or_default().to_owned();
+    assert!(["E-TRUST-EXPIRED", "E-LEASE-EXPIRED"].contains(&code.as_str()), "{status}");
+    is_refused(&village).expect("refusal");
+}
