@@ -1,1 +1,10 @@
-//! Placeholder while the house is raised.
+//! Bundles on this machine: which are wanted, fetching them piece by piece, installing what was verified, and opening
+//! what is loaded. Nothing here believes a name, a path or a byte that a signed manifest does not vouch for.
+
+pub mod fetch;
+pub mod have;
+pub mod install;
+pub mod load;
+pub mod plan;
+pub mod recalled;
+pub mod vet;

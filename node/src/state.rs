@@ -1,4 +1,14 @@
 //! What the daemon keeps on disk. Every write is durable before it counts (P9), and a damaged file is an alarm, never
 //! a fresh start. Trust metadata is not here: `croft-trust` keeps it.
 
+pub mod api_key;
+pub mod counter;
+pub mod envelope;
+pub mod erase;
+pub mod files;
+pub mod history;
+pub mod identity;
+pub mod lease;
 pub mod paths;
+pub mod recalls;
+pub mod sent;

@@ -1,1 +1,281 @@
-//! Placeholder while the house is raised.
+//! Starts, watches and ends the gateway and the workers. It passes them descriptors and hears counters and proofs; no
+//! prompt and no answer ever crosses it.
+//!
+//! **Invariant:** the daemon keeps only the workers' ends of the slots, and reads nothing from them: stale packets are
+//! thrown away unread.
+
+pub mod gateway;
+pub mod packets;
+pub mod proof;
+pub mod slot;
+pub mod spawn;
+pub mod worker;
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use croft_domain::code::Code;
+use croft_domain::id::BundleRef;
+use croft_proto::frames::{GatewayPolicy, SLOTS, ToGateway, to_gateway};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Failure;
+use crate::limits::CHANNEL_LEN;
+use gateway::House;
+use proof::Proof;
+
+/// What the processes did.
+#[derive(Debug)]
+pub enum Event {
+    /// The gateway was started.
+    GatewayStarted {
+        /// Its process.
+        pid: u32,
+    },
+    /// The gateway tried to break out.
+    GatewayProof(Proof),
+    /// The gateway ended.
+    GatewayDown {
+        /// How.
+        detail: String,
+    },
+    /// Requests were answered since the last such event.
+    Usage {
+        /// In which slot.
+        slot: u32,
+        /// How many.
+        requests: u64,
+        /// Prompt tokens evaluated.
+        prompt_tokens: u64,
+        /// Tokens generated.
+        completion_tokens: u64,
+    },
+    /// Something about a worker.
+    Worker {
+        /// Which bundle it is for.
+        bundle: BundleRef,
+        /// What.
+        change: WorkerChange,
+    },
+}
+
+/// What became of a worker.
+#[derive(Debug)]
+pub enum WorkerChange {
+    /// It was started.
+    Started {
+        /// Its process.
+        pid: u32,
+    },
+    /// It tried to break out.
+    Proof(Proof),
+    /// It loads.
+    Progress {
+        /// How far, 0 to 100.
+        percent: u32,
+    },
+    /// It serves.
+    Ready {
+        /// How long it took, in milliseconds.
+        load_ms: u64,
+    },
+    /// It ended, or was not started. It is tried again after a delay.
+    Down {
+        /// Stable code.
+        code: Code,
+        /// For a person.
+        message: String,
+    },
+}
+
+/// Opens a model file and verifies every byte of it; runs at each start of a worker, on a thread that may block.
+pub type Opener = Arc<dyn Fn() -> Result<File, Failure> + Send + Sync>;
+
+/// One model to be kept loaded.
+#[derive(Clone)]
+pub struct LoadOrder {
+    /// Which bundle.
+    pub bundle: BundleRef,
+    /// In which of the gateway's slots.
+    pub slot: u32,
+    /// Gives the verified file.
+    pub open: Opener,
+    /// The approved template.
+    pub template: String,
+    /// Context of one conversation, in tokens.
+    pub context_tokens: u32,
+    /// Conversations at once.
+    pub conversations: u32,
+}
+
+/// Where the executables are and how they are started.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `croft-node` itself: the gateway is a subcommand of it.
+    pub node: PathBuf,
+    /// `croft-worker`.
+    pub worker: PathBuf,
+    /// Threads of a worker.
+    pub threads: u32,
+}
+
+struct Loaded {
+    bundle: BundleRef,
+    slot: u32,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// The processes of one daemon.
+pub struct Supervisor {
+    programs: Arc<Programs>,
+    house: watch::Receiver<Option<Arc<House>>>,
+    policy: watch::Sender<GatewayPolicy>,
+    events: mpsc::Sender<Event>,
+    loaded: Vec<Loaded>,
+    stop: CancellationToken,
+    gateway: Option<JoinHandle<()>>,
+}
+
+/// Binds the local API's port. There is never another port than the one that was asked for.
+///
+/// # Errors
+/// `E-PORT-TAKEN` if another program listens there.
+pub fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind(listen).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            Failure::new(Code::PortTaken, format!("another program listens on {listen}"))
+        }
+        _ => Failure::new(Code::PortTaken, format!("cannot listen on {listen}: {e}")),
+    })?;
+    // The gateway's own loop accepts without blocking.
+    listener.set_nonblocking(true).map_err(|e| Failure::caused(Code::Internal, &e))?;
+    Ok(listener)
+}
+
+impl Supervisor {
+    /// Starts the gateway and keeps it running. `policy` is what it hears first.
+    #[must_use]
+    pub fn start(
+        programs: Programs,
+        listener: TcpListener,
+        policy: GatewayPolicy,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let (house_sender, house) = watch::channel(None);
+        let (policy, policies) = watch::channel(policy);
+        let stop = CancellationToken::new();
+        let programs = Arc::new(programs);
+        let keeper = gateway::Keeper {
+            program: programs.node.clone(),
+            listener,
+            policies,
+            house: house_sender,
+            events: events.clone(),
+            stop: stop.clone(),
+        };
+        let gateway = Some(tokio::spawn(keeper.run()));
+        Self { programs, house, policy, events, loaded: Vec::new(), stop, gateway }
+    }
+
+    /// Tells the gateway what it may do, if that is something new.
+    pub fn set_policy(&self, policy: GatewayPolicy) {
+        self.policy.send_if_modified(|present| {
+            let is_new = *present != policy;
+            if is_new {
+                *present = policy;
+            }
+            is_new
+        });
+    }
+
+    /// Keeps a model loaded from now on. One that is loaded already stays as it is.
+    pub fn load(&mut self, order: LoadOrder) {
+        if self.is_loaded(&order.bundle) {
+            return;
+        }
+        let cancel = self.stop.child_token();
+        let (bundle, slot) = (order.bundle.clone(), order.slot);
+        let keeper = worker::Keeper {
+            order,
+            programs: Arc::clone(&self.programs),
+            house: self.house.clone(),
+            events: self.events.clone(),
+            cancel: cancel.clone(),
+        };
+        self.loaded.push(Loaded { bundle, slot, cancel, task: tokio::spawn(keeper.run()) });
+    }
+
+    /// Whether the model is one of those to be kept loaded.
+    #[must_use]
+    pub fn is_loaded(&self, bundle: &BundleRef) -> bool {
+        self.loaded.iter().any(|loaded| loaded.bundle == *bundle)
+    }
+
+    /// Every bundle that is kept loaded, with its slot.
+    pub fn loaded(&self) -> impl Iterator<Item = (&BundleRef, u32)> {
+        self.loaded.iter().map(|loaded| (&loaded.bundle, loaded.slot))
+    }
+
+    /// The lowest slot that no model has.
+    #[must_use]
+    pub fn free_slot(&self) -> Option<u32> {
+        let slots = u32::try_from(SLOTS).unwrap_or(0);
+        (0..slots).find(|slot| self.loaded.iter().all(|loaded| loaded.slot != *slot))
+    }
+
+    /// Ends a model's process. Returns when it is gone, so that its slot can be given away.
+    pub async fn unload(&mut self, bundle: &BundleRef, code: Code, message: &str) {
+        let Some(at) = self.loaded.iter().position(|loaded| loaded.bundle == *bundle) else { return };
+        let loaded = self.loaded.swap_remove(at);
+        self.tell(to_gateway::Message::WorkerDown(croft_proto::frames::WorkerDown {
+            slot: loaded.slot,
+            code: code.to_string(),
+            message: message.to_owned(),
+        }));
+        loaded.cancel.cancel();
+        let _ = loaded.task.await;
+    }
+
+    fn tell(&self, message: to_gateway::Message) {
+        if let Some(house) = self.house.borrow().as_ref() {
+            house.tell(ToGateway { message: Some(message) });
+        }
+    }
+
+    /// Ends everything: the gateway first stops taking requests, then all processes go.
+    pub async fn shut_down(mut self) {
+        self.tell(to_gateway::Message::Drain(croft_proto::frames::Drain {}));
+        self.stop.cancel();
+        for loaded in self.loaded.drain(..) {
+            let _ = loaded.task.await;
+        }
+        if let Some(gateway) = self.gateway.take() {
+            let _ = gateway.await;
+        }
+    }
+}
+
+/// A channel for events, bounded.
+#[must_use]
+pub fn events() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
+    mpsc::channel(CHANNEL_LEN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_an_error_and_never_another_port() {
+        let first = bind("127.0.0.1:0".parse().expect("address")).expect("a free port");
+        let taken = first.local_addr().expect("bound");
+        let refused = bind(taken).expect_err("taken");
+        assert_eq!(refused.code(), Code::PortTaken);
+        assert!(refused.message().contains(&taken.to_string()));
+    }
+}

@@ -1,0 +1,31 @@
+//! Opening an installed model: every byte is verified over the descriptor that the worker then gets, at every load.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+
+use croft_domain::bundle::BundleFile;
+use croft_domain::code::Code;
+use croft_trust::digest::verify_file;
+
+use crate::failure::Failure;
+use crate::state::paths::Paths;
+
+/// Opens and verifies a blob of the store. Blocks for as long as reading it takes.
+///
+/// # Errors
+/// `E-BLOB-MISSING` if it is not there, `E-BLOB-TRUNCATED` or `E-BLOB-CORRUPT` if it is not what was approved.
+pub fn open_verified(paths: &Paths, blob: &BundleFile) -> Result<File, Failure> {
+    let path = paths.blob(&blob.sha256);
+    // No link is followed: the store holds files that were put there, and nothing else.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(&path)
+        .map_err(|e| Failure::caused(Code::BlobMissing, &e))?;
+    let is_file = file.metadata().is_ok_and(|meta| meta.is_file());
+    if !is_file {
+        return Err(Failure::new(Code::BlobCorrupt, "what is in the store is no file"));
+    }
+    verify_file(&file, blob).map_err(|e| Failure::caused(e.code(), &e))?;
+    Ok(file)
+}

@@ -1,0 +1,174 @@
+//! Which bundles belong on this machine, decided as a value from signed documents. Executing is elsewhere.
+
+use std::collections::BTreeMap;
+
+use croft_domain::bundle::Manifest;
+use croft_domain::code::Code;
+use croft_domain::digest::Sha256Digest;
+use croft_domain::fleet::GroupPolicy;
+use croft_domain::id::BundleRef;
+use croft_domain::recall::Recall;
+
+/// What is to be done about one assigned bundle.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision<'a> {
+    /// It belongs here: fetch, install and load it.
+    Keep {
+        /// Its manifest.
+        manifest: &'a Manifest,
+        /// SHA-256 of the manifest as signed.
+        manifest_sha256: Sha256Digest,
+    },
+    /// A signed order stops it.
+    Recalled {
+        /// SHA-256 of the manifest as signed.
+        manifest_sha256: Sha256Digest,
+        /// The order's reason.
+        reason: String,
+    },
+    /// It must not be here.
+    Refuse {
+        /// Stable code.
+        code: Code,
+        /// For a person.
+        reason: String,
+    },
+}
+
+/// Signed targets by reference, as the trust store holds them: the manifest, and the digest of its exact bytes.
+pub type Approved<'a> = BTreeMap<BundleRef, (&'a Manifest, Sha256Digest)>;
+
+/// Decides about every assigned bundle. The controller's assignment is only a wish: what the group's signed policy does
+/// not allow is refused, and a recall outranks both.
+#[must_use]
+pub fn decide<'a>(
+    assigned: &[BundleRef],
+    policy: Option<&GroupPolicy>,
+    approved: &Approved<'a>,
+    recalls: &[Recall],
+) -> BTreeMap<BundleRef, Decision<'a>> {
+    let refuse = |reason: String| Decision::Refuse { code: Code::Unapproved, reason };
+    assigned
+        .iter()
+        .map(|bundle| {
+            let decision = match approved.get(bundle) {
+                None => refuse(format!("{bundle} is assigned, but no signed document approves it")),
+                Some((manifest, manifest_sha256)) => {
+                    if let Some(recall) = recalls.iter().find(|recall| recall.stops_bundle(manifest)) {
+                        Decision::Recalled {
+                            manifest_sha256: *manifest_sha256,
+                            reason: recall.reason.clone(),
+                        }
+                    } else if policy.is_none_or(|policy| !policy.allows_bundle(bundle)) {
+                        refuse(format!("{bundle} is approved, but not for this machine's group"))
+                    } else {
+                        Decision::Keep { manifest, manifest_sha256: *manifest_sha256 }
+                    }
+                }
+            };
+            (bundle.clone(), decision)
+        })
+        .collect()
+}
+
+/// The blobs in the store that no kept bundle needs.
+#[must_use]
+pub fn superfluous(
+    stored: &[Sha256Digest],
+    decisions: &BTreeMap<BundleRef, Decision<'_>>,
+) -> Vec<Sha256Digest> {
+    let needed: Vec<Sha256Digest> = decisions
+        .values()
+        .filter_map(|decision| match decision {
+            Decision::Keep { manifest, .. } => Some(manifest.files.iter().map(|file| file.sha256)),
+            Decision::Recalled { .. } | Decision::Refuse { .. } => None,
+        })
+        .flatten()
+        .collect();
+    stored.iter().copied().filter(|digest| !needed.contains(digest)).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use croft_domain::bundle::{BundleFile, FileRole, License, Parameters, Provenance, Template};
+    use croft_domain::id::RecallId;
+    use croft_domain::recall::RecallTarget;
+    use croft_domain::time::Timestamp;
+
+    pub(crate) fn manifest(name: &str, version: u32, blob: Sha256Digest) -> Manifest {
+        Manifest {
+            schema: 1,
+            name: name.parse().expect("a name"),
+            version,
+            epoch: 1,
+            architecture: "llama".to_owned(),
+            files: vec![BundleFile {
+                role: FileRole::Weights,
+                sha256: blob,
+                len_bytes: 1,
+                chunk_len_bytes: 1 << 16,
+                chunks: vec![croft_domain::digest::Blake3Digest([0; 32])],
+            }],
+            template: Template { source: String::new(), sha256: Sha256Digest([0; 32]) },
+            parameters: Parameters { context_tokens: 1024, slots: 1, temperature: 0.0 },
+            aliases: Vec::new(),
+            license: License { id: "Apache-2.0".to_owned(), text_sha256: None },
+            provenance: Provenance {
+                source: "test".to_owned(),
+                vetting_report_sha256: Sha256Digest([0; 32]),
+            },
+            check_prompts: Vec::new(),
+        }
+    }
+
+    fn policy(name: &str, minimum: u32) -> GroupPolicy {
+        GroupPolicy {
+            tier: 1,
+            baseline: "base@1".parse().expect("a reference"),
+            bundles: BTreeMap::from([(name.parse().expect("a name"), minimum)]),
+        }
+    }
+
+    fn recall(target: RecallTarget) -> Recall {
+        Recall { id: RecallId([1; 16]), target, reason: "poisoned".to_owned(), issued_at: Timestamp(5) }
+    }
+
+    #[test]
+    fn p3_a_controller_cannot_assign_what_the_policy_does_not_allow() {
+        let starter = manifest("starter", 2, Sha256Digest([2; 32]));
+        let reference = starter.reference();
+        let approved = Approved::from([(reference.clone(), (&starter, Sha256Digest([9; 32])))]);
+        let other: BundleRef = "other@1".parse().expect("a reference");
+        let all = [reference.clone(), other.clone()];
+
+        let decided = decide(&all, Some(&policy("starter", 2)), &approved, &[]);
+        assert!(matches!(decided[&reference], Decision::Keep { .. }));
+        assert!(matches!(decided[&other], Decision::Refuse { code: Code::Unapproved, .. }));
+        // An older version than the policy's lowest, another group, no policy at all.
+        for policy in [Some(policy("starter", 3)), Some(policy("other", 1)), None] {
+            let decided = decide(&all, policy.as_ref(), &approved, &[]);
+            assert!(matches!(decided[&reference], Decision::Refuse { .. }), "{policy:?}");
+        }
+    }
+
+    #[test]
+    fn p2_a_recall_outranks_approval_and_names_its_reason() {
+        let starter = manifest("starter", 2, Sha256Digest([2; 32]));
+        let reference = starter.reference();
+        let approved = Approved::from([(reference.clone(), (&starter, Sha256Digest([9; 32])))]);
+        let policy = policy("starter", 1);
+        for target in [RecallTarget::Bundle(reference.clone()), RecallTarget::Blob(Sha256Digest([2; 32]))] {
+            let decided =
+                decide(std::slice::from_ref(&reference), Some(&policy), &approved, &[recall(target)]);
+            assert!(
+                matches!(&decided[&reference], Decision::Recalled { reason, .. } if reason == "poisoned")
+            );
+            assert_eq!(superfluous(&[Sha256Digest([2; 32])], &decided), [Sha256Digest([2; 32])]);
+        }
+        let other = recall(RecallTarget::Bundle("starter@1".parse().expect("a reference")));
+        let decided = decide(std::slice::from_ref(&reference), Some(&policy), &approved, &[other]);
+        assert!(matches!(decided[&reference], Decision::Keep { .. }));
+        assert!(superfluous(&[Sha256Digest([2; 32])], &decided).is_empty());
+    }
+}
