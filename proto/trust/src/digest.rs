@@ -45,6 +45,12 @@ pub enum BlobError {
         /// Where it begins, in bytes.
         offset: u64,
     },
+    /// The approved list of chunks does not cover the file.
+    #[error("the list of {listed} chunks does not cover the file")]
+    Uncovered {
+        /// How many chunks are listed.
+        listed: usize,
+    },
     /// Cannot be read.
     #[error("cannot read at byte {offset}")]
     Read {
@@ -62,7 +68,9 @@ impl BlobError {
     pub const fn code(&self) -> Code {
         match self {
             Self::Truncated { .. } => Code::BlobTruncated,
-            Self::TooLong { .. } | Self::Corrupt { .. } | Self::Read { .. } => Code::BlobCorrupt,
+            Self::TooLong { .. } | Self::Corrupt { .. } | Self::Uncovered { .. } | Self::Read { .. } => {
+                Code::BlobCorrupt
+            }
         }
     }
 }
@@ -178,6 +186,13 @@ pub fn verify_file(file: &File, expected: &BundleFile) -> Result<(), BlobError> 
     }
     if found > expected.len_bytes {
         return Err(BlobError::TooLong { expected: expected.len_bytes, found });
+    }
+    let listed = expected.chunks.len();
+    if expected.len_bytes.checked_div(expected.chunk_len_bytes).is_none()
+        || expected.len_bytes.div_ceil(expected.chunk_len_bytes) != listed as u64
+    {
+        // A list that does not cover the file would let the rest of it pass unseen.
+        return Err(BlobError::Uncovered { listed });
     }
     let next = AtomicUsize::new(0);
     let first_bad: Mutex<Option<(usize, BlobError)>> = Mutex::new(None);

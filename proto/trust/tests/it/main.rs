@@ -1,0 +1,10 @@
+//! Attacks on what Croft believes, each named after the promise that it attacks.
+
+mod blobs;
+mod fleet;
+mod forger;
+mod invites;
+mod publisher;
+mod signatures;
+mod stored_state;
+mod update;
