@@ -43,7 +43,7 @@ lint: ## Formatting, clippy, Ansible
 
 bench: ## Benchmarks; figures go into docs/BENCHMARKS.md
 	@$(SETUP) build
-	@$(ENV) && cargo bench --locked --workspace
+	@$(ENV) && cargo build --release --locked --workspace --bins && cargo bench --locked -p croft-domain -p croft-trust -p croft-e2e
 
 fmt: ## Format
 	cargo fmt --all
