@@ -1,0 +1,390 @@
+//! What may be typed. Parsing touches nothing: no file, no network, no environment beyond what clap reads.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use croft_domain::bundle::CheckPrompt;
+use croft_domain::digest::Sha256Digest;
+use croft_domain::id::{BaselineRef, BundleName, BundleRef, GroupName, ModelAlias, ReportId};
+use croft_domain::limits::INVITE_TTL_MAX_S;
+use croft_domain::recall::RecallTarget;
+
+/// Runs a fleet from the admin's machine. Keys stay here; the controller gets signed documents only.
+#[derive(Debug, Parser)]
+#[command(name = "croftctl", version, arg_required_else_help = true)]
+pub struct Args {
+    /// Folder with this fleet's keys, repository and drafts [default: $XDG_CONFIG_HOME/croftctl]
+    #[arg(long, env = "CROFTCTL_CONFIG", global = true, value_name = "DIR", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// How answers are written to stdout
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Forms of an answer. `json` and `yaml` are stable for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    Table,
+    /// One JSON document
+    Json,
+    /// One YAML document
+    Yaml,
+    /// One name a line
+    Name,
+    /// Columns for people, all of them
+    Wide,
+}
+
+/// The nouns and verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a fleet's keys on this machine and take over a fresh controller
+    Init(Init),
+    /// Let machines in
+    #[command(subcommand)]
+    Invite(Invite),
+    /// List what the controller knows
+    #[command(subcommand)]
+    Get(Get),
+    /// Show one thing in full
+    #[command(subcommand)]
+    Describe(Describe),
+    /// Change a node's standing
+    #[command(subcommand)]
+    Node(Node),
+    /// Bring a model in: import, approve, publish
+    #[command(subcommand)]
+    Bundle(Bundle),
+    /// Sign and publish what a YAML file declares
+    Apply(Apply),
+    /// Say what a group may have
+    #[command(subcommand)]
+    Assign(Assign),
+    /// Stop the use of a model everywhere, at once
+    Recall(Recall),
+    /// Look at or re-sign the fleet's metadata
+    #[command(subcommand)]
+    Trust(Trust),
+    /// Compliance reports
+    #[command(subcommand)]
+    Report(Report),
+    /// Print a completion script
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Judge the GGUF file on standard input, confined; for croftctl's own use
+    #[command(name = "vet-confined", hide = true)]
+    VetConfined,
+}
+
+/// `init`
+#[derive(Debug, ClapArgs)]
+pub struct Init {
+    /// All roles with one key each, on this machine (the only way so far)
+    #[arg(long, required = true)]
+    pub solo: bool,
+    /// The bootstrap.json that `croft-controller init` wrote
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap: PathBuf,
+    /// Your name in the admin certificate
+    #[arg(long, default_value = "admin", value_name = "NAME", value_parser = admin_name)]
+    pub name: String,
+    /// A license (SPDX identifier) under which models may come in; repeat for more
+    #[arg(long = "license", value_name = "SPDX",
+          default_values = ["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"])]
+    pub licenses: Vec<String>,
+}
+
+/// `invite`
+#[derive(Debug, Subcommand)]
+pub enum Invite {
+    /// Print one line that enrolls a machine
+    Create {
+        /// Group the machine joins
+        #[arg(long)]
+        group: GroupName,
+        /// How long the line is good for: 90s, 10m, 2h, 7d
+        #[arg(long, default_value = "10m", value_parser = invite_ttl, value_name = "TIME")]
+        ttl: u64,
+        /// How many machines it enrolls
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        uses: u32,
+    },
+}
+
+/// `get`
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Get {
+    /// Enrolled machines
+    #[command(visible_alias = "node")]
+    Nodes,
+    /// Published models
+    #[command(visible_alias = "bundle")]
+    Bundles,
+    /// Published baselines
+    #[command(visible_alias = "baseline")]
+    Baselines,
+}
+
+/// `describe`
+#[derive(Debug, Subcommand)]
+pub enum Describe {
+    /// A node with its last verdict, check by check
+    Node {
+        /// Node id, or enough of its beginning to be the only one
+        id: String,
+    },
+}
+
+/// `node`
+#[derive(Debug, Subcommand)]
+pub enum Node {
+    /// Take a node out of the fleet; it may enroll again
+    Evict(Standing),
+    /// Take a node out of the fleet for good
+    Ban(Standing),
+    /// Let an evicted or banned node back in
+    Restore(Standing),
+}
+
+/// Which node, and why.
+#[derive(Debug, ClapArgs)]
+pub struct Standing {
+    /// Node id, or enough of its beginning to be the only one
+    pub id: String,
+    /// Why; goes into the audit log
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// `bundle`
+#[derive(Debug, Subcommand)]
+pub enum Bundle {
+    /// Vet a GGUF file in a confined process and draft its manifest
+    Import(Box<Import>),
+    /// Sign a draft as approved
+    Approve {
+        /// NAME@VERSION
+        bundle: BundleRef,
+        /// Also allow the bundle's license in this fleet from now on
+        #[arg(long)]
+        allow_license: bool,
+    },
+    /// Upload an approved bundle's bytes and publish its manifest
+    Publish {
+        /// NAME@VERSION
+        bundle: BundleRef,
+    },
+}
+
+/// `bundle import`
+#[derive(Debug, ClapArgs)]
+pub struct Import {
+    /// What the bundle is called
+    pub name: BundleName,
+    /// The GGUF file
+    pub file: PathBuf,
+    /// SPDX identifier of the weights' license
+    #[arg(long, value_name = "SPDX")]
+    pub license: String,
+    /// Where the file came from: an address with a revision, or a description
+    #[arg(long, value_name = "TEXT")]
+    pub source: String,
+    /// Version [default: one above the newest here]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub version: Option<u32>,
+    /// Chat template (Jinja) instead of the one inside the file
+    #[arg(long, value_name = "FILE")]
+    pub template: Option<PathBuf>,
+    /// What clients may call it besides its name: chat, complete, embed; repeat for more
+    #[arg(long = "alias", value_name = "ALIAS")]
+    pub aliases: Vec<ModelAlias>,
+    /// A question whose greedy answer must contain a text; repeat for more
+    #[arg(long = "check", value_name = "PROMPT=>CONTAINS", value_parser = check_prompt)]
+    pub checks: Vec<CheckPrompt>,
+    /// Context of one conversation, in tokens [default: the file's own, at most 8192]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
+    pub context: Option<u32>,
+    /// Conversations at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub slots: u32,
+    /// Sampling temperature where a client asks for none, 0 to 2; 0 is greedy
+    #[arg(long, default_value_t = 0.2, value_name = "NUMBER")]
+    pub temperature: f32,
+    /// Nodes that have this version never go back to an older one, not even by an assignment
+    #[arg(long)]
+    pub no_return: bool,
+}
+
+/// `apply`
+#[derive(Debug, ClapArgs)]
+pub struct Apply {
+    /// YAML file with `kind: Baseline`
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `assign`
+#[derive(Debug, Subcommand)]
+pub enum Assign {
+    /// Let a group use a bundle, and tell its nodes
+    Bundle {
+        /// NAME@VERSION
+        bundle: BundleRef,
+        /// To which group
+        #[arg(long)]
+        group: GroupName,
+        /// Older versions of this bundle may no longer be served
+        #[arg(long)]
+        retire_older: bool,
+    },
+    /// Hold a group to a baseline; makes the group if it is new
+    Baseline {
+        /// NAME@VERSION; the version is the lowest that counts
+        baseline: BaselineRef,
+        /// To which group
+        #[arg(long)]
+        group: GroupName,
+        /// Tier of the group [default: the baseline's]
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+        tier: Option<u8>,
+    },
+}
+
+/// `recall`
+#[derive(Debug, ClapArgs)]
+pub struct Recall {
+    /// NAME@VERSION, sha256:… of a file, or runtime:sha256:… of a worker executable
+    #[arg(value_parser = recall_target)]
+    pub target: RecallTarget,
+    /// Why, for the people whose model goes away
+    #[arg(long)]
+    pub reason: String,
+}
+
+/// `trust`
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Trust {
+    /// Roles with version, expiry and key file
+    Status,
+    /// Sign the short-lived metadata again and publish it
+    Refresh,
+}
+
+/// `report`
+#[derive(Debug, Subcommand)]
+pub enum Report {
+    /// Take a report of the fleet as it stands
+    Create,
+    /// List reports
+    List,
+    /// Print or save a report
+    Show {
+        /// Which [default: the newest]
+        id: Option<ReportId>,
+        /// Its form
+        #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
+        format: ReportFormat,
+        /// Write it there instead of to stdout
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Forms of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people: one self-contained page
+    Html,
+    /// For programs
+    Json,
+}
+
+// The name becomes part of the certificate's URI, so it keeps to what needs no escaping there.
+fn admin_name(text: &str) -> Result<String, String> {
+    match text.parse::<GroupName>() {
+        Ok(name) => Ok(name.into()),
+        Err(_) => Err("1 to 63 of a-z, 0-9 and '-', beginning and ending with a letter or digit".to_owned()),
+    }
+}
+
+fn invite_ttl(text: &str) -> Result<u64, String> {
+    let expected = || "a number and s, m, h or d, for example 10m".to_owned();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(expected()),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).ok_or_else(expected)?;
+    if (1..=INVITE_TTL_MAX_S).contains(&seconds) { Ok(seconds) } else { Err("1s to 30d".to_owned()) }
+}
+
+fn check_prompt(text: &str) -> Result<CheckPrompt, String> {
+    match text.split_once("=>") {
+        Some((prompt, contains)) if !prompt.trim().is_empty() && !contains.trim().is_empty() => {
+            Ok(CheckPrompt { prompt: prompt.trim().to_owned(), contains: contains.trim().to_owned() })
+        }
+        _ => Err("PROMPT=>CONTAINS, both not empty".to_owned()),
+    }
+}
+
+fn recall_target(text: &str) -> Result<RecallTarget, String> {
+    let digest = |text: &str| text.parse::<Sha256Digest>().map_err(|e| e.to_string());
+    if let Some(runtime) = text.strip_prefix("runtime:") {
+        return digest(runtime).map(RecallTarget::Runtime);
+    }
+    if text.starts_with("sha256:") {
+        return digest(text).map(RecallTarget::Blob);
+    }
+    text.parse().map(RecallTarget::Bundle).map_err(|e: croft_domain::id::IdError| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn ttl_has_a_unit_and_bounds() {
+        assert_eq!(invite_ttl("90s"), Ok(90));
+        assert_eq!(invite_ttl("10m"), Ok(600));
+        assert_eq!(invite_ttl("30d"), Ok(INVITE_TTL_MAX_S));
+        for bad in ["", "10", "m", "0s", "31d", "-1m", "1w", "99999999999999999999d", "18446744073709551615d"]
+        {
+            assert!(invite_ttl(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn check_prompts_need_both_sides() {
+        let check = check_prompt("What is 2+2? => 4").expect("a check");
+        assert_eq!((check.prompt.as_str(), check.contains.as_str()), ("What is 2+2?", "4"));
+        for bad in ["", "a", "a=>", "=>b", " => "] {
+            assert!(check_prompt(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn recall_targets_say_what_they_stop() {
+        let hex = format!("sha256:{}", "ab".repeat(32));
+        assert!(matches!(recall_target("starter@1"), Ok(RecallTarget::Bundle(_))));
+        assert!(matches!(recall_target(&hex), Ok(RecallTarget::Blob(_))));
+        assert!(matches!(recall_target(&format!("runtime:{hex}")), Ok(RecallTarget::Runtime(_))));
+        for bad in ["starter", "sha256:xyz", "runtime:starter@1", ""] {
+            assert!(recall_target(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Baselines as people write them: strict YAML. A misspelled key is an error with its line, never a check that
+//! silently does not run.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use croft_domain::baseline::{Baseline, CheckPolicy};
+use serde::Deserialize;
+
+use crate::error::CtlError;
+use crate::fleet_dir::read_text;
+use crate::limits::DOCUMENT_LEN_MAX;
+
+/// The first thing that is looked at, so that a file of another kind is refused for what it is.
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+/// Reads and checks a baseline.
+///
+/// # Errors
+/// Names file, line and column, or file and field.
+pub fn load(path: &Path) -> Result<Baseline, CtlError> {
+    parse(&path.display().to_string(), &read_text(path, DOCUMENT_LEN_MAX)?)
+}
+
+fn parse(file: &str, text: &str) -> Result<Baseline, CtlError> {
+    let kind: Kind = serde_saphyr::from_str(text).map_err(|e| refused(file, &e))?;
+    if kind.kind != "Baseline" {
+        return Err(CtlError::Document {
+            place: file.to_owned(),
+            message: format!("kind: expected Baseline, not {}", crate::output::clean(&kind.kind)),
+        });
+    }
+    let baseline: Baseline = serde_saphyr::from_str(text).map_err(|e| refused(file, &e))?;
+    baseline.validate().map_err(|e| CtlError::Document {
+        place: line_of(text, &e.field).map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
+        message: format!("{}: expected {}", e.field, e.expected),
+    })?;
+    Ok(baseline)
+}
+
+fn refused(file: &str, error: &serde_saphyr::Error) -> CtlError {
+    let place = error
+        .location()
+        .map_or_else(|| file.to_owned(), |at| format!("{file}:{}:{}", at.line(), at.column()));
+    let message = error.without_snippet().to_string();
+    // The parser repeats the place at the end of its first line; once is enough.
+    let message = message.lines().next().unwrap_or_default();
+    let message = message.split(" at line ").next().unwrap_or(message);
+    CtlError::Document { place, message: message.to_owned() }
+}
+
+// The line of a field that parsed but broke a bound: the last part of its path below the one before.
+fn line_of(text: &str, field: &str) -> Option<usize> {
+    let mut from = 0;
+    for part in field.split('.') {
+        let key = format!("{part}:");
+        from += text.lines().skip(from).position(|line| line.trim_start().starts_with(&key))?;
+    }
+    Some(from + 1)
+}
+
+/// What changes between two versions, line by line.
+pub fn difference(old: Option<&Baseline>, new: &Baseline) -> String {
+    let mut text = String::new();
+    let mut line = |mark: char, what: String| {
+        let _ = writeln!(text, "  {mark} {what}");
+    };
+    let Some(old) = old else {
+        line('+', format!("tier {}, leases of {} s", new.tier, new.lease_ttl_s));
+        for (name, policy) in &new.checks {
+            line('+', format!("{name}: {}", policy_text(policy)));
+        }
+        return text;
+    };
+    if old.tier != new.tier {
+        line('~', format!("tier: {} -> {}", old.tier, new.tier));
+    }
+    if old.lease_ttl_s != new.lease_ttl_s {
+        line('~', format!("lease_ttl_s: {} -> {}", old.lease_ttl_s, new.lease_ttl_s));
+    }
+    for (name, policy) in &old.checks {
+        if !new.checks.contains_key(name) {
+            line('-', format!("{name}: {}", policy_text(policy)));
+        }
+    }
+    for (name, policy) in &new.checks {
+        match old.checks.get(name) {
+            None => line('+', format!("{name}: {}", policy_text(policy))),
+            Some(before) if before != policy => {
+                line('~', format!("{name}: {} -> {}", policy_text(before), policy_text(policy)));
+            }
+            Some(_) => {}
+        }
+    }
+    text
+}
+
+fn policy_text(policy: &CheckPolicy) -> String {
+    let mut text = format!("{:?}", policy.mode).to_lowercase();
+    if policy.grace_s > 0 {
+        let _ = write!(text, " after {} s", policy.grace_s);
+    }
+    if !policy.paths.is_empty() {
+        let _ = write!(text, " on {}", policy.paths.join(", "));
+    }
+    let _ = write!(text, " (confidence {})", format!("{:?}", policy.confidence).to_lowercase());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "\
+kind: Baseline
+name: standard
+version: 2
+tier: 2
+lease_ttl_s: 3600
+checks:
+  disk-encryption:
+    mode: warn
+    grace_s: 600
+    paths: [/, home, swap]
+  self-test:
+    mode: block
+";
+
+    fn message(text: &str) -> String {
+        parse("b.yaml", text).expect_err("a refusal").to_string()
+    }
+
+    #[test]
+    fn a_good_file_is_read() {
+        let baseline = parse("b.yaml", GOOD).expect("a baseline");
+        assert_eq!(baseline.reference().to_string(), "standard@2");
+        assert_eq!(baseline.checks.len(), 2);
+    }
+
+    #[test]
+    fn refusals_name_line_and_key() {
+        let misspelled = message(&GOOD.replace("grace_s", "grace"));
+        assert!(misspelled.starts_with("b.yaml:9:") && misspelled.contains("grace"), "{misspelled}");
+        let unknown = message(&(GOOD.to_owned() + "surprise: 1\n"));
+        assert!(unknown.starts_with("b.yaml:13:") && unknown.contains("surprise"), "{unknown}");
+        let mode = message(&GOOD.replace("mode: warn", "mode: shout"));
+        assert!(mode.starts_with("b.yaml:8:") && mode.contains("shout"), "{mode}");
+        let twice = message(&GOOD.replace("tier: 2", "tier: 2\ntier: 1"));
+        assert!(twice.starts_with("b.yaml:5:") && twice.contains("tier"), "{twice}");
+    }
+
+    #[test]
+    fn bounds_name_line_and_field() {
+        insta::assert_snapshot!(message(&GOOD.replace("tier: 2", "tier: 4")),
+            @"b.yaml:4: tier: expected 1, 2 or 3");
+        insta::assert_snapshot!(message(&GOOD.replace("mode: warn", "mode: block")),
+            @"b.yaml:9: checks.disk-encryption.grace_s: expected only with mode: warn");
+        insta::assert_snapshot!(message("kind: Pod\nspec: {}\n"), @"b.yaml: kind: expected Baseline, not Pod");
+    }
+
+    #[test]
+    fn differences_are_told() {
+        let new = parse("b.yaml", GOOD).expect("a baseline");
+        insta::assert_snapshot!(difference(None, &new), @r"
+        + tier 2, leases of 3600 s
+        + disk-encryption: warn after 600 s on /, home, swap (confidence uuid)
+        + self-test: block (confidence uuid)
+        ");
+        let mut old = new.clone();
+        old.tier = 1;
+        let moved = old.checks.remove(&"self-test".parse().expect("a name")).expect("a policy");
+        old.checks.insert("firewall".parse().expect("a name"), moved);
+        insta::assert_snapshot!(difference(Some(&old), &new), @r"
+        ~ tier: 1 -> 2
+        - firewall: block (confidence uuid)
+        + self-test: block (confidence uuid)
+        ");
+        assert_eq!(difference(Some(&new), &new), "");
+    }
+}

@@ -1,0 +1,49 @@
+//! The commands: one room a noun. Each reads its arguments, asks or signs, and says what it did.
+
+mod apply;
+mod assign;
+mod bundle;
+mod completions;
+mod describe;
+mod get;
+mod import;
+mod init;
+mod invite;
+mod node;
+mod recall;
+mod report;
+mod trust;
+
+use crate::args::{Args, Bundle, Command};
+use crate::error::CtlError;
+use crate::fleet_dir::FleetDir;
+
+/// Runs what was typed.
+///
+/// # Errors
+/// Whatever the command refuses.
+pub async fn run(args: Args) -> Result<(), CtlError> {
+    let Args { config, output, command } = args;
+    if let Command::Completions { shell } = command {
+        return completions::print(shell);
+    }
+    let dir = FleetDir::locate(config)?;
+    match command {
+        Command::Init(arguments) => init::run(&dir, &arguments).await,
+        Command::Invite(arguments) => invite::run(&dir, &arguments).await,
+        Command::Get(what) => get::run(&dir, what, output).await,
+        Command::Describe(what) => describe::run(&dir, &what, output).await,
+        Command::Node(verb) => node::run(&dir, &verb).await,
+        Command::Bundle(Bundle::Import(arguments)) => import::run(&dir, *arguments).await,
+        Command::Bundle(Bundle::Approve { bundle, allow_license }) => {
+            bundle::approve(&dir, &bundle, allow_license)
+        }
+        Command::Bundle(Bundle::Publish { bundle }) => bundle::publish(&dir, &bundle).await,
+        Command::Apply(arguments) => apply::run(&dir, &arguments).await,
+        Command::Assign(what) => assign::run(&dir, &what).await,
+        Command::Recall(arguments) => recall::run(&dir, arguments).await,
+        Command::Trust(verb) => trust::run(&dir, verb, output).await,
+        Command::Report(verb) => report::run(&dir, &verb, output).await,
+        Command::Completions { .. } | Command::VetConfined => Ok(()),
+    }
+}

@@ -1,0 +1,130 @@
+//! `bundle approve` and `bundle publish`: a person's yes, signed here; then the bytes, resumable, and the signed set.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use croft_domain::bundle::BundleFile;
+use croft_domain::code::Code;
+use croft_domain::id::BundleRef;
+use croft_link::backoff::Backoff;
+use croft_proto::grpc::QueryBlobRequest;
+use croft_trust::digest::verify_file;
+
+use crate::client::{Admin, connect, refused};
+use crate::clock;
+use crate::draft::Draft;
+use crate::error::CtlError;
+use crate::fleet_dir::FleetDir;
+use crate::limits::UPLOAD_ATTEMPTS;
+use crate::output::say;
+use crate::progress;
+use crate::upload;
+use crate::workbench::Workbench;
+
+/// Signs a draft as approved.
+///
+/// # Errors
+/// There is no draft, its version is taken, or its license is not allowed.
+pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow_license: bool) -> Result<(), CtlError> {
+    let draft = Draft::load(dir, bundle)?;
+    let mut workbench = Workbench::open(dir)?;
+    match workbench.bundle(bundle)? {
+        Some(signed) if signed == draft.manifest => {
+            say(&format!("bundle {bundle} is approved already"));
+            return Ok(());
+        }
+        Some(_) => {
+            return Err(CtlError::Conflict {
+                message: format!("another bundle {bundle} is approved already"),
+                hint: "a signed version is never rewritten; import under the next --version".to_owned(),
+            });
+        }
+        None => {}
+    }
+    let license = &draft.manifest.license.id;
+    if !workbench.fleet().licenses.contains(license) {
+        if !allow_license {
+            return Err(CtlError::Unapproved {
+                message: format!(
+                    "license {license} is not among the fleet's ({})",
+                    workbench.fleet().licenses.join(", ")
+                ),
+                hint: format!("read it, then repeat with --allow-license to take in {license} from now on"),
+            });
+        }
+        workbench.change_fleet(|fleet| fleet.licenses.push(license.clone()))?;
+    }
+    workbench.set_bundle(&draft.manifest)?;
+    workbench.sign(clock::now())?;
+    say(&format!(
+        "approved {bundle}: {}",
+        draft.manifest.files.iter().map(|f| f.sha256.to_string()).collect::<Vec<_>>().join(", ")
+    ));
+    say(&format!("next: croftctl bundle publish {bundle}"));
+    Ok(())
+}
+
+/// Uploads an approved bundle's bytes, then publishes the signed set.
+///
+/// # Errors
+/// It is not approved, its bytes changed, or the controller refuses.
+pub async fn publish(dir: &FleetDir, bundle: &BundleRef) -> Result<(), CtlError> {
+    let workbench = Workbench::open(dir)?;
+    let Some(manifest) = workbench.bundle(bundle)? else {
+        return Err(CtlError::NotFound {
+            what: format!("approved bundle {bundle}"),
+            hint: format!("croftctl bundle approve {bundle} signs its draft"),
+        });
+    };
+    let source = Draft::load(dir, bundle)?.source;
+    let mut admin = connect(dir).await?;
+    for file in &manifest.files {
+        send(&mut admin, &source, file).await?;
+    }
+    workbench.publish(&mut admin).await?;
+    say(&format!("next: croftctl assign bundle {bundle} --group GROUP"));
+    Ok(())
+}
+
+/// Brings one blob to the controller, from wherever an earlier attempt ended.
+async fn send(admin: &mut Admin, source: &Path, expected: &BundleFile) -> Result<(), CtlError> {
+    let mut checked = None;
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+    let bar = progress::bytes(expected.len_bytes, "uploading");
+    for attempt in 1..=UPLOAD_ATTEMPTS {
+        let request = QueryBlobRequest { sha256: expected.sha256.0.to_vec() };
+        let have = admin.query_blob(request).await.map_err(refused("look for a blob"))?.into_inner();
+        if have.complete {
+            bar.finish_and_clear();
+            say(&format!("the controller has {}", expected.sha256));
+            return Ok(());
+        }
+        if checked.is_none() {
+            checked = Some(open_verified(source, expected)?);
+        }
+        let Some(file) = &checked else { continue };
+        match upload::run(admin, file, expected, have.received, &bar).await {
+            Ok(()) => {}
+            Err(error) if error.code() == Code::Unreachable && attempt < UPLOAD_ATTEMPTS => {
+                bar.println(format!("the connection broke; going on from what arrived ({attempt})"));
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(CtlError::Answer {
+        operation: "upload a blob",
+        message: format!("{} is still incomplete", expected.sha256),
+    })
+}
+
+/// Opens the file behind a draft and checks that it still holds the approved bytes.
+fn open_verified(source: &Path, expected: &BundleFile) -> Result<File, CtlError> {
+    let file = File::open(source).map_err(|e| CtlError::FileRead { path: source.to_owned(), source: e })?;
+    let spinner = progress::spinner("checking the file against its manifest");
+    let verified = verify_file(&file, expected);
+    spinner.finish_and_clear();
+    verified.map_err(|e| CtlError::SourceChanged { path: source.to_owned(), source: Box::new(e) })?;
+    Ok(file)
+}

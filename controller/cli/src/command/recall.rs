@@ -1,0 +1,47 @@
+//! `recall`: a signed order to stop, effective on receipt.
+
+use croft_domain::id::RecallId;
+use croft_domain::limits::TEXT_LEN_MAX;
+use croft_domain::recall::{Recall, RecallTarget};
+use croft_domain::signed::Domain;
+use croft_proto::grpc::SubmitRecallRequest;
+
+use crate::args;
+use crate::client::{connect, load_key, refused};
+use crate::error::CtlError;
+use crate::fleet_dir::{FleetDir, KeyName};
+use crate::output::say;
+use crate::workbench::Workbench;
+use crate::{clock, random};
+
+/// Runs `recall`.
+///
+/// # Errors
+/// There is no such bundle, the recall key cannot be used, or the controller refuses.
+pub async fn run(dir: &FleetDir, arguments: args::Recall) -> Result<(), CtlError> {
+    let args::Recall { target, reason } = arguments;
+    if reason.trim().is_empty() || reason.len() > TEXT_LEN_MAX {
+        return Err(CtlError::Input {
+            what: "--reason".to_owned(),
+            expected: format!("1 to {TEXT_LEN_MAX} bytes"),
+        });
+    }
+    if let RecallTarget::Bundle(bundle) = &target {
+        // A recall of a name that nobody has would look like success and stop nothing.
+        if Workbench::open(dir)?.bundle(bundle)?.is_none() {
+            return Err(CtlError::NotFound {
+                what: format!("approved bundle {bundle}"),
+                hint: "croftctl get bundles lists them; bytes can be recalled by sha256:…".to_owned(),
+            });
+        }
+    }
+    let recall = Recall { id: RecallId(random::bytes()?), target, reason, issued_at: clock::now() };
+    let payload = serde_json::to_vec(&recall).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
+    let envelope = load_key(dir, KeyName::Recall)?.sign(Domain::Recall, payload);
+    let request = SubmitRecallRequest { recall: Some(envelope.into()) };
+    let mut admin = connect(dir).await?;
+    let answer = admin.submit_recall(request).await.map_err(refused("recall"))?;
+    say(&format!("recall {} is in force; {} nodes were told", recall.id, answer.into_inner().nodes_told));
+    say("nodes that are away learn of it when they next connect; only a new version brings a model back");
+    Ok(())
+}

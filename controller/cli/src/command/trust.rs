@@ -1,0 +1,150 @@
+//! `trust`: the fleet's metadata as it lies here, and its regular renewal.
+
+use croft_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Format, Trust};
+use crate::clock;
+use crate::error::CtlError;
+use crate::fleet_dir::{FleetDir, KeyName};
+use crate::limits::EXPIRY_WARNING_DAYS;
+use crate::output::{Column, Resource, column, print_list, say};
+use crate::workbench::{Workbench, repository};
+
+/// Runs `trust`.
+///
+/// # Errors
+/// There is no fleet, a key cannot be used, or the controller refuses.
+pub async fn run(dir: &FleetDir, verb: Trust, format: Format) -> Result<(), CtlError> {
+    let mut workbench = Workbench::open(dir)?;
+    match verb {
+        Trust::Status => {
+            let roles = roles(&workbench.metadata_files(), dir, clock::now())?;
+            print_list(&roles, format)?;
+            roles.iter().filter_map(Role::warning).for_each(|warning| say(&warning));
+            Ok(())
+        }
+        Trust::Refresh => {
+            workbench.refresh(clock::now())?;
+            workbench.connect_and_publish().await?;
+            let roles = roles(&workbench.metadata_files(), dir, clock::now())?;
+            if let Some(first) = roles.iter().min_by_key(|role| role.expires_at) {
+                say(&format!("good until {} ({})", clock::written(Timestamp(first.expires_at)), first.role));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What all metadata begins with (TUF 4.3).
+#[derive(Deserialize)]
+struct Metadata {
+    signed: Head,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    version: u64,
+    expires: String,
+}
+
+/// One role, as `-o json` writes it.
+#[derive(Debug, Serialize)]
+struct Role {
+    role: String,
+    version: u64,
+    expires_at: u64,
+    days_left: u64,
+    key: String,
+}
+
+impl Role {
+    fn warning(&self) -> Option<String> {
+        if self.days_left >= EXPIRY_WARNING_DAYS {
+            return None;
+        }
+        let cure = match self.role.as_str() {
+            "snapshot" | "timestamp" => "run croftctl trust refresh",
+            _ => "sign it again: any croftctl apply or assign signs targets; a root needs its key holders",
+        };
+        let state = if self.days_left == 0 { "ends within a day or is over" } else { "ends soon" };
+        Some(format!("warning: {} {state}; nodes stop serving when it ends; {cure}", self.role))
+    }
+}
+
+fn roles(files: &[(String, Vec<u8>)], dir: &FleetDir, now: Timestamp) -> Result<Vec<Role>, CtlError> {
+    let mut roles: Vec<Role> = Vec::new();
+    for (file, bytes) in files {
+        let metadata: Metadata = serde_json::from_slice(bytes).map_err(repository("understand metadata"))?;
+        let Head { version, expires } = metadata.signed;
+        let at = clock::parsed(&expires).ok_or_else(|| repository("understand metadata")("no expiry"))?;
+        let role = file.trim_end_matches(".json").rsplit('.').next().unwrap_or(file).to_owned();
+        let key = match role.as_str() {
+            "root" => KeyName::Root,
+            "targets" => KeyName::Targets,
+            _ => KeyName::Freshness,
+        };
+        let key = dir.key(key).display().to_string();
+        let line = Role { role, version, expires_at: at.0, days_left: at.since(now) / 86_400, key };
+        // Old roots stay in the set for nodes that come from them; only the newest counts.
+        match roles.iter_mut().find(|other| other.role == line.role) {
+            Some(other) if other.version < line.version => *other = line,
+            Some(_) => {}
+            None => roles.push(line),
+        }
+    }
+    Ok(roles)
+}
+
+impl Resource for Role {
+    const COLUMNS: &'static [Column] =
+        &[column("ROLE"), column("VERSION"), column("EXPIRES"), column("DAYS LEFT"), column("KEY")];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.role.clone(),
+            self.version.to_string(),
+            clock::written(Timestamp(self.expires_at)),
+            self.days_left.to_string(),
+            self.key.clone(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.role.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::list;
+
+    fn file(name: &str, version: u64, expires: &str) -> (String, Vec<u8>) {
+        let text = format!(r#"{{"signed":{{"version":{version},"expires":"{expires}"}},"signatures":[]}}"#);
+        (name.to_owned(), text.into_bytes())
+    }
+
+    #[test]
+    fn roles_show_the_newest_root_and_warn_before_they_end() {
+        let dir = FleetDir::locate(Some("/fleet".into())).expect("a folder");
+        let now = clock::parsed("2026-11-21T00:00:00Z").expect("a time");
+        let files = [
+            file("1.root.json", 1, "2026-11-22T00:00:00Z"),
+            file("2.root.json", 2, "2028-11-20T00:00:00Z"),
+            file("7.targets.json", 7, "2027-11-21T00:00:00Z"),
+            file("9.snapshot.json", 9, "2026-11-24T00:00:00Z"),
+            file("timestamp.json", 9, "2026-11-23T12:00:00Z"),
+        ];
+        let roles = roles(&files, &dir, now).expect("roles");
+        insta::assert_snapshot!(list(&roles, Format::Wide).expect("a table"), @"
+        ROLE       VERSION  EXPIRES               DAYS LEFT  KEY
+        root       2        2028-11-20T00:00:00Z  730        /fleet/keys/root.pk8
+        targets    7        2027-11-21T00:00:00Z  365        /fleet/keys/targets.pk8
+        snapshot   9        2026-11-24T00:00:00Z  3          /fleet/keys/freshness.pk8
+        timestamp  9        2026-11-23T12:00:00Z  2          /fleet/keys/freshness.pk8
+        ");
+        let warnings: Vec<String> = roles.iter().filter_map(Role::warning).collect();
+        insta::assert_snapshot!(warnings.join("\n"), @"warning: timestamp ends soon; nodes stop serving when it ends; run croftctl trust refresh");
+    }
+}

@@ -1,0 +1,182 @@
+//! Drafts: what import found out about a file, kept until a person approves it.
+//!
+//! The bytes stay where they are; the draft remembers the path, and publishing checks them against the manifest again.
+
+use std::fs;
+use std::path::PathBuf;
+
+use croft_domain::bundle::Manifest;
+use croft_domain::id::{BundleName, BundleRef};
+use croft_domain::limits::MANIFEST_LEN_MAX;
+
+use crate::error::CtlError;
+use crate::fleet_dir::{FleetDir, create_private, read, read_text, write};
+use crate::limits::{DOCUMENT_LEN_MAX, REPORT_LEN_MAX};
+
+/// One draft.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// What would be signed.
+    pub manifest: Manifest,
+    /// The vetting report, as the confined child wrote it.
+    pub vetting: Vec<u8>,
+    /// Where the bytes are.
+    pub source: PathBuf,
+}
+
+impl Draft {
+    /// Saves it. The manifest is written last: a draft with it is complete.
+    ///
+    /// # Errors
+    /// There is one at this version, or it cannot be written.
+    pub fn save(&self, dir: &FleetDir) -> Result<PathBuf, CtlError> {
+        let bundle = self.manifest.reference();
+        let path = dir.draft(&bundle);
+        if path.join("manifest.json").exists() {
+            return Err(CtlError::Conflict {
+                message: format!("there is a draft of {bundle} already"),
+                hint: format!("import under another --version, or remove {}", path.display()),
+            });
+        }
+        create_private(&dir.drafts())?;
+        create_private(&path)?;
+        let manifest = manifest_bytes(&self.manifest)?;
+        write(&path.join("vetting.json"), &self.vetting, 0o600)?;
+        write(&path.join("source"), self.source.as_os_str().as_encoded_bytes(), 0o600)?;
+        write(&path.join("manifest.json"), &manifest, 0o600)?;
+        Ok(path)
+    }
+
+    /// Reads it and checks that its parts belong together.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    pub fn load(dir: &FleetDir, bundle: &BundleRef) -> Result<Self, CtlError> {
+        let path = dir.draft(bundle);
+        let file = path.join("manifest.json");
+        if !file.exists() {
+            return Err(CtlError::NotFound {
+                what: format!("draft of {bundle}"),
+                hint: "croftctl bundle import makes one".to_owned(),
+            });
+        }
+        let damaged = |source: crate::error::Cause| CtlError::FileParse { path: file.clone(), source };
+        let manifest: Manifest = serde_json::from_slice(&read(&file, MANIFEST_LEN_MAX as u64)?)
+            .map_err(|e| damaged(Box::new(e)))?;
+        manifest.validate().map_err(|e| damaged(Box::new(e)))?;
+        let vetting = read(&path.join("vetting.json"), REPORT_LEN_MAX)?;
+        let agrees = manifest.reference() == *bundle
+            && croft_trust::digest::sha256(&vetting) == manifest.provenance.vetting_report_sha256;
+        if !agrees {
+            return Err(damaged("the manifest is of another bundle or vetting report".into()));
+        }
+        let source = PathBuf::from(read_text(&path.join("source"), DOCUMENT_LEN_MAX)?);
+        Ok(Self { manifest, vetting, source })
+    }
+}
+
+/// The exact bytes that are signed and hashed.
+///
+/// # Errors
+/// They are beyond the bound for manifests.
+pub fn manifest_bytes(manifest: &Manifest) -> Result<Vec<u8>, CtlError> {
+    let bytes = serde_json::to_vec(manifest).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
+    if bytes.len() > MANIFEST_LEN_MAX {
+        return Err(CtlError::Input {
+            what: "manifest".to_owned(),
+            expected: format!("at most {MANIFEST_LEN_MAX} bytes, not {}", bytes.len()),
+        });
+    }
+    Ok(bytes)
+}
+
+/// The newest version of a bundle among the drafts, 0 if there is none.
+///
+/// # Errors
+/// The folder cannot be listed.
+pub fn newest_version(dir: &FleetDir, name: &BundleName) -> Result<u32, CtlError> {
+    let path = dir.drafts();
+    if !path.exists() {
+        return Ok(0);
+    }
+    let entries = fs::read_dir(&path).map_err(|source| CtlError::FileRead { path: path.clone(), source })?;
+    let version = |entry: fs::DirEntry| {
+        let folder = entry.file_name();
+        let (of, version) = folder.to_str()?.split_once('.')?;
+        if of == name.as_str() { version.parse::<u32>().ok() } else { None }
+    };
+    Ok(entries.filter_map(Result::ok).filter_map(version).max().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use croft_domain::bundle::{BundleFile, FileRole, License, Parameters, Provenance, Template};
+    use croft_domain::digest::{Blake3Digest, Sha256Digest};
+
+    fn draft(version: u32) -> Draft {
+        let vetting = br#"{"findings":[]}"#.to_vec();
+        let manifest = Manifest {
+            schema: 1,
+            name: "starter".parse().expect("a name"),
+            version,
+            epoch: version,
+            architecture: "llama".to_owned(),
+            files: vec![BundleFile {
+                role: FileRole::Weights,
+                sha256: Sha256Digest([3; 32]),
+                len_bytes: 10,
+                chunk_len_bytes: 1 << 20,
+                chunks: vec![Blake3Digest([4; 32])],
+            }],
+            template: Template { source: "x".to_owned(), sha256: croft_trust::digest::sha256(b"x") },
+            parameters: Parameters { context_tokens: 2048, slots: 4, temperature: 0.2 },
+            aliases: vec!["chat".parse().expect("an alias")],
+            license: License { id: "MIT".to_owned(), text_sha256: None },
+            provenance: Provenance {
+                source: "made here".to_owned(),
+                vetting_report_sha256: croft_trust::digest::sha256(&vetting),
+            },
+            check_prompts: Vec::new(),
+        };
+        Draft { manifest, vetting, source: "/models/starter.gguf".into() }
+    }
+
+    fn folder() -> (tempfile::TempDir, FleetDir) {
+        let temp = tempfile::tempdir().expect("a folder");
+        let dir = FleetDir::locate(Some(temp.path().to_owned())).expect("a fleet folder");
+        (temp, dir)
+    }
+
+    #[test]
+    fn drafts_round_trip_and_are_never_overwritten() {
+        let (_temp, dir) = folder();
+        let draft = draft(1);
+        draft.save(&dir).expect("saved");
+        assert_eq!(Draft::load(&dir, &draft.manifest.reference()).expect("loaded"), draft);
+        assert!(matches!(draft.save(&dir), Err(CtlError::Conflict { .. })));
+        let other = "starter@2".parse().expect("a reference");
+        assert!(matches!(Draft::load(&dir, &other), Err(CtlError::NotFound { .. })));
+    }
+
+    #[test]
+    fn p2_a_draft_with_another_vetting_report_is_refused() {
+        let (_temp, dir) = folder();
+        let draft = draft(1);
+        let path = draft.save(&dir).expect("saved");
+        fs::write(path.join("vetting.json"), b"{}").expect("written");
+        assert!(matches!(Draft::load(&dir, &draft.manifest.reference()), Err(CtlError::FileParse { .. })));
+    }
+
+    #[test]
+    fn the_newest_version_is_found_by_name() {
+        let (_temp, dir) = folder();
+        let name = "starter".parse().expect("a name");
+        assert_eq!(newest_version(&dir, &name).expect("a version"), 0);
+        for version in [2, 10, 9] {
+            draft(version).save(&dir).expect("saved");
+        }
+        fs::create_dir(dir.drafts().join("starter-large.30")).expect("made");
+        assert_eq!(newest_version(&dir, &name).expect("a version"), 10);
+    }
+}

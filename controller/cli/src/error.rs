@@ -1,0 +1,270 @@
+//! What can go wrong, each with a stable code and what to do next. A variant names the operation and the object; the
+//! cause is a source and is written behind it, once, by `main`.
+
+use std::io;
+use std::path::PathBuf;
+
+use croft_domain::code::Code;
+
+/// A cause of any type, for errors whose reader is a person.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failure of croftctl.
+#[derive(Debug, thiserror::Error)]
+pub enum CtlError {
+    /// A file cannot be read.
+    #[error("cannot read {}", path.display())]
+    FileRead {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}", path.display())]
+    FileWrite {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of ours is damaged or from another program.
+    #[error("{} is not what croftctl keeps there", path.display())]
+    FileParse {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// A file that a person wrote breaks a rule.
+    #[error("{place}: {message}")]
+    Document {
+        /// File, and line and column if known.
+        place: String,
+        /// Which rule.
+        message: String,
+    },
+    /// An argument breaks a rule.
+    #[error("{what}: {expected}")]
+    Input {
+        /// Which argument or field.
+        what: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// There is a fleet already.
+    #[error("{} already holds a fleet", path.display())]
+    FleetExists {
+        /// The config folder.
+        path: PathBuf,
+    },
+    /// There is no fleet.
+    #[error("{} holds no fleet", path.display())]
+    FleetMissing {
+        /// The config folder.
+        path: PathBuf,
+    },
+    /// Nothing by that name.
+    #[error("there is no {what}")]
+    NotFound {
+        /// What was looked for.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// It is there already, or a version does not rise.
+    #[error("{message}")]
+    Conflict {
+        /// What and where.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Fleet policy does not allow it.
+    #[error("{message}")]
+    Unapproved {
+        /// What is not allowed.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A key cannot be used.
+    #[error("cannot {operation} the key {}", path.display())]
+    Key {
+        /// What was tried.
+        operation: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// The repository refused.
+    #[error("cannot {operation}")]
+    Repository {
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        source: Cause,
+    },
+    /// The linter found what protects the loader.
+    #[error("{} was refused:\n{}", path.display(), findings.join("\n"))]
+    VetRefused {
+        /// The file.
+        path: PathBuf,
+        /// Each with rule, offset and message.
+        findings: Vec<String>,
+    },
+    /// The confined child did not do its work.
+    #[error("the confined vetting of {} failed: {reason}", path.display())]
+    Vetting {
+        /// The file.
+        path: PathBuf,
+        /// How it ended.
+        reason: String,
+    },
+    /// The file behind a draft changed.
+    #[error("{} is no longer the file that was vetted", path.display())]
+    SourceChanged {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Cause,
+    },
+    /// The controller cannot be reached.
+    #[error("cannot reach the controller at {controller}")]
+    Link {
+        /// Its address.
+        controller: String,
+        /// Which kind of failure.
+        code: Code,
+        /// Why.
+        source: Cause,
+    },
+    /// The controller refused.
+    #[error("the controller refused to {operation}: {message}")]
+    Refused {
+        /// What was asked.
+        operation: &'static str,
+        /// Its answer.
+        message: String,
+        /// Its code.
+        code: Code,
+    },
+    /// The controller's answer makes no sense.
+    #[error("the controller's answer to {operation} cannot be used: {message}")]
+    Answer {
+        /// What was asked.
+        operation: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Signed here, not published there.
+    #[error("signed on this machine, but not published")]
+    NotPublished {
+        /// Why.
+        source: Box<CtlError>,
+    },
+    /// An answer cannot be serialized.
+    #[error("cannot write the answer")]
+    AnswerWrite {
+        /// Why.
+        source: Cause,
+    },
+    /// The program cannot run its own parts.
+    #[error("cannot {operation}")]
+    Process {
+        /// What was tried.
+        operation: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl CtlError {
+    /// Its stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::FileRead { .. } | Self::Document { .. } | Self::Input { .. } => Code::Input,
+            Self::FileWrite { .. } => Code::StateUnwritable,
+            Self::FileParse { .. } => Code::StateCorrupt,
+            Self::FleetExists { .. } | Self::Conflict { .. } => Code::Conflict,
+            Self::FleetMissing { .. } | Self::NotFound { .. } => Code::NotFound,
+            Self::Unapproved { .. } => Code::Unapproved,
+            Self::Key { .. } => Code::Key,
+            Self::Repository { .. } => Code::TrustState,
+            Self::VetRefused { .. } => Code::VetRefused,
+            Self::Vetting { .. } => Code::SandboxUnproven,
+            Self::SourceChanged { .. } => Code::BlobCorrupt,
+            Self::Link { code, .. } | Self::Refused { code, .. } => *code,
+            Self::NotPublished { source } => source.code(),
+            Self::Answer { .. } | Self::AnswerWrite { .. } | Self::Process { .. } => Code::Internal,
+        }
+    }
+
+    /// What to do next. Codes have hints for a node's user; where the admin must do something else, it is said here.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound { hint, .. } | Self::Conflict { hint, .. } | Self::Unapproved { hint, .. } => {
+                hint.clone()
+            }
+            Self::FleetExists { .. } => {
+                "name another folder with --config; a fleet's keys are never overwritten".to_owned()
+            }
+            Self::FleetMissing { .. } => {
+                "run croftctl init --solo --bootstrap FILE, or name the fleet's folder with --config"
+                    .to_owned()
+            }
+            Self::FileRead { .. } => "check the path and its permissions".to_owned(),
+            Self::FileWrite { .. } => "check the folder's permissions and free space".to_owned(),
+            Self::FileParse { .. } => "restore it from the backup of this folder".to_owned(),
+            Self::Repository { .. } => {
+                "restore the repository folder from backup, or look at croftctl trust status".to_owned()
+            }
+            Self::Vetting { .. } => {
+                "the file was not judged, so it was not taken in; import needs Linux with seccomp".to_owned()
+            }
+            Self::SourceChanged { .. } => "import it again; what was approved are the old bytes".to_owned(),
+            Self::Link { code: Code::Unreachable, .. } => {
+                "check that the controller runs and that its address in fleet.toml is right".to_owned()
+            }
+            Self::NotPublished { .. } => {
+                "nothing is lost: when the cause is gone, publish with croftctl trust refresh".to_owned()
+            }
+            _ => self.code().hint().to_owned(),
+        }
+    }
+}
+
+/// The error and its causes in one line, each once.
+pub fn written(error: &CtlError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_written_behind_their_error() {
+        let source = io::Error::other("disk full");
+        let error = CtlError::FileWrite { path: "fleet.toml".into(), source };
+        assert_eq!(written(&error), "cannot write fleet.toml: disk full");
+        let outer = CtlError::NotPublished { source: Box::new(error) };
+        assert_eq!(
+            written(&outer),
+            "signed on this machine, but not published: cannot write fleet.toml: disk full"
+        );
+        assert_eq!(outer.code(), Code::StateUnwritable);
+        assert!(outer.hint().contains("croftctl trust refresh"));
+    }
+}

@@ -1,0 +1,57 @@
+//! Every bound of this program, with its unit and its reason.
+
+/// How long the root role counts, in seconds (24 months): it is touched only to change keys.
+pub const ROOT_TTL_S: u64 = 730 * 86_400;
+
+/// How long the targets role counts, in seconds (12 months): long enough for a yearly key ceremony.
+pub const TARGETS_TTL_S: u64 = 365 * 86_400;
+
+/// How long snapshot and timestamp count, in seconds (14 days): a controller that withholds news can do so this long.
+pub const FRESHNESS_TTL_S: u64 = 14 * 86_400;
+
+/// How long lease and recall keys count, in seconds: as long as the root that names them.
+pub const ONLINE_KEY_TTL_S: u64 = ROOT_TTL_S;
+
+/// Fewer days than this before a role expires, and `trust status` warns: a weekend with its Monday.
+pub const EXPIRY_WARNING_DAYS: u64 = 3;
+
+/// Files below this length are cut into 1 MiB chunks: a resumed fetch of a small model loses little.
+pub const SMALL_FILE_LEN: u64 = 256 << 20;
+
+/// Files beyond this length are cut into 16 MiB chunks, so that the list stays under the manifest's bound.
+pub const HUGE_FILE_LEN: u64 = 64 << 30;
+
+/// Largest chat template file, in bytes; the manifest's own bound.
+pub const TEMPLATE_LEN_MAX: u64 = 256 * 1024;
+
+/// Largest YAML, TOML or JSON file that a person hands over, in bytes.
+pub const DOCUMENT_LEN_MAX: u64 = 1 << 20;
+
+/// Largest vetting report that is read from the confined child, in bytes; it is distrusted like its input.
+pub const REPORT_LEN_MAX: u64 = 8 << 20;
+
+/// How long the confined child may take before it counts as hung, in seconds, besides reading the file.
+pub const VETTING_TIMEOUT_S: u64 = 60;
+
+/// How fast the confined child must at least read the file, in bytes a second: half of a USB 2 disk.
+pub const VETTING_BYTES_PER_S: u64 = 16 << 20;
+
+/// Memory of the confined child, in bytes: the largest tokenizer tables, several times over.
+pub const VETTING_DATA_BYTES: u64 = 2 << 30;
+
+/// Length of one upload message's data, in bytes; the controller accepts no more.
+pub const UPLOAD_PART_LEN: usize = 1 << 20;
+
+/// Upload messages in flight on this side.
+pub const UPLOAD_QUEUE: usize = 4;
+
+/// How often an upload goes on after a broken connection, before a person should look at it.
+pub const UPLOAD_ATTEMPTS: u32 = 6;
+
+/// Longest context that import drafts on its own, in tokens: more memory is a person's decision.
+pub const CONTEXT_DEFAULT_MAX: u32 = 8192;
+
+/// Fewest digits of a node id that may stand for the whole.
+pub const ID_PREFIX_LEN_MIN: usize = 4;
+
+const _: () = assert!((200 << 30) / (16 << 20) * 67 < croft_domain::limits::MANIFEST_LEN_MAX as u64);

@@ -1,0 +1,118 @@
+//! Vetting in a confined child: this program runs itself again, gives the child the open file as standard input and a
+//! pipe as standard output, and nothing else. The parent never parses the file; it distrusts the child's report too.
+
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use croft_confine::{Entry, ResourceLimits, Role};
+use croft_vetting::gguf::Depth;
+use croft_vetting::report::{Finding, Report, Severity};
+use tokio::io::AsyncReadExt;
+
+use crate::error::CtlError;
+use crate::limits::{REPORT_LEN_MAX, VETTING_BYTES_PER_S, VETTING_DATA_BYTES, VETTING_TIMEOUT_S};
+use crate::output::clean;
+
+/// What the parent keeps of a file that passed.
+pub struct Passed {
+    /// What the child found out.
+    pub report: Report,
+    /// The report's exact bytes, for its digest.
+    pub bytes: Vec<u8>,
+}
+
+/// The child's work: confine this process, judge standard input, write the report to standard output.
+///
+/// Must be called before any thread exists.
+///
+/// # Errors
+/// Standard input is not a file, the confinement does not stand, or the report cannot be written.
+pub fn judge_standard_input() -> Result<(), CtlError> {
+    let process = |operation| move |source| CtlError::Process { operation, source };
+    let owned = std::io::stdin().as_fd().try_clone_to_owned().map_err(process("take standard input"))?;
+    let file = File::from(owned);
+    let len_bytes = file.metadata().map_err(process("measure standard input"))?.len();
+    let limits =
+        ResourceLimits { data_bytes: Some(VETTING_DATA_BYTES), open_files: Some(16), processes: Some(1) };
+    let keep = [std::os::fd::AsRawFd::as_raw_fd(&file)];
+    let entry = Entry { role: Role::Vetting, keep_fds: &keep, readable: &[], limits };
+    croft_confine::enter(&entry)
+        .and_then(|_| croft_confine::lock_down(Role::Vetting))
+        .map_err(|e| CtlError::Process { operation: "confine vetting", source: std::io::Error::other(e) })?;
+    let report = croft_vetting::format::vet(BufReader::new(file), len_bytes, Depth::Padding);
+    let bytes = serde_json::to_vec(&report).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
+    std::io::stdout()
+        .lock()
+        .write_all(&bytes)
+        .map_err(|source| CtlError::FileWrite { path: "standard output".into(), source })
+}
+
+/// Has `file` judged by a confined child.
+///
+/// # Errors
+/// [`CtlError::VetRefused`] with each broken rule, or [`CtlError::Vetting`] if the child did not answer.
+pub async fn vet(path: &Path, file: &File) -> Result<Passed, CtlError> {
+    let fail = |reason: String| CtlError::Vetting { path: path.to_owned(), reason };
+    let len_bytes = file.metadata().map_err(|e| fail(e.to_string()))?.len();
+    let bytes = run_child(file, len_bytes).await.map_err(fail)?;
+    let report: Report =
+        serde_json::from_slice(&bytes).map_err(|e| fail(format!("its report is not one: {e}")))?;
+    if report.len_bytes != len_bytes {
+        return Err(fail("its report is about a file of another length".to_owned()));
+    }
+    if report.passed() {
+        return Ok(Passed { report, bytes });
+    }
+    let refusals: Vec<String> =
+        report.findings.iter().filter(|f| f.severity != Severity::Note).map(finding_text).collect();
+    if report.findings.iter().any(|f| f.severity == Severity::Refuse) {
+        return Err(CtlError::VetRefused { path: path.to_owned(), findings: refusals });
+    }
+    Err(fail(if refusals.is_empty() { "no verdict".to_owned() } else { refusals.join("; ") }))
+}
+
+/// One finding in one line.
+pub fn finding_text(finding: &Finding) -> String {
+    let offset = finding.offset.map_or_else(|| "whole file".to_owned(), |at| format!("byte {at}"));
+    format!("  {:?} at {offset}: {}", finding.rule, clean(&finding.message))
+}
+
+async fn run_child(file: &File, len_bytes: u64) -> Result<Vec<u8>, String> {
+    let program = std::env::current_exe().map_err(|e| format!("own executable not found: {e}"))?;
+    let input = file.try_clone().map_err(|e| e.to_string())?;
+    let mut child = tokio::process::Command::new(program)
+        .arg("vet-confined")
+        .env_clear()
+        .stdin(Stdio::from(input))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| format!("it could not be started: {e}"))?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Err("it has no pipes".to_owned());
+    };
+    let (mut report, mut talk) = (Vec::new(), Vec::new());
+    let time = Duration::from_secs(VETTING_TIMEOUT_S + len_bytes / VETTING_BYTES_PER_S);
+    let work = async {
+        let mut stdout = stdout.take(REPORT_LEN_MAX + 1);
+        let mut stderr = stderr.take(4096);
+        tokio::try_join!(stdout.read_to_end(&mut report), stderr.read_to_end(&mut talk))?;
+        child.wait().await
+    };
+    let status = tokio::time::timeout(time, work)
+        .await
+        .map_err(|_| format!("it took longer than {} s", time.as_secs()))?
+        .map_err(|e| e.to_string())?;
+    if !status.success() {
+        return Err(format!("{status}; {}", clean(String::from_utf8_lossy(&talk).trim())));
+    }
+    if report.len() as u64 > REPORT_LEN_MAX {
+        return Err("its report is too long".to_owned());
+    }
+    Ok(report)
+}

@@ -1,0 +1,255 @@
+//! The admin's workbench: the repository, the fleet document in it, and the two signatures that end every change.
+//!
+//! One workbench is open at a time. Keys are loaded for one signature and dropped. Whatever is signed here is on disk
+//! before it is published, so a failed publication is repeated by `trust refresh`.
+
+use std::fs::File;
+
+use croft_domain::baseline::Baseline;
+use croft_domain::bundle::Manifest;
+use croft_domain::evidence::TrustSeen;
+use croft_domain::fleet::Fleet;
+use croft_domain::id::{BaselineName, BaselineRef, BundleName, BundleRef};
+use croft_domain::time::Timestamp;
+use croft_proto::grpc::{PublishTrustRequest, TrustFile};
+use croft_trust::repository::{FreshnessKeys, Repository, TargetsKeys};
+
+use crate::client::{Admin, load_key, refused};
+use crate::draft::manifest_bytes;
+use crate::error::{Cause, CtlError};
+use crate::fleet_dir::{FleetDir, KeyName};
+use crate::limits::{FRESHNESS_TTL_S, TARGETS_TTL_S};
+use crate::output::say;
+
+/// Name of the fleet document among the targets.
+pub const FLEET_TARGET: &str = "fleet.json";
+
+/// Name of the waivers among the targets.
+pub const WAIVERS_TARGET: &str = "waivers.json";
+
+/// A failure of the repository, for `map_err`.
+pub fn repository<E: Into<Cause>>(operation: &'static str) -> impl Fn(E) -> CtlError {
+    move |error| CtlError::Repository { operation, source: error.into() }
+}
+
+/// The open workbench.
+pub struct Workbench {
+    dir: FleetDir,
+    repository: Repository,
+    fleet: Fleet,
+    _lock: File,
+}
+
+impl Workbench {
+    /// Opens the fleet in `dir` for this process alone.
+    ///
+    /// # Errors
+    /// There is no fleet, its repository is damaged, or another croftctl is at work.
+    pub fn open(dir: &FleetDir) -> Result<Self, CtlError> {
+        dir.settings()?;
+        let lock = dir.lock()?;
+        let repository =
+            Repository::open(&dir.repository()).map_err(self::repository("open the repository"))?;
+        let fleet = read_fleet(&repository)?;
+        Ok(Self { dir: dir.clone(), repository, fleet, _lock: lock })
+    }
+
+    /// The fleet document as it will be signed next.
+    pub const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Versions of the signed metadata.
+    pub fn versions(&self) -> TrustSeen {
+        self.repository.versions()
+    }
+
+    /// The exact bytes of the newest root.
+    pub fn root_bytes(&self) -> &[u8] {
+        self.repository.root_bytes()
+    }
+
+    /// The metadata as it is served.
+    pub fn metadata_files(&self) -> Vec<(String, Vec<u8>)> {
+        self.repository.metadata_files()
+    }
+
+    /// Changes the fleet document. Its epoch rises with every change, whatever the change is.
+    ///
+    /// # Errors
+    /// The change breaks a rule of the document, or the disk refuses.
+    pub fn change_fleet(&mut self, change: impl FnOnce(&mut Fleet)) -> Result<(), CtlError> {
+        let mut fleet = self.fleet.clone();
+        change(&mut fleet);
+        if fleet == self.fleet {
+            return Ok(());
+        }
+        fleet.epoch = self.fleet.epoch + 1;
+        set_fleet(&mut self.repository, &fleet)?;
+        self.fleet = fleet;
+        Ok(())
+    }
+
+    /// An approved bundle.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn bundle(&self, bundle: &BundleRef) -> Result<Option<Manifest>, CtlError> {
+        self.read(&format!("bundle.{}.{}.json", bundle.name, bundle.version))
+    }
+
+    /// A signed baseline.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn baseline(&self, baseline: &BaselineRef) -> Result<Option<Baseline>, CtlError> {
+        self.read(&format!("baseline.{}.{}.json", baseline.name, baseline.version))
+    }
+
+    /// Versions of an approved bundle, in no order.
+    pub fn bundle_versions(&self, name: &BundleName) -> Vec<u32> {
+        self.versions_of("bundle", name.as_str())
+    }
+
+    /// Versions of a signed baseline, in no order.
+    pub fn baseline_versions(&self, name: &BaselineName) -> Vec<u32> {
+        self.versions_of("baseline", name.as_str())
+    }
+
+    fn versions_of(&self, kind: &str, name: &str) -> Vec<u32> {
+        let version = |target: &str| {
+            let rest = target.strip_prefix(kind)?.strip_prefix('.')?.strip_prefix(name)?;
+            rest.strip_prefix('.')?.strip_suffix(".json")?.parse().ok()
+        };
+        self.repository.target_names().filter_map(version).collect()
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, CtlError> {
+        let bytes = self.repository.target(name).map_err(repository("read a target"))?;
+        bytes
+            .map(|bytes| serde_json::from_slice(&bytes).map_err(repository("understand a target")))
+            .transpose()
+    }
+
+    /// Puts a manifest among the targets.
+    ///
+    /// # Errors
+    /// It is too large, or the disk refuses.
+    pub fn set_bundle(&mut self, manifest: &Manifest) -> Result<(), CtlError> {
+        let name = format!("bundle.{}.{}.json", manifest.name, manifest.version);
+        self.repository.set_target(&name, &manifest_bytes(manifest)?).map_err(repository("add the manifest"))
+    }
+
+    /// Puts a baseline among the targets.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set_baseline(&mut self, baseline: &Baseline) -> Result<(), CtlError> {
+        let name = format!("baseline.{}.{}.json", baseline.name, baseline.version);
+        let bytes = serde_json::to_vec(baseline).map_err(repository("write the baseline"))?;
+        self.repository.set_target(&name, &bytes).map_err(repository("add the baseline"))
+    }
+
+    /// Signs the targets and the short-lived metadata over them.
+    ///
+    /// # Errors
+    /// A key cannot be used, or the disk refuses.
+    pub fn sign(&mut self, now: Timestamp) -> Result<(), CtlError> {
+        sign_targets(&mut self.repository, &self.dir, now)?;
+        self.refresh(now)
+    }
+
+    /// Signs the short-lived metadata only.
+    ///
+    /// # Errors
+    /// The freshness key cannot be used, or the disk refuses.
+    pub fn refresh(&mut self, now: Timestamp) -> Result<(), CtlError> {
+        refresh(&mut self.repository, &self.dir, now)
+    }
+
+    /// Publishes what is signed. The controller verifies it as a node would and takes all of it or nothing.
+    ///
+    /// # Errors
+    /// [`CtlError::NotPublished`], with the cause.
+    pub async fn publish(&self, admin: &mut Admin) -> Result<(), CtlError> {
+        let not_published = |error| CtlError::NotPublished { source: Box::new(error) };
+        publish(&self.repository, admin).await.map_err(not_published)
+    }
+
+    /// Connects and publishes.
+    ///
+    /// # Errors
+    /// [`CtlError::NotPublished`], with the cause.
+    pub async fn connect_and_publish(&self) -> Result<Admin, CtlError> {
+        let mut admin = crate::client::connect(&self.dir)
+            .await
+            .map_err(|error| CtlError::NotPublished { source: Box::new(error) })?;
+        self.publish(&mut admin).await?;
+        Ok(admin)
+    }
+}
+
+fn read_fleet(repository: &Repository) -> Result<Fleet, CtlError> {
+    let bytes = repository
+        .target(FLEET_TARGET)
+        .map_err(self::repository("read fleet.json"))?
+        .ok_or_else(|| self::repository("read fleet.json")("there is none"))?;
+    let fleet: Fleet = serde_json::from_slice(&bytes).map_err(self::repository("understand fleet.json"))?;
+    fleet.validate().map_err(self::repository("understand fleet.json"))?;
+    Ok(fleet)
+}
+
+/// Puts a fleet document among the targets of a repository.
+///
+/// # Errors
+/// It breaks its own rules, or the disk refuses.
+pub fn set_fleet(repository: &mut Repository, fleet: &Fleet) -> Result<(), CtlError> {
+    fleet
+        .validate()
+        .map_err(|e| CtlError::Input { what: e.field.to_owned(), expected: e.expected.to_owned() })?;
+    let bytes = serde_json::to_vec(fleet).map_err(self::repository("write fleet.json"))?;
+    repository.set_target(FLEET_TARGET, &bytes).map_err(self::repository("change fleet.json"))
+}
+
+/// Signs a repository's targets.
+///
+/// # Errors
+/// The key cannot be used, or the disk refuses.
+pub fn sign_targets(repository: &mut Repository, dir: &FleetDir, now: Timestamp) -> Result<(), CtlError> {
+    let keys = TargetsKeys(vec![load_key(dir, KeyName::Targets)?]);
+    repository.sign_targets(&keys, now.plus(TARGETS_TTL_S)).map_err(self::repository("sign the targets"))
+}
+
+/// Signs a repository's snapshot and timestamp.
+///
+/// # Errors
+/// The key cannot be used, or the disk refuses.
+pub fn refresh(repository: &mut Repository, dir: &FleetDir, now: Timestamp) -> Result<(), CtlError> {
+    let keys = FreshnessKeys(vec![load_key(dir, KeyName::Freshness)?]);
+    repository
+        .refresh_at(&keys, now, now.plus(FRESHNESS_TTL_S))
+        .map_err(self::repository("sign the short-lived metadata"))
+}
+
+/// Publishes a whole repository.
+///
+/// # Errors
+/// The controller refuses, or says that it took something else.
+pub async fn publish(repository: &Repository, admin: &mut Admin) -> Result<(), CtlError> {
+    let file = |(name, content): (String, Vec<u8>)| TrustFile { name, content };
+    let targets = repository.target_files().map_err(self::repository("read the targets"))?;
+    let request = PublishTrustRequest {
+        metadata: repository.metadata_files().into_iter().map(file).collect(),
+        targets: targets.into_iter().map(file).collect(),
+    };
+    let answer = admin.publish_trust(request).await.map_err(refused("publish"))?.into_inner();
+    let ours = repository.versions().targets;
+    if answer.targets_version != ours {
+        return Err(CtlError::Answer {
+            operation: "publish",
+            message: format!("it took version {} and not {ours}", answer.targets_version),
+        });
+    }
+    say(&format!("published as version {ours} of the fleet's targets"));
+    Ok(())
+}
