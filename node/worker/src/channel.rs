@@ -16,6 +16,8 @@ use crate::fault::Fault;
 pub enum Inbound<M> {
     /// A frame.
     Frame(M),
+    /// Nothing has come, and the engine has better to do than wait.
+    Nothing,
     /// The peer closed its end.
     Closed,
     /// The peer broke the framing, or the socket failed. Nothing follows.

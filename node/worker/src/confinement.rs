@@ -7,6 +7,7 @@ use croft_confine::{Entry, ResourceLimits, Role};
 use llama_cpp_2::llama_backend::LlamaBackend;
 
 use crate::args::Args;
+use crate::engine::log;
 use crate::fault::Fault;
 use crate::inherit::Inherited;
 use crate::limits::{MEMORY_BASE_BYTES, MEMORY_TOKEN_BYTES, OPEN_FILES_MAX, PROCESSES_MAX};
@@ -55,9 +56,8 @@ pub fn confine(args: &Args, inherited: &Inherited) -> Result<(LlamaBackend, Self
     };
     let entry = Entry { role: Role::Worker, keep_fds: &keep_fds, readable: &[], limits };
     let layers = croft_confine::enter(&entry).map_err(Fault::Confine)?;
-    let mut backend = LlamaBackend::init().map_err(Fault::Backend)?;
-    // llama.cpp logs texts that it cannot tokenize.
-    backend.void_logs();
+    let backend = LlamaBackend::init().map_err(Fault::Backend)?;
+    log::silence();
     croft_confine::lock_down(Role::Worker).map_err(Fault::Confine)?;
     let attempts = croft_confine::try_to_escape(Role::Worker)
         .into_iter()

@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod load;
+pub mod log;
 pub mod prefix;
 pub mod request;
 pub mod sampler;
@@ -201,28 +202,25 @@ impl<'m> Engine<'m> {
     pub fn step(&mut self) -> Vec<Outbound> {
         self.admit();
         let demands = self.slots.demands();
-        let running = demands.iter().any(|demand| demand.running);
-        let shares = batch::divide(&demands, self.pace.prefill_tokens(running));
+        let running = demands.iter().filter(|demand| demand.running).count();
+        // More than its own batch llama.cpp answers by ending the process.
+        let room = usize::try_from(self.context.n_batch()).unwrap_or(0).saturating_sub(running);
+        let shares = batch::divide(&demands, self.pace.prefill_tokens(running > 0).min(room));
         if shares.is_empty() {
             return Vec::new();
         }
-        let outputs = self.fill(&shares);
         let began = clock::now();
-        if outputs.is_none() || self.context.decode(&mut self.batch).is_err() {
+        let Some(outputs) = self.fill(&shares).filter(|_| self.context.decode(&mut self.batch).is_ok())
+        else {
             return self.fail_all();
-        }
-        let prefill = shares.iter().map(|share| share.tokens).sum::<usize>()
-            - demands.iter().filter(|d| d.running).count();
-        let now = clock::now();
-        self.pace.observe(prefill, clock::micros(began, now));
+        };
+        let evaluated: usize = shares.iter().map(|share| share.tokens).sum();
+        self.pace.observe(evaluated.saturating_sub(running), clock::micros(began, clock::now()));
         for share in &shares {
             self.slots.evaluated(share);
         }
-        let pieces: Vec<Piece> = outputs
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(slot, index)| self.sample(slot, index))
-            .collect();
+        let pieces: Vec<Piece> =
+            outputs.into_iter().filter_map(|(slot, index)| self.sample(slot, index)).collect();
         if pieces.is_empty() { Vec::new() } else { vec![Outbound::Step(Step { pieces })] }
     }
 

@@ -18,9 +18,9 @@ pub enum Fault {
     /// The back end did not come up.
     #[error("llama.cpp did not start")]
     Backend(#[source] llama_cpp_2::LlamaCppError),
-    /// llama.cpp refused the model.
-    #[error("llama.cpp refused the model")]
-    Model,
+    /// llama.cpp refused the model, and why, as far as it says.
+    #[error("llama.cpp refused the model: {0}")]
+    Model(String),
     /// llama.cpp could not make a context, usually for want of memory.
     #[error("no context of {tokens} tokens could be made")]
     Context {
@@ -53,7 +53,7 @@ impl Fault {
     pub fn code(&self) -> Code {
         match self {
             Self::Confine(_) | Self::Unproven(_) => Code::SandboxUnproven,
-            Self::Model => Code::VetRefused,
+            Self::Model(_) => Code::VetRefused,
             Self::Template => Code::Input,
             Self::Backend(_) | Self::Context { .. } | Self::Socket(_) | Self::Thread(_) => {
                 Code::WorkerCrashed

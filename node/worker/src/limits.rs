@@ -63,6 +63,12 @@ pub const PROCESSES_MAX: u64 = 4096;
 /// Steps of load progress worth a frame, in percent: the daemon need not read while a model loads.
 pub const PROGRESS_STEP_PERCENT: u32 = 5;
 
+/// Frames taken in a row while streams run: then a step is due, whatever else the gateway sends.
+pub const FRAMES_PER_STEP_MAX: usize = 16;
+
+/// Longest complaint of llama.cpp about a model that is passed on, in bytes.
+pub const COMPLAINT_LEN_MAX: usize = 200;
+
 const _: () = assert!(SLOTS_MAX as usize + PREFILL_TOKENS_MIN <= BATCH_TOKENS_MAX);
 const _: () = assert!((CONTEXT_TOKENS_MAX as u64) < i32::MAX as u64);
 const _: () = assert!(STEP_SHARED_AIM_US < STEP_PREFILL_AIM_US);

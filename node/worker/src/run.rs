@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 
 use croft_proto::frames::{FromWorker, Ready, ToWorker, from_worker};
 use llama_cpp_2::llama_backend::LlamaBackend;
+use rustix::io::Errno;
 
 use crate::args::Args;
 use crate::channel::{self, Inbound};
@@ -15,7 +16,7 @@ use crate::engine::template::Template;
 use crate::engine::{Engine, Outbound, Size, load};
 use crate::fault::Fault;
 use crate::inherit::{Inherited, inherit};
-use crate::limits::{ENGINE_STACK_BYTES, INBOUND_MAX, PROGRESS_STEP_PERCENT};
+use crate::limits::{ENGINE_STACK_BYTES, FRAMES_PER_STEP_MAX, INBOUND_MAX, PROGRESS_STEP_PERCENT};
 use crate::report::Reporter;
 
 /// Runs until the gateway closes the slot.
@@ -108,31 +109,35 @@ fn answer(
     inbound: &Receiver<Inbound<ToWorker>>,
     outlet: &Outlet,
 ) -> Result<(), Fault> {
+    let mut in_a_row = 0;
     loop {
-        let next = if engine.busy() {
+        let next = if !engine.busy() {
+            in_a_row = 0;
+            inbound.recv().ok()
+        } else if in_a_row < FRAMES_PER_STEP_MAX {
             match inbound.try_recv() {
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => return Ok(()),
-                Ok(next) => Some(next),
+                Err(TryRecvError::Empty) => Some(Inbound::Nothing),
+                other => other.ok(),
             }
         } else {
-            match inbound.recv() {
-                Err(_) => return Ok(()),
-                Ok(next) => Some(next),
-            }
+            Some(Inbound::Nothing)
         };
+        in_a_row += 1;
         let out = match next {
-            Some(Inbound::Closed) => return Ok(()),
+            None | Some(Inbound::Closed) => return Ok(()),
             Some(Inbound::Broken(fault)) => return Err(fault),
             Some(Inbound::Frame(ToWorker { generation, frame })) if generation == outlet.generation => {
                 frame.and_then(|frame| engine.accept(frame)).into_iter().collect()
             }
             Some(Inbound::Frame(_)) => Vec::new(),
-            None => engine.step(),
+            Some(Inbound::Nothing) => {
+                in_a_row = 0;
+                engine.step()
+            }
         };
         for frame in out {
             match outlet.send(frame) {
-                Err(Fault::Socket(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET)) => return Ok(()),
+                Err(Fault::Socket(Errno::PIPE | Errno::CONNRESET)) => return Ok(()),
                 other => other?,
             }
         }

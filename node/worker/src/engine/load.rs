@@ -11,6 +11,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_sys_2 as sys;
 
+use crate::engine::log;
 use crate::fault::Fault;
 
 /// Maps the model and reads its vocabulary. `progress` hears percents, rising, and ends the load by giving `false`.
@@ -38,12 +39,14 @@ pub fn load(
     params.lazy_mode = sys::LLAMA_LAZY_MODE_OFF;
     params.progress_callback = Some(on_progress);
     params.progress_callback_user_data = (&raw mut hear).cast::<c_void>();
+    log::listen();
     // SAFETY: the stream is open, and `hear`, which the callback gets back, outlives the call. llama.cpp turns its
     // own exceptions into a null pointer.
     let model = unsafe { sys::llama_model_load_from_file_ptr(stream.cast::<c_void>(), params) };
+    let complaint = log::silence();
     // SAFETY: the stream is open and used no more; the loader does not own it.
     unsafe { libc::fclose(stream) };
-    let model = NonNull::new(model).ok_or(Fault::Model)?;
+    let model = NonNull::new(model).ok_or(Fault::Model(complaint))?;
     // SAFETY: `LlamaModel` is `repr(transparent)` over a pointer type that is `repr(transparent)` over
     // `NonNull<llama_model>`; both crates are pinned exactly, and `transmute` checks the size. It is owned once.
     Ok(unsafe { std::mem::transmute::<NonNull<sys::llama_model>, LlamaModel>(model) })

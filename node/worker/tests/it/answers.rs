@@ -2,7 +2,7 @@
 
 use croft_proto::frames::{Generate, Sampling, from_worker};
 
-use crate::peer::{STARTER, Worker, chat, question, raw};
+use crate::peer::{STARTER, Setup, Worker, chat, question, raw};
 
 /// Prompts whose greedy answers the recipe's own evaluation found exact, with the answers.
 fn exact() -> Vec<(String, String)> {
@@ -131,6 +131,30 @@ fn lengths_are_kept() {
 }
 
 #[test]
+fn contexts_are_what_was_asked_but_never_more_than_was_trained() {
+    let setup = |slots, context| Setup { slots, context, ..Setup::default() };
+    assert_eq!(Worker::spawn(&setup(1, 4096)).hear_ready().context_tokens, 1024);
+    // A context below the batch of a step: prompts that fill it, on all slots at once.
+    let mut small = Worker::spawn(&setup(3, 64));
+    assert_eq!(small.hear_ready().context_tokens, 64);
+    let requests: Vec<u64> = (1..=9).collect();
+    for request in &requests {
+        small.ask(Generate { ignore_eos: true, ..raw(*request, &"orders ".repeat(request_len(*request))) });
+    }
+    for answer in small.answers(&requests) {
+        match answer.finished {
+            Some(finished) => assert_eq!(finished.prompt_tokens + finished.completion_tokens, 64),
+            None => assert_eq!(answer.code(), "E-CONTEXT-FULL"),
+        }
+    }
+}
+
+/// From a prompt that leaves room for a page to one that leaves none.
+fn request_len(request: u64) -> usize {
+    usize::try_from(request * 8).expect("small")
+}
+
+#[test]
 fn sampling_is_repeatable_by_its_seed() {
     let mut worker = Worker::start(1).ready();
     let mut ask = |request, seed, temperature| {
@@ -167,4 +191,28 @@ fn a_raw_prompt_fills_in_the_middle() {
     assert!(finished.prompt_tokens < 30, "marks are one token each: {}", finished.prompt_tokens);
     assert_eq!(answer.reason(), "stop");
     assert!(answer.text.len() < 40, "a middle, not a page: {}", answer.text.len());
+}
+
+#[test]
+fn other_templates_are_rendered_or_refused() {
+    let llama2 = "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]{% else %}\
+        <<SYS>>{{ m.content }}{% endif %}{% endfor %}";
+    let llama3 = "{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n{{ m.content }}<|eot_id|>{% endfor %}";
+    let gemma =
+        "{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}";
+    let conversation =
+        [("system", "be brief"), ("user", "hello"), ("assistant", "hi"), ("user", "list all orders")];
+    for template in [llama2, llama3, gemma, "chatml"] {
+        let mut worker = Worker::spawn(&Setup { template, ..Setup::default() }).ready();
+        let answer = worker.answer(Generate { max_tokens: 5, ..chat(1, &conversation) });
+        assert!(answer.failed.is_none(), "{template}: {:?}", answer.failed);
+    }
+    let mut worker =
+        Worker::spawn(&Setup { template: "{{ messages[0].content }}", ..Setup::default() }).ready();
+    assert_eq!(worker.answer(question(1, "hello")).code(), "E-REQUEST-UNSUPPORTED");
+    assert_eq!(
+        worker.answer(Generate { max_tokens: 2, ..raw(2, "hello") }).tokens,
+        2,
+        "raw prompts need none"
+    );
 }

@@ -4,11 +4,11 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use croft_proto::frames::{Generate, PACKET_LEN_MAX, Sampling, from_worker, to_worker, worker_report};
 
-use crate::peer::{GENERATION, STARTER, Worker, chat, question, raw};
+use crate::peer::{GENERATION, STARTER, Setup, Worker, chat, question, raw};
 
 #[test]
 fn p1_worker_cannot_reach_out() {
-    let mut worker = Worker::start(1).ready();
+    let mut worker = Worker::spawn(&Setup { threads: 2, ..Setup::default() }).ready();
     let reports = worker.reports();
     let Some(worker_report::Message::SelfTest(test)) = reports.first() else { panic!("{reports:?}") };
     assert!(test.attempts.len() >= 15, "{test:?}");
@@ -161,9 +161,10 @@ fn it_ends_when_the_gateway_does_or_at_a_signal() {
 
 #[test]
 fn a_file_that_is_no_model_is_refused_with_a_reason() {
-    let mut worker = Worker::spawn(1, &format!("{STARTER}README.md"));
+    let mut worker = Worker::spawn(&Setup { model: &format!("{STARTER}README.md"), ..Setup::default() });
     let reports = worker.reports();
     let Some(worker_report::Message::Refusal(refusal)) = reports.last() else { panic!("{reports:?}") };
     assert_eq!(refusal.code, "E-VET-REFUSED");
+    assert!(refusal.message.len() > "llama.cpp refused the model: ".len(), "{}", refusal.message);
     assert_eq!(worker.wait().code(), Some(1));
 }

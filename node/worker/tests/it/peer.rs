@@ -116,24 +116,43 @@ pub fn raw(request: u64, text: &str) -> Generate {
     Generate { input: Some(generate::Input::Prompt(text.into())), ..question(request, "") }
 }
 
+/// What a worker is started with.
+pub struct Setup<'a> {
+    pub slots: u32,
+    pub threads: u32,
+    pub context: u32,
+    pub model: &'a str,
+    pub template: &'a str,
+}
+
+impl Default for Setup<'_> {
+    /// One thread, because threads of one step wait for each other, which takes long where tests fight for cores.
+    fn default() -> Self {
+        let model =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../playbooks/starter-model/croft-starter-q8_0.gguf");
+        Self { slots: 1, threads: 1, context: 1024, model, template: CHATML }
+    }
+}
+
 impl Worker {
+    /// The starter model with its template.
     pub fn start(slots: u32) -> Self {
-        Self::spawn(slots, &format!("{STARTER}croft-starter-q8_0.gguf"))
+        Self::spawn(&Setup { slots, ..Setup::default() })
     }
 
-    pub fn spawn(slots: u32, model: &str) -> Self {
+    pub fn spawn(setup: &Setup<'_>) -> Self {
         let (slot, slot_theirs) = Socket::pair();
         let (report, report_theirs) = Socket::pair();
-        let model = OwnedFd::from(File::open(model).expect("model"));
+        let model = OwnedFd::from(File::open(setup.model).expect("model"));
         let mut template = tempfile::tempfile().expect("temporary file");
-        template.write_all(CHATML.as_bytes()).expect("template");
+        template.write_all(setup.template.as_bytes()).expect("template");
         template.rewind().expect("template");
         let inherited = [slot_theirs, report_theirs, model, OwnedFd::from(template)];
         let mut command = Command::new(env!("CARGO_BIN_EXE_croft-worker"));
         command
             .args(["--slot-fd", "3", "--report-fd", "4", "--model-fd", "5", "--template-fd", "6"])
-            .args(["--generation", &GENERATION.to_string(), "--context", "1024", "--threads", "2"])
-            .args(["--slots", &slots.to_string()])
+            .args(["--generation", &GENERATION.to_string(), "--context", &setup.context.to_string()])
+            .args(["--threads", &setup.threads.to_string(), "--slots", &setup.slots.to_string()])
             .env_clear()
             .env("GGML_NO_BACKTRACE", "1")
             .stdin(Stdio::null());
