@@ -1,0 +1,114 @@
+//! `croft-node posture`: what the node would find about disks, for a person or a captured tree.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use croft_domain::code::Code;
+use croft_domain::fact::{Confidence, DiskState};
+
+use super::disk::{self, DiskFinding};
+use crate::failure::Failure;
+
+/// Which disks are asked about. Without a path and without `--swap`: `/`, home and swap.
+#[derive(Clone, Debug, Args)]
+pub struct PostureArguments {
+    /// A captured tree with `proc` and `sys`, in place of this machine.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// A path whose disks are examined; can be given more than once.
+    #[arg(long = "path", value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// The swap areas as well.
+    #[arg(long)]
+    pub swap: bool,
+    /// Form of the answer.
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Table)]
+    pub output: OutputForm,
+}
+
+/// Form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputForm {
+    /// For people.
+    Table,
+    /// For programs; stable.
+    Json,
+}
+
+/// Examines disks and prints what was found.
+///
+/// # Errors
+/// `E-INPUT` if the tree is none.
+pub fn command(arguments: &PostureArguments) -> Result<ExitCode, Failure> {
+    let findings = examine(arguments)?;
+    match arguments.output {
+        OutputForm::Table => print!("{}", table(&findings)),
+        OutputForm::Json => {
+            let json =
+                serde_json::to_string_pretty(&findings).map_err(|e| Failure::caused(Code::Internal, &e))?;
+            println!("{json}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn examine(arguments: &PostureArguments) -> Result<Vec<DiskFinding>, Failure> {
+    let live = arguments.root.is_none();
+    let root = arguments.root.clone().unwrap_or_else(|| PathBuf::from("/"));
+    if !root.join("proc").is_dir() {
+        let message = format!("{} has no folder proc: not the root of a machine", root.display());
+        return Err(Failure::new(Code::Input, message));
+    }
+    let mut paths = arguments.paths.clone();
+    let everything = paths.is_empty() && !arguments.swap;
+    if everything {
+        paths.push("/".to_owned());
+        if live {
+            paths.extend(std::env::var("HOME").ok().filter(|home| home != "/"));
+        }
+    }
+    let mut findings: Vec<DiskFinding> = paths.iter().map(|path| disk::examine(&root, live, path)).collect();
+    if arguments.swap || everything {
+        findings.extend(disk::examine_swaps(&root, live).unwrap_or_else(|| {
+            vec![DiskFinding {
+                path: "swap".to_owned(),
+                state: DiskState::Unknown,
+                confidence: Confidence::None,
+                trace: vec!["the list of swap areas cannot be read".to_owned()],
+            }]
+        }));
+    }
+    Ok(findings)
+}
+
+fn table(findings: &[DiskFinding]) -> String {
+    let width = findings.iter().map(|finding| finding.path.len()).max().unwrap_or(0).max(4);
+    let mut text = format!("{:width$}  {:9}  CONFIDENCE\n", "PATH", "STATE");
+    for finding in findings {
+        let (state, confidence) = (word(finding.state), confidence_word(finding.confidence));
+        text.push_str(&format!("{:width$}  {state:9}  {confidence}\n", finding.path));
+        for line in &finding.trace {
+            text.push_str(&format!("  {line}\n"));
+        }
+    }
+    text
+}
+
+const fn word(state: DiskState) -> &'static str {
+    match state {
+        DiskState::Encrypted => "encrypted",
+        DiskState::Plain => "plain",
+        DiskState::Volatile => "volatile",
+        DiskState::Unknown => "unknown",
+    }
+}
+
+const fn confidence_word(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::None => "none",
+        Confidence::Heuristic => "heuristic",
+        Confidence::Uuid => "uuid",
+        Confidence::Table => "table",
+    }
+}
