@@ -59,7 +59,8 @@ pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskErr
     result
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
+/// Writes a file that must not exist yet and syncs it, but not its name: for a folder that is synced as a whole.
+pub(crate) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DiskError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -7,6 +7,7 @@
 //! Layout: `metadata/` has every root, and the newest of the other roles, under the names in which they are served;
 //! `targets/` has `HEX.name`; `working.json` lists what the next targets metadata will hold.
 
+mod error;
 mod metadata;
 mod roles;
 
@@ -14,7 +15,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::TrustSeen;
 use croft_domain::time::Timestamp;
@@ -23,96 +23,12 @@ use tough::schema::{Root, Signed, Snapshot, Targets, Timestamp as TimestampRole}
 
 use crate::clock;
 use crate::digest::sha256;
-use crate::disk::{DiskError, create_private_dir, write_durable};
+use crate::disk::{create_private_dir, write_durable};
 use crate::limits::{SET_LEN_MAX, TARGET_NAME_LEN_MAX, TARGETS_MAX};
 
+pub use error::RepositoryError;
 pub(crate) use metadata::SIGNED_AT;
 pub use roles::{FreshnessKeys, RoleHolders, Roles, RootKeys, TargetsKeys};
-
-/// Publishing failed; nothing was changed, or the change is complete and safe to repeat.
-#[derive(Debug, thiserror::Error)]
-pub enum RepositoryError {
-    /// There is one already.
-    #[error("{} already holds a repository", .0.display())]
-    Exists(PathBuf),
-    /// A file is missing or unreadable.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file is not what it should be.
-    #[error("{} is damaged: {reason}", path.display())]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// In what way.
-        reason: String,
-    },
-    /// A name cannot be a target's.
-    #[error(
-        "target name {0:?}: expected 1 to 128 of a-z, 0-9, '.' and '-', beginning with a letter or digit"
-    )]
-    TargetName(String),
-    /// Too much for one repository.
-    #[error("too much for one repository: {0}")]
-    Limit(&'static str),
-    /// Not enough keys of that role.
-    #[error("the {role} role needs {threshold} of its keys, {given} were given")]
-    KeysMissing {
-        /// Which role.
-        role: &'static str,
-        /// How many are needed.
-        threshold: u64,
-        /// How many of its keys were among those given.
-        given: u64,
-    },
-    /// Roles contradict themselves.
-    #[error("the {role} role: {reason}")]
-    Roles {
-        /// Which role.
-        role: &'static str,
-        /// In what way.
-        reason: &'static str,
-    },
-    /// Metadata that is to be listed does not verify.
-    #[error("refusing to sign over {role} metadata that does not verify")]
-    Unverified {
-        /// Which role.
-        role: &'static str,
-        /// Why not.
-        #[source]
-        source: Box<tough::schema::Error>,
-    },
-    /// The next step needs an earlier one.
-    #[error("{0}")]
-    Order(&'static str),
-    /// Not a point in time that metadata can carry.
-    #[error("time {} cannot be written into metadata", .0.0)]
-    Time(Timestamp),
-    /// Writing failed.
-    #[error("cannot store the repository")]
-    Disk(#[from] DiskError),
-}
-
-impl RepositoryError {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        match self {
-            Self::Exists(_) => Code::Conflict,
-            Self::Read { .. } | Self::Damaged { .. } => Code::StateCorrupt,
-            Self::TargetName(_) | Self::Roles { .. } | Self::Order(_) | Self::Time(_) => Code::Input,
-            Self::Limit(_) => Code::TrustLimits,
-            Self::KeysMissing { .. } => Code::Key,
-            Self::Unverified { .. } => Code::TrustForged,
-            Self::Disk(error) => error.code(),
-        }
-    }
-}
 
 /// What the next targets metadata will say of a target.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -50,6 +50,8 @@ pub struct TrustStore {
     guard: Guard,
     set: Set,
     view: Option<Arc<TrustView>>,
+    /// Whether the floors on disk are below those in memory, because writing them failed.
+    floors_unsaved: bool,
 }
 
 impl TrustStore {
@@ -87,7 +89,12 @@ impl TrustStore {
         let set = Set { roots: [(version, root_bytes.to_vec())].into(), ..Set::default() };
         guard.save(floors_path)?;
         set.write(&set_path(dir))?;
-        Ok(Self { dir: dir.to_owned(), floors_path: floors_path.to_owned(), guard, set, view: None })
+        Ok(Self::assemble(dir, floors_path, guard, set))
+    }
+
+    fn assemble(dir: &Path, floors_path: &Path, guard: Guard, set: Set) -> Self {
+        let (dir, floors_path) = (dir.to_owned(), floors_path.to_owned());
+        Self { dir, floors_path, guard, set, view: None, floors_unsaved: false }
     }
 
     /// Opens the store in `dir`, and verifies everything in it again, from the first root on.
@@ -105,8 +112,7 @@ impl TrustStore {
         if *first.0 != guard.anchor_version || sha256(first.1) != guard.anchor_sha256 {
             return Err(alarm("its first root is not the one that this node enrolled with"));
         }
-        let mut store =
-            Self { dir: dir.to_owned(), floors_path: floors_path.to_owned(), guard, set, view: None };
+        let mut store = Self::assemble(dir, floors_path, guard, set);
         if store.set.current.is_none() {
             if store.guard.floors.signed_at > Timestamp(0) {
                 return Err(alarm("metadata that was believed before is gone"));
@@ -155,6 +161,7 @@ impl TrustStore {
         times::check_clock(now, verified.signed_at)?;
         times::check_expiry(&verified, now)?;
         if let Some(view) = self.view.clone().filter(|_| offered.metadata() == self.set.metadata()) {
+            self.save_floors()?;
             return Ok(view);
         }
         offered.documents = gather::documents(source, &verified, &self.set).await?;
@@ -195,8 +202,17 @@ impl TrustStore {
         self.set = set;
         let view = Arc::new(view);
         self.view = Some(Arc::clone(&view));
-        self.guard.save(&self.floors_path)?;
+        self.floors_unsaved = true;
+        self.save_floors()?;
         Ok(view)
+    }
+
+    fn save_floors(&mut self) -> Result<(), TrustError> {
+        if self.floors_unsaved {
+            self.guard.save(&self.floors_path)?;
+            self.floors_unsaved = false;
+        }
+        Ok(())
     }
 
     /// The last believed set; none before the first update. It may have expired: compare `expires_at` with the time.

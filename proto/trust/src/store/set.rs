@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use super::TrustError;
-use crate::disk::{create_private_dir, swap_dir, write_durable};
+use crate::disk::{create_private_dir, swap_dir, write_new};
 use crate::limits::{
     BUNDLE_TARGET_LEN_MAX, ROOT_LEN_MAX, ROOTS_STORED_MAX, SNAPSHOT_LEN_MAX, TARGETS_LEN_MAX, TARGETS_MAX,
     TIMESTAMP_LEN_MAX,
@@ -55,13 +55,14 @@ impl Set {
         files
     }
 
-    /// Writes the set beside `path` and swaps it in. Until the swap, `path` is what it was.
+    /// Writes the set beside `path` and swaps it in. Until the swap, which syncs the new folder first, `path` is what it
+    /// was.
     pub(super) fn write(&self, path: &Path) -> Result<(), TrustError> {
         let new = path.with_extension("new");
         remove_leftover(&new)?;
         create_private_dir(&new)?;
         for (name, bytes) in self.files() {
-            write_durable(&new.join(name), &bytes, 0o600)?;
+            write_new(&new.join(name), &bytes, 0o600)?;
         }
         Ok(swap_dir(&new, path)?)
     }

@@ -107,11 +107,45 @@ fn p8_expired_state_still_opens() {
 fn p9_half_written_metadata_directory() {
     let node = Node::current(&Publisher::new());
     let half = node.trust().join("set.new");
-    fs::create_dir(&half).expect("created");
-    fs::write(half.join("timestamp.json"), b"{\"signed\":").expect("written");
-    fs::create_dir(node.trust().join("scratch-x")).expect("created");
+    let files = node.store.files();
+    // Killed after each file, and in the middle of each.
+    for whole in 0..files.len() {
+        fs::create_dir(&half).expect("created");
+        for (name, bytes) in &files[..whole] {
+            fs::write(half.join(name), bytes).expect("written");
+        }
+        let (name, bytes) = &files[whole];
+        fs::write(half.join(name), &bytes[..bytes.len() / 2]).expect("written");
+        fs::create_dir(node.trust().join("scratch-x")).expect("created");
+        assert_eq!(node.reopen().expect("open").view(), node.store.view());
+        assert_eq!(fs::read_dir(node.trust()).expect("listed").count(), 1, "leftovers are gone");
+    }
+}
+
+#[test]
+fn p9_half_written_folder_does_not_stop_the_next_update() {
+    let mut publisher = Publisher::new();
+    let mut node = Node::current(&publisher);
+    fs::create_dir(node.trust().join("set.new")).expect("created");
+    fs::write(node.trust().join("set.new/timestamp.json"), b"{").expect("written");
+    publisher.refresh(START);
+    node.update(&publisher.served(), START).expect("believed");
     assert_eq!(node.reopen().expect("open").view(), node.store.view());
-    assert_eq!(fs::read_dir(node.trust()).expect("listed").count(), 1, "leftovers are gone");
+}
+
+#[test]
+fn p9_floors_that_could_not_be_written_are_written_later() {
+    let mut publisher = Publisher::new();
+    let mut node = Node::current(&publisher);
+    publisher.refresh(START);
+    let (place, aside) = (node.dir.path().join("floors"), node.dir.path().join("aside"));
+    fs::rename(&place, &aside).expect("moved away");
+    let error = node.update(&publisher.served(), START).expect_err("no place for the floors");
+    assert_eq!(error.code().as_str(), "E-STATE-UNWRITABLE");
+    fs::rename(&aside, &place).expect("moved back");
+    node.update(&publisher.served(), START).expect("believed");
+    let stored = fs::read_to_string(node.floors()).expect("read");
+    assert!(stored.contains("\"timestamp\": 2"), "{stored}");
 }
 
 #[test]
