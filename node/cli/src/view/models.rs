@@ -1,0 +1,152 @@
+//! `croft models`.
+
+use croft_proto::grpc::{LocalModel, ModelsResponse};
+use serde::Serialize;
+
+use super::{hint_of, size};
+use crate::output::one_line;
+
+/// The models of this machine.
+#[derive(Debug, Serialize)]
+pub struct ModelsView {
+    pub models: Vec<ModelView>,
+}
+
+/// One model.
+#[derive(Debug, Serialize)]
+pub struct ModelView {
+    pub bundle: String,
+    pub aliases: Vec<String>,
+    pub state: String,
+    pub len_bytes: u64,
+    pub fetched_bytes: u64,
+    pub code: String,
+    pub detail: String,
+    pub sha256: String,
+    pub context_tokens: u32,
+}
+
+impl From<ModelsResponse> for ModelsView {
+    fn from(wire: ModelsResponse) -> Self {
+        let model = |wire: LocalModel| {
+            let LocalModel {
+                bundle,
+                aliases,
+                state,
+                len_bytes,
+                fetched_bytes,
+                code,
+                detail,
+                sha256,
+                context_tokens,
+            } = wire;
+            ModelView {
+                bundle,
+                aliases,
+                state,
+                len_bytes,
+                fetched_bytes,
+                code,
+                detail,
+                sha256,
+                context_tokens,
+            }
+        };
+        Self { models: wire.models.into_iter().map(model).collect() }
+    }
+}
+
+impl ModelsView {
+    pub fn render(&self) -> String {
+        if self.models.is_empty() {
+            return "No model is assigned to this machine yet.\n".to_owned();
+        }
+        let rows: Vec<[String; 5]> = self.models.iter().map(ModelView::row).collect();
+        let heading = ["MODEL", "STATE", "SIZE", "CONTEXT", "ALIASES"].map(str::to_owned);
+        let mut text = String::new();
+        let width = |column: usize| {
+            let cells = std::iter::once(&heading).chain(&rows).filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+        let mut line = |row: &[String; 5]| {
+            let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+            let cells: Vec<String> = cells.collect();
+            text.push_str(cells.join("  ").trim_end());
+            text.push('\n');
+        };
+        line(&heading);
+        rows.iter().for_each(&mut line);
+        for model in self.models.iter().filter(|model| !model.code.is_empty()) {
+            text.push_str(&format!(
+                "\n{}: {}: {}\n",
+                one_line(&model.bundle),
+                one_line(&model.code),
+                one_line(&model.detail)
+            ));
+            if let Some(hint) = hint_of(&model.code) {
+                text.push_str(&format!("hint: {hint}\n"));
+            }
+        }
+        text
+    }
+}
+
+impl ModelView {
+    fn row(&self) -> [String; 5] {
+        let state = if self.state == "fetching" && self.len_bytes > 0 {
+            let percent = u128::from(self.fetched_bytes) * 100 / u128::from(self.len_bytes);
+            format!("fetching {percent} %")
+        } else {
+            one_line(&self.state)
+        };
+        let context = if self.context_tokens == 0 { "-".to_owned() } else { self.context_tokens.to_string() };
+        [one_line(&self.bundle), state, size(self.len_bytes), context, one_line(&self.aliases.join(" "))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_of_a_model() {
+        let loaded = LocalModel {
+            bundle: "starter@1".to_owned(),
+            aliases: vec!["chat".to_owned(), "complete".to_owned()],
+            state: "loaded".to_owned(),
+            len_bytes: 2_332_960,
+            fetched_bytes: 2_332_960,
+            context_tokens: 1024,
+            ..LocalModel::default()
+        };
+        let fetching = LocalModel {
+            bundle: "coder-large@12".to_owned(),
+            state: "fetching".to_owned(),
+            len_bytes: 4_000_000_000,
+            fetched_bytes: 1_000_000_000,
+            ..LocalModel::default()
+        };
+        let recalled = LocalModel {
+            bundle: "old@3".to_owned(),
+            state: "recalled".to_owned(),
+            code: "E-RECALLED".to_owned(),
+            detail: "wrong license".to_owned(),
+            ..LocalModel::default()
+        };
+        let view = ModelsView::from(ModelsResponse { models: vec![loaded, fetching, recalled] });
+        insta::assert_snapshot!(view.render(), @r"
+    MODEL           STATE          SIZE     CONTEXT  ALIASES
+    starter@1       loaded         2.3 MB   1024     chat complete
+    coder-large@12  fetching 25 %  4.0 GB   -
+    old@3           recalled       0 bytes  -
+
+    old@3: E-RECALLED: wrong license
+    hint: the organization recalled this; croft models shows why and what replaces it
+    ");
+        assert_eq!(
+            ModelsView::from(ModelsResponse::default()).render(),
+            "No model is assigned to this machine yet.\n"
+        );
+    }
+}

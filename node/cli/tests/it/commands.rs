@@ -1,0 +1,174 @@
+//! Each command over the socket.
+
+use crate::fake::{Workstation, err, gateway, out};
+
+#[test]
+fn without_a_daemon_each_command_says_how_to_start_it() {
+    let station = Workstation::silent();
+    for line in [&["status"][..], &["why"], &["privacy"], &["models"], &["key"], &["chat", "hi"], &["pause"]]
+    {
+        let output = station.croft(line, "");
+        assert_eq!(output.status.code(), Some(1), "{line:?}");
+        assert_eq!(out(&output), "", "{line:?}");
+        assert!(err(&output).starts_with("error[E-DAEMON-DOWN]: "), "{}", err(&output));
+        assert!(err(&output).ends_with("hint: start it with croft service start\n"), "{}", err(&output));
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    let station = Workstation::silent();
+    for line in [&["stat"][..], &[], &["enroll", "x", "--ownership", "mine"], &["why", "-o", "yaml"]] {
+        assert_eq!(station.croft(line, "").status.code(), Some(2), "{line:?}");
+    }
+}
+
+#[test]
+fn p10_nobody_is_enrolled_without_a_yes() {
+    let station = Workstation::with_daemon("");
+    let output = station.croft(&["enroll", "croft1.abc"], "y\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("What is collected, and why:\n  - disk encryption: required\n"));
+    assert!(err(&output).contains("error[E-CONSENT-REQUIRED]: "), "{}", err(&output));
+    assert_eq!(station.asked(), [""; 0]);
+}
+
+#[test]
+fn p10_a_preview_sends_nothing() {
+    let station = Workstation::with_daemon("");
+    let output = station.croft(&["enroll", "-", "--preview"], "croft enroll croft1.abc\n");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("{\"ownership\":\"personal\"}"), "{}", out(&output));
+    assert_eq!(station.asked(), [""; 0]);
+}
+
+#[test]
+fn enrolling_with_a_yes_carries_the_ownership() {
+    let station = Workstation::with_daemon("");
+    let output = station.croft(&["enroll", "-", "--yes", "--ownership", "dev-budget"], "croft1.abc");
+    assert_eq!(out(&output), "Enrolled as node 00ff in group team-a.\n", "{}", err(&output));
+    assert_eq!(station.asked(), ["enroll croft1.abc dev-budget true"]);
+}
+
+#[test]
+fn a_refusal_keeps_the_daemons_code_and_hint() {
+    let station = Workstation::with_daemon("");
+    let output = station.croft(&["enroll", "croft1.old", "--yes"], "");
+    assert_eq!(output.status.code(), Some(1));
+    let lines = "error[E-INVITE-EXPIRED]: the invite ended\nhint: ask the admin for a new one";
+    assert!(err(&output).starts_with(lines), "{}", err(&output));
+}
+
+#[test]
+fn status_is_for_people_and_programs() {
+    let station = Workstation::with_daemon("");
+    let output = station.croft(&["status"], "");
+    assert!(out(&output).starts_with("serving      no, E-NOT-ENROLLED: "), "{}", out(&output));
+    let output = station.croft(&["status", "-o", "json"], "");
+    assert!(out(&output).contains("\"serving_code\": \"E-NOT-ENROLLED\""), "{}", out(&output));
+    station.install_node("[ \"$1\" = paths ] && echo \"state      $CROFT_STATE\"");
+    let output = station.croft(&["status", "--paths"], "");
+    assert_eq!(out(&output), format!("state      {}\n", station.path().display()));
+}
+
+#[test]
+fn the_other_nouns_answer_on_stdout() {
+    let station = Workstation::with_daemon("");
+    let says = |line: &[&str], text: &str| {
+        let output = station.croft(line, "");
+        assert_eq!(output.status.code(), Some(0), "{line:?} {}", err(&output));
+        assert!(out(&output).contains(text), "{line:?} {}", out(&output));
+    };
+    says(&["why"], "There is no verdict yet.");
+    says(&["why", "-o", "json"], "\"verdict\": null");
+    says(&["privacy"], "{\"os\":\"linux\"}");
+    says(&["privacy", "-o", "json"], "\"text\": \"{\\\"os\\\":\\\"linux\\\"}\"");
+    says(&["models"], "No model is assigned");
+    says(&["models", "-o", "json"], "\"models\": []");
+    says(&["key"], "test-key\n");
+    says(&["key", "--rotate"], "new-key\n");
+    says(&["completions", "bash"], "_croft()");
+    says(&["service", "status"], "running, version 0.1.0\n");
+    assert!(out(&station.croft(&["pause"], "")).is_empty());
+    station.croft(&["resume"], "");
+    assert_eq!(station.asked(), ["paused true", "paused false"]);
+}
+
+#[test]
+fn leaving_asks_and_gives_a_receipt() {
+    let station = Workstation::with_daemon("");
+    let output = station.croft(&["leave"], "y\n");
+    assert!(err(&output).contains("error[E-CONSENT-REQUIRED]"), "{}", err(&output));
+    let output = station.croft(&["leave", "--yes"], "");
+    assert_eq!(out(&output), "Left the fleet. The controller was told.\nerased  /s/identity\nreceipt r1\n");
+    assert_eq!(station.asked(), ["leave"]);
+}
+
+#[test]
+fn p10_leaving_works_without_daemon_and_controller() {
+    let station = Workstation::silent();
+    station.install_node("[ \"$1\" = leave ] && echo \"left without $CROFT_STATE\"");
+    let output = station.croft(&["leave", "--yes"], "");
+    assert_eq!(out(&output), format!("left without {}\n", station.path().display()), "{}", err(&output));
+}
+
+#[test]
+fn posture_becomes_the_node_with_the_same_words() {
+    let station = Workstation::silent();
+    station.install_node("echo \"$@\"; exit 3");
+    let output = station.croft(&["posture", "--root", "x y", "-o", "json"], "");
+    assert_eq!((out(&output).as_str(), output.status.code()), ("posture --root x y -o json\n", Some(3)));
+    assert_eq!(out(&station.croft(&["census"], "")), "census\n");
+}
+
+const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\
+    data: {\"choices\":[{\"delta\":{\"content\":\"SELECT \\u001b[31m\"}}]}\n\n\
+    data: {\"choices\":[{\"delta\":{\"content\":\"1;\"}}]}\n\ndata: [DONE]\n\n";
+
+#[test]
+fn p1_a_prompt_goes_to_loopback_and_never_to_a_proxy() {
+    let (address, served) = gateway(ANSWER);
+    let station = Workstation::with_daemon(&address);
+    let mut command = station.command(&["chat", "one, please", "--model", "sql"]);
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env(name, "http://127.0.0.1:1");
+    }
+    let output = command.output().expect("runs");
+    assert_eq!(out(&output), "SELECT \\u{1b}[31m1;\n", "{}", err(&output));
+    let request = served.join().expect("served");
+    assert!(request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{request}");
+    assert!(request.to_ascii_lowercase().contains("authorization: bearer test-key\r\n"), "{request}");
+    let body =
+        "{\"model\":\"sql\",\"messages\":[{\"role\":\"user\",\"content\":\"one, please\"}],\"stream\":true}";
+    assert!(request.ends_with(body), "{request}");
+}
+
+#[test]
+fn p1_a_gateway_elsewhere_gets_no_prompt() {
+    let station = Workstation::with_daemon("http://192.0.2.1:80");
+    let output = station.croft(&["chat"], "secret");
+    assert!(err(&output).contains("not on this machine"), "{}", err(&output));
+}
+
+#[test]
+fn chat_tells_a_refusal_and_a_cut_answer_apart() {
+    let (address, served) = gateway(
+        "HTTP/1.1 404 Not Found\r\ncontent-length: 63\r\n\r\n{\"error\":{\"code\":\"E-MODEL-UNKNOWN\",\"message\":\"no model x\"}}    ",
+    );
+    let output = Workstation::with_daemon(&address).croft(&["chat"], "hello");
+    assert!(err(&output).starts_with("error[E-MODEL-UNKNOWN]: no model x\n"), "{}", err(&output));
+    served.join().expect("served");
+    let (address, served) = gateway(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"half\"}}]}\n\n",
+    );
+    let output = Workstation::with_daemon(&address).croft(&["chat", "hello"], "");
+    assert_eq!((out(&output).as_str(), output.status.code()), ("half", Some(1)));
+    assert!(err(&output).contains("the answer ended early"), "{}", err(&output));
+    served.join().expect("served");
+}
+
+#[test]
+fn chat_says_why_it_cannot() {
+    let output = Workstation::with_daemon("").croft(&["chat", "hi"], "");
+    assert!(err(&output).starts_with("error[E-NOT-ENROLLED]: "), "{}", err(&output));
+}

@@ -1,0 +1,218 @@
+//! A daemon that answers from memory over a real Unix socket, and a gateway that streams over real loopback HTTP.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+
+use croft_domain::code::Code;
+use croft_proto::grpc::local_server::{Local, LocalServer};
+use croft_proto::grpc::*;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{Request, Response, Status};
+
+/// What the daemon was asked to change.
+pub type Asked = Arc<Mutex<Vec<String>>>;
+
+#[derive(Clone)]
+pub struct Daemon {
+    pub asked: Asked,
+    pub gateway: String,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Daemon {
+    fn note(&self, what: String) {
+        self.asked.lock().expect("no test panics while holding it").push(what);
+    }
+}
+
+#[tonic::async_trait]
+impl Local for Daemon {
+    async fn status(&self, _: Request<LocalStatusRequest>) -> Answer<LocalStatusResponse> {
+        let serves = !self.gateway.is_empty();
+        Ok(Response::new(LocalStatusResponse {
+            enrolled: serves,
+            serving: if serves { "serving" } else { "not-serving" }.to_owned(),
+            serving_code: if serves { "" } else { "E-NOT-ENROLLED" }.to_owned(),
+            serving_reason: if serves { "" } else { "this machine belongs to no fleet" }.to_owned(),
+            gateway: self.gateway.clone(),
+            mode: "user".to_owned(),
+            version: "0.1.0".to_owned(),
+            ..LocalStatusResponse::default()
+        }))
+    }
+
+    async fn preview_enrollment(
+        &self,
+        request: Request<PreviewEnrollmentRequest>,
+    ) -> Answer<PreviewEnrollmentResponse> {
+        let PreviewEnrollmentRequest { invite, ownership } = request.into_inner();
+        if invite == "croft1.old" {
+            return Err(status(tonic::Code::FailedPrecondition, Code::InviteExpired, "the invite ended"));
+        }
+        Ok(Response::new(PreviewEnrollmentResponse {
+            controller: "https://croft.acme.test:7443".to_owned(),
+            fleet_name: "acme".to_owned(),
+            group: "team-a".to_owned(),
+            tier: 1,
+            collected: vec!["disk encryption: required".to_owned()],
+            first_message: format!("{{\"ownership\":\"{ownership}\"}}").into_bytes(),
+            ..PreviewEnrollmentResponse::default()
+        }))
+    }
+
+    async fn enroll_node(&self, request: Request<EnrollNodeRequest>) -> Answer<EnrollNodeResponse> {
+        let EnrollNodeRequest { invite, ownership, consent } = request.into_inner();
+        self.note(format!("enroll {invite} {ownership} {consent}"));
+        Ok(Response::new(EnrollNodeResponse { node_id: "00ff".to_owned(), group: "team-a".to_owned() }))
+    }
+
+    async fn why(&self, _: Request<WhyRequest>) -> Answer<WhyResponse> {
+        Ok(Response::new(WhyResponse {
+            serving_code: "E-NOT-ENROLLED".to_owned(),
+            serving_reason: "no fleet".to_owned(),
+            ..WhyResponse::default()
+        }))
+    }
+
+    async fn privacy(&self, _: Request<PrivacyRequest>) -> Answer<PrivacyResponse> {
+        let content = b"{\"os\":\"linux\"}".to_vec();
+        let sent = SentMessage { at: 1, kind: "enroll".to_owned(), reason: "you agreed".to_owned(), content };
+        Ok(Response::new(PrivacyResponse { sent: vec![sent] }))
+    }
+
+    async fn models(&self, _: Request<ModelsRequest>) -> Answer<ModelsResponse> {
+        Ok(Response::new(ModelsResponse::default()))
+    }
+
+    async fn set_paused(&self, request: Request<SetPausedRequest>) -> Answer<SetPausedResponse> {
+        self.note(format!("paused {}", request.into_inner().paused));
+        Ok(Response::new(SetPausedResponse {}))
+    }
+
+    async fn api_key(&self, request: Request<ApiKeyRequest>) -> Answer<ApiKeyResponse> {
+        let key = if request.into_inner().rotate { "new-key" } else { "test-key" }.to_owned();
+        Ok(Response::new(ApiKeyResponse { key }))
+    }
+
+    async fn leave_fleet(&self, _: Request<LeaveFleetRequest>) -> Answer<LeaveFleetResponse> {
+        self.note("leave".to_owned());
+        let erased = vec!["/s/identity".to_owned()];
+        Ok(Response::new(LeaveFleetResponse { controller_told: true, erased, receipt: "r1".to_owned() }))
+    }
+
+    async fn attest(&self, _: Request<LocalAttestRequest>) -> Answer<LocalAttestResponse> {
+        Ok(Response::new(LocalAttestResponse::default()))
+    }
+}
+
+/// A workstation: folders, and the daemon if it runs.
+pub struct Workstation {
+    pub folder: tempfile::TempDir,
+    pub asked: Asked,
+    _runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Workstation {
+    /// Without a daemon.
+    pub fn silent() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { folder, asked: Asked::default(), _runtime: None }
+    }
+
+    /// With a daemon whose gateway is at `gateway`; empty if it does not serve.
+    pub fn with_daemon(gateway: &str) -> Self {
+        let mut station = Self::silent();
+        std::fs::create_dir_all(station.folder.path().join("run")).expect("a folder");
+        let socket = station.folder.path().join("run/croft.sock");
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let daemon = Daemon { asked: station.asked.clone(), gateway: gateway.to_owned() };
+        // Bound before this returns, so that no test has to wait for it.
+        let listener = runtime.block_on(async { tokio::net::UnixListener::bind(&socket) }).expect("binds");
+        runtime.spawn(async move {
+            tonic::transport::Server::builder()
+                .add_service(LocalServer::new(daemon))
+                .serve_with_incoming(UnixListenerStream::new(listener))
+                .await
+        });
+        station._runtime = Some(runtime);
+        station
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs `croft` here, stdin closed or given.
+    pub fn croft(&self, arguments: &[&str], stdin: &str) -> Output {
+        self.command(arguments).write_stdin(stdin).output().expect("runs")
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_croft"));
+        command
+            .env_clear()
+            .env("HOME", "/nonexistent/home")
+            .env("CROFT_LIBEXEC", self.path().join("libexec"))
+            .env("CROFT_STATE", self.path())
+            .args(arguments);
+        command
+    }
+
+    /// Puts a `croft-node` there that is this shell script.
+    pub fn install_node(&self, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = self.path().join("libexec");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("croft-node");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    }
+
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("no test panics while holding it").clone()
+    }
+}
+
+pub fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A gateway that answers one request with `answer`; gives its address, and the request once it came.
+pub fn gateway(answer: &'static str) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    let serve = move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
+        let mut request = String::new();
+        let mut len = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).expect("a line");
+            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                len = value.trim().parse().expect("a number");
+            }
+            request.push_str(&line);
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; len];
+        reader.read_exact(&mut body).expect("a body");
+        stream.write_all(answer.as_bytes()).expect("written");
+        request + &String::from_utf8_lossy(&body)
+    };
+    (address, std::thread::spawn(serve))
+}
