@@ -15,7 +15,7 @@ use crate::{daemon, output};
 pub async fn run(paths: &Paths, arguments: &ChatArguments) -> Result<(), Failure> {
     let mut daemon = daemon::connect(paths).await?;
     let status = status::fetch(&mut daemon).await?;
-    if !status.serving {
+    if !status.is_serving() {
         let code = Code::ALL.iter().copied().find(|code| code.as_str() == status.serving_code);
         return Err(Failure::new(code.unwrap_or(Code::LeaseNone), status.serving_reason));
     }

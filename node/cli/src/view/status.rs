@@ -12,7 +12,8 @@ use crate::output::one_line;
 #[derive(Debug, Serialize)]
 pub struct StatusView {
     pub enrolled: bool,
-    pub serving: bool,
+    /// `serving` or `not-serving`.
+    pub serving: String,
     pub serving_code: String,
     pub serving_reason: String,
     pub gateway: String,
@@ -66,7 +67,7 @@ impl From<LocalStatusResponse> for StatusView {
         let process = |ProcessInfo { role, pid, detail }| ProcessView { role, pid, detail };
         Self {
             enrolled,
-            serving: serving == "serving",
+            serving,
             serving_code,
             serving_reason,
             gateway,
@@ -89,16 +90,18 @@ impl From<LocalStatusResponse> for StatusView {
 }
 
 impl StatusView {
+    pub fn is_serving(&self) -> bool {
+        self.serving == "serving"
+    }
+
     pub fn render(&self, now: Timestamp) -> String {
         let mut lines = Vec::new();
         let mut row = |name: &str, value: String| lines.push(format!("{name:<12} {value}"));
-        if self.serving {
+        if self.is_serving() {
             row("serving", format!("yes, at {}", one_line(&self.gateway)));
         } else {
-            row(
-                "serving",
-                format!("no, {}: {}", one_line(&self.serving_code), one_line(&self.serving_reason)),
-            );
+            let why = format!("{}: {}", one_line(&self.serving_code), one_line(&self.serving_reason));
+            row("serving", if self.serving_code.is_empty() { "no".to_owned() } else { format!("no, {why}") });
             if let Some(hint) = hint_of(&self.serving_code) {
                 row("", format!("hint: {hint}"));
             }
@@ -213,7 +216,7 @@ mod tests {
             ..LocalStatusResponse::default()
         };
         insta::assert_snapshot!(StatusView::from(wire).render(NOW), @r"
-    serving      no, :
+    serving      no
     ALARM        targets went back serving      yes\u{1b}[2J
     fleet        none; not enrolled
     version      0.1.0 ( mode)

@@ -1,6 +1,6 @@
 //! `croft why`: a tree of checks, worst first.
 
-use croft_domain::fact::Fact;
+use croft_domain::fact::{Attempt, Fact, Observation};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
 use croft_proto::grpc::WhyResponse;
@@ -94,19 +94,33 @@ impl WhyView {
             row("remedy", &remedy.action);
             row("", &format!("effort: {}; risk: {}; reversible: {back}", remedy.effort, remedy.risk));
         }
-        if check.status != Status::Pass {
-            for line in self.trace_of(check) {
-                row("trace", &line);
+        let Some(fact) = self.fact_of(check) else { return };
+        if let Observation::SelfTest { attempts, layers } = &fact.observation {
+            let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
+            row("layers", &layers.join(", "));
+            for line in attempts.chunks(ATTEMPTS_PER_LINE) {
+                let words: Vec<String> = line.iter().map(attempt_words).collect();
+                row("tried", &words.join(", "));
             }
+        }
+        if check.status != Status::Pass {
+            fact.trace.iter().for_each(|line| row("trace", line));
         }
     }
 
-    /// The steps that led to a check's fact, kept on this machine.
-    fn trace_of(&self, check: &CheckResult) -> Vec<String> {
+    /// What was seen on this machine for a check.
+    fn fact_of(&self, check: &CheckResult) -> Option<Fact> {
         let facts: Vec<Fact> = serde_json::from_value(self.local_facts.clone()).unwrap_or_default();
-        let found = facts.into_iter().find(|fact| fact.check == check.check && fact.subject == check.subject);
-        found.map(|fact| fact.trace).unwrap_or_default()
+        facts.into_iter().find(|fact| fact.check == check.check && fact.subject == check.subject)
     }
+}
+
+/// Attempts of a self-test in one line.
+const ATTEMPTS_PER_LINE: usize = 4;
+
+fn attempt_words(attempt: &Attempt) -> String {
+    let Attempt { name, errno } = attempt;
+    format!("{name} {}", errno.as_deref().unwrap_or("NOT REFUSED"))
 }
 
 const fn status_word(status: Status) -> &'static str {
@@ -204,6 +218,25 @@ mod tests {
           reason  because
           since   2 hours ago (2026-11-20T19:00:00Z)
           method  statx+sysfs
+    ");
+    }
+
+    #[test]
+    fn p1_an_attempt_that_was_not_refused_is_shown() {
+        let failed = check("self-test", "worker", Status::Fail, Effect::Block);
+        let local_facts_json = br#"[{"check":"self-test","subject":"worker","method":"attempt","confidence":"table",
+            "observation":{"kind":"self-test","layers":["seccomp","landlock-7"],"attempts":[{"name":"tcp-connect","errno":"EPERM"},
+            {"name":"udp-send","errno":null}]}}]"#;
+        let wire = WhyResponse { local_facts_json: local_facts_json.to_vec(), ..wire(vec![failed]) };
+        insta::assert_snapshot!(WhyView::try_from(wire).expect("a view").render(NOW), @r"
+    not serving, E-NOT-COMPLIANT: disk-encryption blocks
+    judged 1 minute ago (2026-11-20T20:59:00Z) by laptop@3, evidence self-reported
+    └─ fail           self-test worker: blocks serving
+          reason  because
+          since   2 hours ago (2026-11-20T19:00:00Z)
+          method  statx+sysfs
+          layers  seccomp, landlock-7
+          tried   tcp-connect EPERM, udp-send NOT REFUSED
     ");
     }
 
