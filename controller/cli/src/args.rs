@@ -109,11 +109,14 @@ pub enum Invite {
         #[arg(long)]
         group: GroupName,
         /// How long the line is good for: 90s, 10m, 2h, 7d
-        #[arg(long, default_value = "10m", value_parser = invite_ttl, value_name = "TIME")]
+        #[arg(long, default_value = "10m", value_parser = duration, value_name = "TIME")]
         ttl: u64,
         /// How many machines it enrolls
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         uses: u32,
+        /// Where the machine reaches the controller, if not where this machine does: https://HOST:PORT
+        #[arg(long, value_name = "URL")]
+        controller: Option<String>,
     },
 }
 
@@ -273,7 +276,11 @@ pub enum Trust {
     /// Roles with version, expiry and key file
     Status,
     /// Sign the short-lived metadata again and publish it
-    Refresh,
+    Refresh {
+        /// How long it is good for: 90s to 30d; a withheld recall stops serving after it [default: 14d]
+        #[arg(long, value_parser = duration, value_name = "TIME")]
+        lifetime: Option<u64>,
+    },
 }
 
 /// `report`
@@ -313,7 +320,7 @@ fn admin_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn invite_ttl(text: &str) -> Result<u64, String> {
+fn duration(text: &str) -> Result<u64, String> {
     let expected = || "a number and s, m, h or d, for example 10m".to_owned();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
@@ -359,12 +366,12 @@ mod tests {
 
     #[test]
     fn ttl_has_a_unit_and_bounds() {
-        assert_eq!(invite_ttl("90s"), Ok(90));
-        assert_eq!(invite_ttl("10m"), Ok(600));
-        assert_eq!(invite_ttl("30d"), Ok(INVITE_TTL_MAX_S));
+        assert_eq!(duration("90s"), Ok(90));
+        assert_eq!(duration("10m"), Ok(600));
+        assert_eq!(duration("30d"), Ok(INVITE_TTL_MAX_S));
         for bad in ["", "10", "m", "0s", "31d", "-1m", "1w", "99999999999999999999d", "18446744073709551615d"]
         {
-            assert!(invite_ttl(bad).is_err(), "{bad}");
+            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 

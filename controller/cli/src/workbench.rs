@@ -156,15 +156,15 @@ impl Workbench {
     /// A key cannot be used, or the disk refuses.
     pub fn sign(&mut self, now: Timestamp) -> Result<(), CtlError> {
         sign_targets(&mut self.repository, &self.dir, now)?;
-        self.refresh(now)
+        self.refresh(now, FRESHNESS_TTL_S)
     }
 
-    /// Signs the short-lived metadata only.
+    /// Signs the short-lived metadata only, good for `lifetime_s` seconds.
     ///
     /// # Errors
     /// The freshness key cannot be used, or the disk refuses.
-    pub fn refresh(&mut self, now: Timestamp) -> Result<(), CtlError> {
-        refresh(&mut self.repository, &self.dir, now)
+    pub fn refresh(&mut self, now: Timestamp, lifetime_s: u64) -> Result<(), CtlError> {
+        refresh(&mut self.repository, &self.dir, now, lifetime_s)
     }
 
     /// Publishes what is signed. The controller verifies it as a node would and takes all of it or nothing.
@@ -220,14 +220,19 @@ pub fn sign_targets(repository: &mut Repository, dir: &FleetDir, now: Timestamp)
     repository.sign_targets(&keys, now.plus(TARGETS_TTL_S)).map_err(self::repository("sign the targets"))
 }
 
-/// Signs a repository's snapshot and timestamp.
+/// Signs a repository's snapshot and timestamp, good for `lifetime_s` seconds.
 ///
 /// # Errors
 /// The key cannot be used, or the disk refuses.
-pub fn refresh(repository: &mut Repository, dir: &FleetDir, now: Timestamp) -> Result<(), CtlError> {
+pub fn refresh(
+    repository: &mut Repository,
+    dir: &FleetDir,
+    now: Timestamp,
+    lifetime_s: u64,
+) -> Result<(), CtlError> {
     let keys = FreshnessKeys(vec![load_key(dir, KeyName::Freshness)?]);
     repository
-        .refresh_at(&keys, now, now.plus(FRESHNESS_TTL_S))
+        .refresh_at(&keys, now, now.plus(lifetime_s))
         .map_err(self::repository("sign the short-lived metadata"))
 }
 

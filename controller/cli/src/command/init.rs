@@ -165,7 +165,7 @@ fn sign_first(dir: &FleetDir, fleet: &Fleet, now: Timestamp) -> Result<Repositor
     set_fleet(&mut made, fleet)?;
     made.set_target(WAIVERS_TARGET, b"[]").map_err(repository("add waivers.json"))?;
     sign_targets(&mut made, dir, now)?;
-    refresh(&mut made, dir, now)?;
+    refresh(&mut made, dir, now, FRESHNESS_TTL_S)?;
     Ok(made)
 }
 

@@ -21,9 +21,12 @@ use crate::{clock, random};
 /// # Errors
 /// There is no such group, or the controller refuses.
 pub async fn run(dir: &FleetDir, verb: &args::Invite) -> Result<(), CtlError> {
-    let args::Invite::Create { group, ttl, uses } = verb;
+    let args::Invite::Create { group, ttl, uses, controller } = verb;
     let secret: [u8; 32] = random::bytes()?;
-    let invite = compose(dir, group, *ttl, &secret)?;
+    let mut invite = compose(dir, group, *ttl, &secret)?;
+    if let Some(elsewhere) = controller {
+        invite.controller.clone_from(elsewhere);
+    }
     let request = CreateInviteRequest {
         invite_id: invite.id.0.to_vec(),
         secret_sha256: sha256(&secret).0.to_vec(),

@@ -7,7 +7,7 @@ use crate::args::{Format, Trust};
 use crate::clock;
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName};
-use crate::limits::EXPIRY_WARNING_DAYS;
+use crate::limits::{EXPIRY_WARNING_DAYS, FRESHNESS_TTL_S};
 use crate::output::{Column, Resource, column, print_list, say};
 use crate::workbench::{Workbench, repository};
 
@@ -24,8 +24,8 @@ pub async fn run(dir: &FleetDir, verb: Trust, format: Format) -> Result<(), CtlE
             roles.iter().filter_map(Role::warning).for_each(|warning| say(&warning));
             Ok(())
         }
-        Trust::Refresh => {
-            workbench.refresh(clock::now())?;
+        Trust::Refresh { lifetime } => {
+            workbench.refresh(clock::now(), lifetime.unwrap_or(FRESHNESS_TTL_S))?;
             workbench.connect_and_publish().await?;
             let roles = roles(&workbench.metadata_files(), dir, clock::now())?;
             if let Some(first) = roles.iter().min_by_key(|role| role.expires_at) {
