@@ -79,7 +79,7 @@ impl Workstation {
             let status = self.status().map_err(|e| e.to_string())?;
             let models = self.models().map_err(|e| e.to_string())?;
             let is_loaded = models.to_string().contains("\"loaded\"");
-            if status["serving"] == true && is_loaded {
+            if status["serving"] == "serving" && is_loaded {
                 Ok(status)
             } else {
                 Err(format!("{status} {models}"))

@@ -36,7 +36,7 @@ fn p3_a_withheld_recall_stops_serving_when_the_metadata_expires() {
     village.fleet.kill_controller();
     let status = wait::until("serving ends with the metadata", 30, || {
         let status = village.workstation.status().map_err(|e| e.to_string())?;
-        if status["serving"] == true { Err(status.to_string()) } else { Ok(status) }
+        if status["serving"] == "serving" { Err(status.to_string()) } else { Ok(status) }
     })
     .expect("an end");
     let code = status["serving_code"].as_str().unwrap_or_default().to_owned();
