@@ -93,7 +93,7 @@ fn rule(tests: &[Test]) -> Result<SeccompRule, BackendError> {
 /// and differ by one bit: a deny list would let them pass.
 fn refuse_foreign_calls(program: BpfProgram) -> BpfProgram {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const JUMP_IF_LESS: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+    const JUMP_UNLESS_LESS: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
     const X32_BIT: u32 = 0x4000_0000;
     let refusal = libc::SECCOMP_RET_ERRNO | EPERM;
@@ -101,7 +101,7 @@ fn refuse_foreign_calls(program: BpfProgram) -> BpfProgram {
     if cfg!(target_arch = "x86_64") {
         // The call's number is the first word of seccomp_data.
         whole.push(sock_filter { code: LOAD, jt: 0, jf: 0, k: 0 });
-        whole.push(sock_filter { code: JUMP_IF_LESS, jt: 0, jf: 1, k: X32_BIT });
+        whole.push(sock_filter { code: JUMP_UNLESS_LESS, jt: 0, jf: 1, k: X32_BIT });
         whole.push(sock_filter { code: RETURN, jt: 0, jf: 0, k: refusal });
     }
     whole.extend(program.into_iter().map(|mut instruction| {

@@ -23,6 +23,8 @@ pub(super) const TRIALS: &[Trial] = &[
     Trial { name: "sendmsg", make: sendmsg },
     Trial { name: "recvmsg", make: recvmsg },
     Trial { name: "io-uring", make: io_uring },
+    #[cfg(target_arch = "x86_64")]
+    Trial { name: "x32-socket", make: x32_socket },
 ];
 
 /// The gateway accepts connections, and its async runtime makes one socket pair for itself.
@@ -162,6 +164,18 @@ fn recvmsg() -> Outcome {
         let mut message: libc::msghdr = std::mem::zeroed();
         libc::recvmsg(NO_DESCRIPTOR, &raw mut message, libc::MSG_DONTWAIT) as libc::c_long
     })
+}
+
+/// The same call by its other number, which a filter that lists numbers can overlook. A kernel without x32 answers
+/// `ENOSYS`, but only after the filter has let it through.
+#[cfg(target_arch = "x86_64")]
+fn x32_socket() -> Outcome {
+    const X32_BIT: libc::c_long = 0x4000_0000;
+    // SAFETY: socket takes integers only.
+    let fd = unsafe { libc::syscall(X32_BIT | libc::SYS_socket, libc::AF_INET, libc::SOCK_STREAM, 0) };
+    let answer = outcome(fd);
+    close(fd as libc::c_int);
+    answer
 }
 
 fn io_uring() -> Outcome {

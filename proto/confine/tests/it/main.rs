@@ -113,3 +113,20 @@ fn the_attempts_succeed_where_nothing_confines() {
     }
     assert_eq!(of_kind(&report, "layer").count(), 0);
 }
+
+#[test]
+fn a_process_with_threads_is_not_confined_by_halves() {
+    let (stop, wait) = std::sync::mpsc::channel::<()>();
+    let other = std::thread::spawn(move || wait.recv());
+    let entry = croft_confine::Entry {
+        role: croft_confine::Role::Vetting,
+        keep_fds: &[],
+        readable: &[],
+        limits: croft_confine::ResourceLimits::default(),
+    };
+    let refused = croft_confine::enter(&entry).expect_err("threads exist");
+    assert!(matches!(refused, croft_confine::ConfineError::ThreadsExist(2..)));
+    assert_eq!(refused.code().as_str(), "E-SANDBOX-UNPROVEN");
+    drop(stop);
+    other.join().expect("the other thread ends").expect_err("its channel was closed");
+}
