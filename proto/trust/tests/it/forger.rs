@@ -58,13 +58,13 @@ pub fn put_root(source: &mut MemorySource, signed: Value, served_as: u64, keys: 
 }
 
 /// Signs a snapshot and a timestamp, both of version `version`, over the targets of version `targets_version`, after
-/// `change` has changed the timestamp.
+/// `change` has changed each of them.
 pub fn seal(
     source: &mut MemorySource,
     targets_version: u64,
     version: u64,
     key: &SigningKey,
-    change: impl FnOnce(&mut Value),
+    mut change: impl FnMut(&mut Value),
 ) {
     let old_timestamp = signed_part(source, "timestamp.json");
     let listed = &old_timestamp["meta"]["snapshot.json"]["version"];
@@ -73,6 +73,7 @@ pub fn seal(
     let targets = &source.0[&format!("{targets_version}.targets.json")];
     snapshot["version"] = version.into();
     snapshot["meta"]["targets.json"] = metafile(targets_version, targets);
+    change(&mut snapshot);
     let snapshot = sign::<Snapshot>(snapshot, &[key], &root);
     let mut timestamp = old_timestamp;
     timestamp["version"] = version.into();

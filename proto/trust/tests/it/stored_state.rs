@@ -74,16 +74,22 @@ fn p3_metadata_taken_away_but_for_the_root_is_an_alarm() {
 
 #[test]
 fn p3_old_directory_put_back_is_an_alarm() {
-    let mut publisher = Publisher::new();
-    let mut node = Node::current(&publisher);
-    let aside = node.dir.path().join("aside");
-    copy_dir(&node.set(), &aside);
-    publisher.set("fleet.json", &fleet(2));
-    publisher.publish(START);
-    node.update(&publisher.served(), START).expect("believed");
-    fs::remove_dir_all(node.set()).expect("removed");
-    fs::rename(aside, node.set()).expect("put back");
-    assert_alarm(&node, "yesterday's folder");
+    for only_refreshed in [true, false] {
+        let mut publisher = Publisher::new();
+        let mut node = Node::current(&publisher);
+        let aside = node.dir.path().join("aside");
+        copy_dir(&node.set(), &aside);
+        if only_refreshed {
+            publisher.refresh(START);
+        } else {
+            publisher.set("fleet.json", &fleet(2));
+            publisher.publish(START);
+        }
+        node.update(&publisher.served(), START).expect("believed");
+        fs::remove_dir_all(node.set()).expect("removed");
+        fs::rename(aside, node.set()).expect("put back");
+        assert_alarm(&node, "yesterday's folder");
+    }
 }
 
 #[test]

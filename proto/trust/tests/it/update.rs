@@ -197,6 +197,14 @@ fn p3_clock_set_back_a_day() {
     node.update(&publisher.served(), START.plus(13 * DAY)).expect("believed");
     node.refuses(&publisher.served(), START.plus(12 * DAY), "E-CLOCK-BEHIND");
     node.update(&publisher.served(), START.plus(13 * DAY).minus(300)).expect("drift is allowed");
+    // Nor does a stolen freshness key help, which signs something newer and says that it is older.
+    let mut source = publisher.served();
+    seal(&mut source, 1, 3, &publisher.freshness_keys.0[0], |role| {
+        if role["_type"] == "timestamp" {
+            role["croft_signed_at"] = START.0.into();
+        }
+    });
+    node.refuses(&source, START.plus(12 * DAY), "E-CLOCK-BEHIND");
     // A new node notices too, by what it is offered.
     Node::enroll(&publisher).refuses(&publisher.served(), START.plus(12 * DAY), "E-CLOCK-BEHIND");
 }
@@ -207,8 +215,10 @@ fn p3_signing_from_the_future_does_not_lock_nodes_out() {
     let mut node = Node::current(&publisher);
     let mut source = publisher.served();
     let later = START.plus(3650 * DAY).0;
-    seal(&mut source, 1, 2, &publisher.freshness_keys.0[0], |timestamp| {
-        timestamp["croft_signed_at"] = later.into();
+    seal(&mut source, 1, 2, &publisher.freshness_keys.0[0], |role| {
+        if role["_type"] == "timestamp" {
+            role["croft_signed_at"] = later.into();
+        }
     });
     node.refuses(&source, START, "E-CLOCK-BEHIND");
     node.update(&publisher.served(), START).expect("still believed");
@@ -347,6 +357,23 @@ fn p3_delegations_and_other_unused_parts_are_refused() {
     targets["delegations"] = json!({"keys": {}, "roles": []});
     put_targets(&mut source, targets, &[&publisher.targets_keys.0[0]]);
     seal(&mut source, 2, 2, &publisher.freshness_keys.0[0], nothing);
+    Node::current(&publisher).refuses(&source, START, "E-TRUST-FORGED");
+    let mut source = publisher.served();
+    seal(&mut source, 1, 2, &publisher.freshness_keys.0[0], |role| {
+        if role["_type"] == "snapshot" {
+            role["meta"]["more.json"] = json!({"version": 1});
+        }
+    });
+    Node::current(&publisher).refuses(&source, START, "E-TRUST-FORGED");
+    let mut source = publisher.served();
+    let mut root = signed_part(&source, "1.root.json");
+    root["version"] = 2.into();
+    root["consistent_snapshot"] = false.into();
+    put_root(&mut source, root, 2, &[&publisher.root_keys.0[0]]);
+    for (plain, versioned) in [("snapshot.json", "1.snapshot.json"), ("targets.json", "1.targets.json")] {
+        let bytes = source.0[versioned].clone();
+        source.0.insert(plain.to_owned(), bytes);
+    }
     Node::current(&publisher).refuses(&source, START, "E-TRUST-FORGED");
 }
 
