@@ -9,7 +9,7 @@ use crate::command::{leave, service, status};
 use crate::confirm::{self, Consent};
 use crate::failure::Failure;
 use crate::output;
-use crate::paths::Paths;
+use crate::paths::{Installation, Paths};
 
 pub async fn run(paths: &Paths, arguments: &YesArguments) -> Result<(), Failure> {
     let home = std::env::var_os("HOME").map(PathBuf::from);
@@ -31,6 +31,11 @@ pub async fn run(paths: &Paths, arguments: &YesArguments) -> Result<(), Failure>
         }
     }
     service::stop_if_running(paths).await?;
+    if paths.installation == Installation::System {
+        output::say(
+            "The system starts the daemon again unless you run sudo systemctl disable --now croft-node.",
+        );
+    }
     for path in &plan {
         remove(path)?;
         output::print(&format!("removed {}\n", output::one_line(&path.display().to_string())))?;
@@ -107,7 +112,6 @@ fn remove(path: &Path) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::paths::Installation;
 
     #[test]
     fn folders_are_listed_once_and_files_outside_are_too() {

@@ -125,9 +125,14 @@ impl Workstation {
 
     /// With a daemon whose gateway is at `gateway`; empty if it does not serve.
     pub fn with_daemon(gateway: &str) -> Self {
+        Self::with_daemon_at("run/croft.sock", gateway)
+    }
+
+    /// With a daemon whose socket is elsewhere.
+    pub fn with_daemon_at(socket: &str, gateway: &str) -> Self {
         let mut station = Self::silent();
         std::fs::create_dir_all(station.folder.path().join("run")).expect("a folder");
-        let socket = station.folder.path().join("run/croft.sock");
+        let socket = station.folder.path().join(socket);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()

@@ -13,6 +13,25 @@ fn a_daemon_that_does_not_come_up_is_told_with_its_own_words() {
 }
 
 #[test]
+fn start_waits_until_the_socket_answers_and_stop_until_it_is_gone() {
+    // The script stands for the daemon's process; its socket is the fake's, which appears once it runs.
+    let station = Workstation::with_daemon_at("daemon.sock", "");
+    station.install_node(
+        "[ \"$1\" = run ] || exit 9\n\
+         trap 'rm \"$CROFT_RUN/croft.sock\"; exit 0' TERM\n\
+         ln -s \"$CROFT_STATE/daemon.sock\" \"$CROFT_RUN/croft.sock\"\n\
+         while :; do sleep 0.02; done",
+    );
+    let output = station.croft(&["service", "start"], "");
+    assert!(err(&output).starts_with("The daemon runs as process "), "{}", err(&output));
+    assert_eq!(out(&station.croft(&["service", "status"], "")), "running, version 0.1.0\n");
+    let output = station.croft(&["service", "stop"], "");
+    assert_eq!(err(&output), "The daemon is stopped.\n");
+    assert!(!station.path().join("run/croft.sock").exists());
+    assert!(!station.path().join("run/croft-node.pid").exists());
+}
+
+#[test]
 fn a_running_daemon_is_not_started_twice() {
     let station = Workstation::with_daemon("");
     let output = station.croft(&["service", "start"], "");
