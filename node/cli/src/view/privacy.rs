@@ -28,15 +28,20 @@ pub struct SentView {
 pub enum Content {
     /// They are text.
     Text(String),
-    /// They are not: hexadecimal.
-    Hex(String),
+    /// They are not: hexadecimal for programs, escaped for people, who then can read the text within.
+    #[serde(serialize_with = "as_hex")]
+    Hex(Vec<u8>),
+}
+
+fn as_hex<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex::encode(bytes))
 }
 
 impl From<PrivacyResponse> for PrivacyView {
     fn from(wire: PrivacyResponse) -> Self {
         let sent = |SentMessage { at, kind, reason, content }| {
             let content = String::from_utf8(content)
-                .map_or_else(|error| Content::Hex(hex::encode(error.into_bytes())), Content::Text);
+                .map_or_else(|error| Content::Hex(error.into_bytes()), Content::Text);
             SentView { at, kind, reason, content }
         };
         Self { sent: wire.sent.into_iter().map(sent).collect() }
@@ -52,7 +57,7 @@ impl PrivacyView {
         for SentView { at, kind, reason, content } in &self.sent {
             let (len, shown) = match content {
                 Content::Text(content) => (content.len(), printable(content)),
-                Content::Hex(content) => (content.len() / 2, content.clone()),
+                Content::Hex(content) => (content.len(), content.escape_ascii().to_string()),
             };
             text.push_str(&format!("── {}, {len} bytes, {}\n", one_line(kind), describe(*at, now)));
             text.push_str(&format!("   why: {}\n{shown}\n\n", one_line(reason)));
@@ -77,22 +82,22 @@ mod tests {
             reason: "the controller asked for evidence".to_owned(),
             content: content.to_vec(),
         };
-        let sent = vec![message("evidence", b"{\"node\":\"00\"}"), message("csr", b"\x30\xff")];
+        let sent = vec![message("evidence", b"{\"node\":\"00\"}"), message("csr", b"\x30\xff{}\n")];
         let view = PrivacyView::from(PrivacyResponse { sent });
         insta::assert_snapshot!(view.render(Timestamp(1_795_208_460)), @r#"
     ── evidence, 13 bytes, 1 minute ago (2026-11-20T21:00:00Z)
        why: the controller asked for evidence
     {"node":"00"}
 
-    ── csr, 2 bytes, 1 minute ago (2026-11-20T21:00:00Z)
+    ── csr, 5 bytes, 1 minute ago (2026-11-20T21:00:00Z)
        why: the controller asked for evidence
-    30ff
+    0\xff{}\n
 
     2 messages. No prompt, answer or file content is ever among them.
     "#);
         let json = serde_json::to_string(&view).expect("json");
         assert!(json.contains(r#""content":{"text":"{\"node\":\"00\"}"}"#), "{json}");
-        assert!(json.contains(r#""content":{"hex":"30ff"}"#), "{json}");
+        assert!(json.contains(r#""content":{"hex":"30ff7b7d0a"}"#), "{json}");
         assert_eq!(PrivacyView { sent: vec![] }.render(Timestamp(0)), "Nothing was sent.\n");
     }
 }
