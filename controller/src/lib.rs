@@ -4,9 +4,17 @@
 //! use cases; [`store`], [`blobs`], [`report`], [`ca`], [`tls`] and [`metrics`] are what they work with. The controller
 //! holds no key for bundles, baselines, waivers or recalls: a stolen one cannot approve anything (P3).
 
+pub mod api;
+pub mod app;
 pub mod blobs;
 pub mod ca;
 pub mod clock;
+pub mod command;
+pub mod config;
 pub mod limits;
+pub mod metrics;
+pub mod report;
+pub mod server;
+pub mod service;
 pub mod store;
 pub mod tls;

@@ -53,6 +53,9 @@ pub const INVITE_USES_MAX: u32 = 10_000;
 /// Events that wait for one watching node. More means that it does not read: its stream ends and it comes again.
 pub const WATCH_QUEUE_MAX: usize = 16;
 
+/// Largest message from a node or from somebody without a certificate, in bytes: evidence with room.
+pub const SMALL_MESSAGE_LEN_MAX: usize = 64 * 1024;
+
 /// Most bytes of one upload part.
 pub const UPLOAD_PART_LEN_MAX: usize = 1024 * 1024;
 
@@ -71,9 +74,6 @@ pub const DATABASE_CONNECTIONS_MAX: u32 = 8;
 /// How long a query waits for a database connection.
 pub const DATABASE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Times that an append to a verdict chain is tried again after somebody else was first.
-pub const APPEND_ATTEMPTS_MAX: usize = 3;
-
 /// How long evidence bodies are kept, in seconds (ninety days). The chain commits to salted hashes and stands without.
 pub const EVIDENCE_KEPT_S: u64 = 90 * 86_400;
 
@@ -86,9 +86,10 @@ pub const REPORT_EVERY_MAX_S: u64 = 366 * 86_400;
 /// Reports that are kept. A daily report for two years.
 pub const REPORTS_KEPT: i64 = 731;
 
-/// Largest group for which a report must not name numbers, because they would be about a person.
+/// Smallest group whose census is shown, in nodes: in a smaller one, numbers would be about a person.
 pub const CENSUS_GROUP_MIN: usize = 5;
 
 const _: () = assert!(HANDSHAKES_MAX < CONNECTIONS_MAX);
 const _: () = assert!(NONCE_TTL_S < NODE_CERTIFICATE_TTL_S);
+const _: () = assert!(croft_domain::limits::EVIDENCE_LEN_MAX * 2 <= SMALL_MESSAGE_LEN_MAX);
 const _: () = assert!(UPLOAD_PART_LEN_MAX < croft_proto::grpc::MESSAGE_LEN_MAX);

@@ -1,2 +1,10 @@
-//! Placeholder while the workspace is raised.
-fn main() {}
+//! `croft-controller`: arguments in, exit status out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use croft_controller::command::{Arguments, execute};
+
+fn main() -> ExitCode {
+    execute(Arguments::parse())
+}

@@ -43,8 +43,8 @@ pub(super) fn identify(certificate: &CertificateDer<'_>, fleet: &str) -> Option<
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let names = parsed.subject_alternative_name().ok()??;
     let [GeneralName::URI(uri)] = names.value.general_names.as_slice() else { return None };
-    let point = parsed.public_key().subject_public_key.data.as_ref().try_into().ok()?;
-    Some((Subject::parse(uri, fleet)?, point))
+    let point: &[u8] = &parsed.public_key().subject_public_key.data;
+    Some((Subject::parse(uri, fleet)?, point.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub use invite::{InviteRow, Redeemed};
 pub use node::{NewNode, NodeRow, Receipt, Standing};
 pub use report::{ReportRow, StoredReport};
 pub use settings::AdminRow;
-pub use verdict::{Appended, NewVerdict, VerdictRow};
+pub use verdict::{Appended, BundleNow, NewVerdict, VerdictRow};
 
 use crate::limits;
 

@@ -156,6 +156,30 @@ pub(super) async fn insert_node(
     .map_err(failed("enroll a node"))
 }
 
+pub(super) async fn upsert_receipt(
+    tx: &mut Transaction<'static, Any>,
+    node: NodeId,
+    receipt: &Receipt,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO receipts (node, bundle, manifest_sha256, state, code, at, document)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (node, bundle) DO UPDATE SET manifest_sha256 = excluded.manifest_sha256,
+             state = excluded.state, code = excluded.code, at = excluded.at, document = excluded.document
+         WHERE receipts.at <= excluded.at",
+    )
+    .bind(node.0.to_vec())
+    .bind(receipt.bundle.as_str())
+    .bind(receipt.manifest_sha256.0.to_vec())
+    .bind(receipt.state)
+    .bind(receipt.code.as_str())
+    .bind(signed(receipt.at.0))
+    .bind(receipt.document.clone())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
 macro_rules! node_columns {
     ($rest:literal) => {
         concat!(
@@ -243,23 +267,7 @@ impl Store {
     /// If the database fails.
     pub async fn put_receipt(&self, node: NodeId, receipt: &Receipt) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO receipts (node, bundle, manifest_sha256, state, code, at, document)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (node, bundle) DO UPDATE SET manifest_sha256 = excluded.manifest_sha256,
-                 state = excluded.state, code = excluded.code, at = excluded.at, document = excluded.document
-             WHERE receipts.at <= excluded.at",
-        )
-        .bind(node.0.to_vec())
-        .bind(receipt.bundle.as_str())
-        .bind(receipt.manifest_sha256.0.to_vec())
-        .bind(receipt.state)
-        .bind(receipt.code.as_str())
-        .bind(signed(receipt.at.0))
-        .bind(receipt.document.clone())
-        .execute(&mut *write.tx)
-        .await
-        .map_err(failed("keep a receipt"))?;
+        upsert_receipt(&mut write.tx, node, receipt).await.map_err(failed("keep a receipt"))?;
         write.commit().await
     }
 

@@ -4,6 +4,9 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::id::{NodeId, VerdictId};
 use croft_domain::time::Timestamp;
 
+use sqlx::{Any, Transaction};
+
+use super::node::{Receipt, upsert_receipt};
 use super::{Store, StoreError, blob, bytes, failed, number, signed, time};
 
 /// What is appended.
@@ -37,6 +40,23 @@ pub struct NewVerdict {
     pub lease: Vec<u8>,
     /// Until when the lease lasts; zero if none was granted.
     pub lease_until: Timestamp,
+    /// When the evidence was taken, by the node's clock.
+    pub taken_at: Timestamp,
+    /// The bundles of the evidence. Others that the node had before are gone.
+    pub bundles: Vec<BundleNow>,
+}
+
+/// One bundle as evidence names it.
+#[derive(Clone, Debug)]
+pub struct BundleNow {
+    /// `name@version`.
+    pub bundle: String,
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: Sha256Digest,
+    /// How far it is.
+    pub state: &'static str,
+    /// Stable code of a failure.
+    pub code: String,
 }
 
 /// What became of an append.
@@ -111,6 +131,7 @@ impl Store {
         .execute(&mut *write.tx)
         .await
         .map_err(failed(step))?;
+        replace_bundles(&mut write.tx, new).await?;
         write.commit().await?;
         Ok(Appended::Done)
     }
@@ -165,6 +186,29 @@ impl Store {
         write.commit().await?;
         Ok(done.rows_affected())
     }
+}
+
+// A receipt that is newer than the evidence outranks it.
+async fn replace_bundles(tx: &mut Transaction<'static, Any>, new: &NewVerdict) -> Result<(), StoreError> {
+    let step = "keep the bundles of evidence";
+    sqlx::query("UPDATE receipts SET state = 'gone', at = $1 WHERE node = $2 AND at <= $1")
+        .bind(signed(new.taken_at.0))
+        .bind(new.node.0.to_vec())
+        .execute(&mut **tx)
+        .await
+        .map_err(failed(step))?;
+    for bundle in &new.bundles {
+        let receipt = Receipt {
+            bundle: bundle.bundle.clone(),
+            manifest_sha256: bundle.manifest_sha256,
+            state: bundle.state,
+            code: bundle.code.clone(),
+            at: new.taken_at,
+            document: Vec::new(),
+        };
+        upsert_receipt(tx, new.node, &receipt).await.map_err(failed(step))?;
+    }
+    Ok(())
 }
 
 fn verdict_row(row: &sqlx::any::AnyRow) -> Result<VerdictRow, StoreError> {

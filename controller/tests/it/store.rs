@@ -78,6 +78,8 @@ fn verdict(number: u8, before: Option<u8>, after: u8, counter: u64) -> NewVerdic
         verdict: b"{}".to_vec(),
         lease: Vec::new(),
         lease_until: NOW.plus(3600),
+        taken_at: NOW,
+        bundles: Vec::new(),
     }
 }
 
@@ -192,6 +194,9 @@ async fn recalls_reports_and_assignments(database: &Database) {
     (receipt.state, receipt.at) = ("failed", NOW.minus(1));
     store.put_receipt(NodeId([5; 16]), &receipt).await.unwrap();
     assert_eq!(store.loaded_counts().await.unwrap().get("starter@1"), Some(&1));
+    // Later evidence without the bundle says that it is gone.
+    store.append_verdict(&verdict(5, None, 1, 1)).await.unwrap();
+    assert_eq!(store.loaded_counts().await.unwrap().get("starter@1"), None);
 
     let entry = AuditEntry {
         at: NOW,

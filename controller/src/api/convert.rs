@@ -1,0 +1,69 @@
+//! Wire values into the domain's, or a refusal that names the field.
+
+use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::{Mode, Ownership};
+use croft_domain::signed::Envelope;
+use croft_proto::grpc::{SignedDocument, TrustFile};
+
+use crate::app::AppError;
+
+pub(super) fn parsed<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, AppError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| AppError::Input(format!("{field}: {error}")))
+}
+
+pub(super) fn id<T>(field: &'static str, bytes: &[u8]) -> Result<T, AppError>
+where
+    T: for<'a> TryFrom<&'a [u8], Error = croft_domain::id::IdError>,
+{
+    T::try_from(bytes).map_err(|error| AppError::Input(format!("{field}: {error}")))
+}
+
+pub(super) fn digest(field: &'static str, bytes: &[u8]) -> Result<Sha256Digest, AppError> {
+    array(field, bytes).map(Sha256Digest)
+}
+
+pub(super) fn array<const N: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; N], AppError> {
+    bytes.try_into().map_err(|_| AppError::Input(format!("{field}: expected {N} bytes")))
+}
+
+pub(super) fn envelope(field: &'static str, wire: Option<SignedDocument>) -> Result<Envelope, AppError> {
+    let wire = wire.ok_or_else(|| AppError::Input(format!("{field}: it is missing")))?;
+    Envelope::try_from(wire).map_err(|error| AppError::Input(format!("{field}: {error}")))
+}
+
+pub(super) fn ownership(text: &str) -> Result<Ownership, AppError> {
+    match text {
+        "personal" => Ok(Ownership::Personal),
+        "dev-budget" => Ok(Ownership::DevBudget),
+        _ => Err(AppError::Input("ownership: expected personal or dev-budget".to_owned())),
+    }
+}
+
+pub(super) fn mode(text: &str) -> Result<Mode, AppError> {
+    match text {
+        "system" => Ok(Mode::System),
+        "user" => Ok(Mode::User),
+        _ => Err(AppError::Input("mode: expected system or user".to_owned())),
+    }
+}
+
+pub(super) const fn ownership_word(ownership: Ownership) -> &'static str {
+    match ownership {
+        Ownership::Personal => "personal",
+        Ownership::DevBudget => "dev-budget",
+    }
+}
+
+pub(super) const fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::System => "system",
+        Mode::User => "user",
+    }
+}
+
+pub(super) fn trust_files(files: Vec<(String, Vec<u8>)>) -> Vec<TrustFile> {
+    files.into_iter().map(|(name, content)| TrustFile { name, content }).collect()
+}

@@ -1,0 +1,302 @@
+//! Evidence in, verdict and lease out.
+//!
+//! The order matters: whose signature, then which document, then which challenge, then what it says. Nothing that fails
+//! leaves a trace in the node's chain; nothing that is answered is missing from it.
+
+use croft_domain::appraise::{History, Subject, appraise, history_of};
+use croft_domain::evidence::{BundleState, Evidence};
+use croft_domain::id::{BundleRef, LeaseId, VerdictId};
+use croft_domain::lease::{Lease, LeaseRequest};
+use croft_domain::limits::EVIDENCE_LEN_MAX;
+use croft_domain::signed::{Domain, Envelope};
+use croft_domain::time::Timestamp;
+use croft_domain::verdict::{Assurance, Verdict};
+use croft_trust::digest::sha256;
+use croft_trust::store::TrustView;
+use serde::Deserialize;
+
+use super::chain::{commitment, next_head};
+use super::nonce::Purpose;
+use super::policy::{baseline_of, bundles_of, parse_recalls};
+use super::{App, AppError, random};
+use crate::metrics::VerdictLabel;
+use crate::store::{Appended, BundleNow, NewVerdict, NodeRow, Receipt};
+
+/// The answer to evidence.
+pub struct Attested {
+    /// The verdict's id.
+    pub verdict_id: VerdictId,
+    /// The verdict, exactly as it is chained.
+    pub verdict_json: Vec<u8>,
+    /// Permission to serve; none if the verdict blocks or the metadata has expired.
+    pub lease: Option<Envelope>,
+    /// The chain's head after this verdict.
+    pub chain_head: [u8; 32],
+}
+
+impl App {
+    /// A nonce for the next evidence, bound to the present head of the node's chain.
+    #[must_use]
+    pub fn challenge(&self, node: &NodeRow, now: Timestamp) -> Vec<u8> {
+        self.nonces.make(Purpose::Attest(node.chain_head), node.id, now)
+    }
+
+    /// Judges evidence and appends the verdict to the node's chain.
+    ///
+    /// # Errors
+    /// [`AppError::EvidenceInvalid`], [`AppError::EvidenceStale`]; [`AppError::Unapproved`] if the signed state has
+    /// nothing for the group; [`AppError::NodeRevoked`] if the node was removed meanwhile.
+    pub async fn attest(
+        &self,
+        node: &NodeRow,
+        envelope: &Envelope,
+        now: Timestamp,
+    ) -> Result<Attested, AppError> {
+        let evidence = self.read_evidence(node, envelope, now)?;
+        let published = self.mirror.current().ok_or(AppError::Unpublished)?;
+        let view = &published.view;
+        let baseline = baseline_of(view, &node.group)?;
+        let history = self.history(node).await?;
+        let subject = Subject { group: &node.group, assurance: Assurance::SelfReported };
+        let verdict = appraise(baseline, &view.waivers, &evidence, &history, &subject, now);
+        let verdict_id = VerdictId(random()?);
+        let verdict_json = json(&verdict)?;
+        let lease = self.lease(node, view, &verdict, verdict_id, baseline.lease_ttl_s, now).await?;
+
+        let salt = random()?;
+        let evidence_commitment = commitment(&salt, &envelope.payload);
+        let head = next_head(node.chain_head, evidence_commitment, &verdict_json, now);
+        let lease_json = lease.as_ref().map(json).transpose()?.unwrap_or_default();
+        let new = NewVerdict {
+            node: node.id,
+            head_before: node.chain_head,
+            head,
+            counter: evidence.counter,
+            boot_id: evidence.boot_id.clone(),
+            agent_version: evidence.agent_version.clone(),
+            id: verdict_id,
+            at: now,
+            salt,
+            evidence_commitment,
+            evidence: envelope.payload.clone(),
+            verdict: verdict_json.clone(),
+            lease: lease_json.clone(),
+            lease_until: lease.as_ref().map_or(Timestamp(0), |lease| lease.expires_at),
+            taken_at: evidence.taken_at,
+            bundles: bundles_now(&evidence),
+        };
+        if self.store.append_verdict(&new).await? == Appended::Raced {
+            // Another answer to the same challenge was first, or the node was removed: the row says which.
+            self.active_node(node.id).await?;
+            return Err(AppError::EvidenceStale);
+        }
+        let outcome = if verdict.allows_serving() { "allowed" } else { "blocked" };
+        self.metrics.verdicts.get_or_create(&VerdictLabel { outcome }).inc();
+        Ok(Attested {
+            verdict_id,
+            verdict_json,
+            lease: lease.map(|_| self.lease_key.sign(Domain::Lease, lease_json)),
+            chain_head: head.0,
+        })
+    }
+
+    fn read_evidence(
+        &self,
+        node: &NodeRow,
+        envelope: &Envelope,
+        now: Timestamp,
+    ) -> Result<Evidence, AppError> {
+        let invalid = |why: &str| AppError::EvidenceInvalid(why.to_owned());
+        if envelope.payload.len() > EVIDENCE_LEN_MAX {
+            return Err(invalid("it is longer than 16 KiB"));
+        }
+        croft_trust::sign::verify(envelope, Domain::Evidence, &node.key_point)
+            .map_err(|_| invalid("it is not signed by this node's key"))?;
+        let evidence: Evidence = serde_json::from_slice(&envelope.payload)
+            .map_err(|e| AppError::EvidenceInvalid(format!("it does not parse: {e}")))?;
+        evidence.check_bounds().map_err(|e| AppError::EvidenceInvalid(e.to_string()))?;
+        if evidence.node != node.id {
+            return Err(invalid("it is about another node"));
+        }
+        let nonce = hex::decode(&evidence.nonce).map_err(|_| AppError::EvidenceStale)?;
+        if !self.nonces.check(&nonce, Purpose::Attest(node.chain_head), node.id, now) {
+            return Err(AppError::EvidenceStale);
+        }
+        if evidence.counter <= node.counter {
+            return Err(invalid("its counter does not rise: this installation was restored or cloned"));
+        }
+        Ok(evidence)
+    }
+
+    // The controller keeps its own clock of first failures. What the node remembers can only make it stricter.
+    async fn history(&self, node: &NodeRow) -> Result<History, AppError> {
+        let Some(last) = self.store.last_verdict(node.id).await? else { return Ok(History::new()) };
+        let verdict: Verdict = serde_json::from_slice(&last.verdict)
+            .map_err(|_| AppError::Internal("a stored verdict does not parse"))?;
+        Ok(history_of(&verdict))
+    }
+
+    async fn lease(
+        &self,
+        node: &NodeRow,
+        view: &TrustView,
+        verdict: &Verdict,
+        verdict_id: VerdictId,
+        ttl_s: u64,
+        now: Timestamp,
+    ) -> Result<Option<Lease>, AppError> {
+        let recalls = parse_recalls(&self.store.recalls().await?)?;
+        let assignments = self.store.assignments().await?;
+        let request = LeaseRequest {
+            id: LeaseId(random()?),
+            node: node.id,
+            node_key: sha256(&node.key_point),
+            verdict_id,
+            verdict,
+            bundles: bundles_of(view, &node.group, &assignments, &recalls),
+            ttl_s,
+            metadata_expires_at: view.expires_at,
+            now,
+        };
+        Ok(Lease::grant(request).ok())
+    }
+
+    /// Takes in a node's signed word on a bundle.
+    ///
+    /// # Errors
+    /// [`AppError::EvidenceInvalid`] if it is not this node's, or does not parse.
+    pub async fn receive_receipt(
+        &self,
+        node: &NodeRow,
+        envelope: &Envelope,
+        now: Timestamp,
+    ) -> Result<(), AppError> {
+        let document: ReceiptDocument = read_signed(node, envelope, Domain::Receipt)?;
+        if document.node != node.id {
+            return Err(AppError::EvidenceInvalid("the receipt is about another node".to_owned()));
+        }
+        check_clock(document.at, now)?;
+        let published = self.mirror.current().ok_or(AppError::Unpublished)?;
+        if !published.view.bundles.contains_key(&document.bundle) {
+            return Err(AppError::NotFound(format!("bundle {}", document.bundle)));
+        }
+        let receipt = Receipt {
+            bundle: document.bundle.to_string(),
+            manifest_sha256: document.manifest_sha256,
+            state: match document.state {
+                ReceiptState::Loaded => "loaded",
+                ReceiptState::Failed => "failed",
+            },
+            code: document.code.unwrap_or_default(),
+            at: document.at,
+            document: envelope.payload.clone(),
+        };
+        super::bounded("code", &receipt.code, 64)?;
+        self.metrics.receipts.inc();
+        Ok(self.store.put_receipt(node.id, &receipt).await?)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum ReceiptState {
+    Loaded,
+    Failed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceiptDocument {
+    node: croft_domain::id::NodeId,
+    bundle: BundleRefText,
+    manifest_sha256: croft_domain::digest::Sha256Digest,
+    state: ReceiptState,
+    #[serde(default)]
+    code: Option<String>,
+    at: Timestamp,
+    #[serde(default, rename = "load_ms")]
+    _load_ms: u64,
+}
+
+// Receipts write a bundle as `name@version`; the domain's own documents spell out both fields. Either is plain.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AnyBundleRef {
+    Text(String),
+    Fields(BundleRef),
+}
+
+#[derive(Deserialize)]
+#[serde(try_from = "AnyBundleRef")]
+struct BundleRefText(BundleRef);
+
+impl TryFrom<AnyBundleRef> for BundleRefText {
+    type Error = croft_domain::id::IdError;
+
+    fn try_from(any: AnyBundleRef) -> Result<Self, Self::Error> {
+        match any {
+            AnyBundleRef::Text(text) => text.parse().map(Self),
+            AnyBundleRef::Fields(reference) => Ok(Self(reference)),
+        }
+    }
+}
+
+impl std::ops::Deref for BundleRefText {
+    type Target = BundleRef;
+
+    fn deref(&self) -> &BundleRef {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for BundleRefText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Reads a small document that this node signed.
+pub(super) fn read_signed<T: serde::de::DeserializeOwned>(
+    node: &NodeRow,
+    envelope: &Envelope,
+    domain: Domain,
+) -> Result<T, AppError> {
+    if envelope.payload.len() > EVIDENCE_LEN_MAX {
+        return Err(AppError::EvidenceInvalid("it is longer than 16 KiB".to_owned()));
+    }
+    croft_trust::sign::verify(envelope, domain, &node.key_point)
+        .map_err(|_| AppError::EvidenceInvalid("it is not signed by this node's key".to_owned()))?;
+    serde_json::from_slice(&envelope.payload)
+        .map_err(|e| AppError::EvidenceInvalid(format!("it does not parse: {e}")))
+}
+
+/// A node's time must not lie far in the future: it would outrank everything the node says later.
+pub(super) fn check_clock(at: Timestamp, now: Timestamp) -> Result<(), AppError> {
+    if at > now.plus(croft_domain::limits::CLOCK_SKEW_MAX_S) {
+        return Err(AppError::EvidenceInvalid("it was made in the future: set the node's clock".to_owned()));
+    }
+    Ok(())
+}
+
+fn bundles_now(evidence: &Evidence) -> Vec<BundleNow> {
+    evidence
+        .bundles
+        .iter()
+        .map(|status| BundleNow {
+            bundle: status.bundle.to_string(),
+            manifest_sha256: status.manifest_sha256,
+            state: match status.state {
+                BundleState::Fetching => "fetching",
+                BundleState::Installed => "installed",
+                BundleState::Loaded => "loaded",
+                BundleState::Failed => "failed",
+                BundleState::Recalled => "recalled",
+            },
+            code: status.code.clone().unwrap_or_default(),
+        })
+        .collect()
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, AppError> {
+    serde_json::to_vec(value).map_err(|_| AppError::Internal("a document does not serialize"))
+}
