@@ -49,10 +49,13 @@ mode_is /var/lib/croft-controller/bootstrap.json 600
 mode_is /var/lib/croft/node.toml 640
 mode_is /etc/systemd/system/croft-node.service 644
 mode_is /etc/systemd/system/croft-controller.service 644
-mode_is /etc/systemd/system/croft-controller.service.d/options.conf 600
+mode_is /etc/systemd/system/croft-controller.service.d/options.conf 644
+mode_is /etc/croft/controller.env 600
 has_line /etc/systemd/system/croft-node.service 'ExecStart=/usr/local/libexec/croft/croft-node run'
+has_line /etc/systemd/system/croft-controller.service \
+  'ExecStart=/usr/local/bin/croft-controller run --state /var/lib/croft-controller'
 has_line /var/lib/croft/node.toml 'listen = "127.0.0.1:11535"'
-! grep -rqF -- "$root" "$root/etc" || die "a unit names the throw-away root" "look at the tasks that install units"
+! grep -rqF -- "$root" "$root/etc/systemd" || die "a unit names the throw-away root" "look at the tasks that install units"
 
 play
 grep -q 'changed=[1-9]' "$work/log" && { cat "$work/log" >&2; die "a second run changed something" "read the log above"; }
