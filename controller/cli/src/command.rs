@@ -7,7 +7,7 @@ mod completions;
 mod describe;
 mod get;
 mod import;
-mod init;
+pub mod init;
 mod invite;
 mod node;
 mod recall;

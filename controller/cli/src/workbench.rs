@@ -258,3 +258,6 @@ pub async fn publish(repository: &Repository, admin: &mut Admin) -> Result<(), C
     say(&format!("published as version {ours} of the fleet's targets"));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ fn load_bootstrap(path: &Path) -> Result<Bootstrap, CtlError> {
 ///
 /// # Errors
 /// The folder cannot be written.
-fn make_keys(dir: &FleetDir) -> Result<(), CtlError> {
+pub fn make_keys(dir: &FleetDir) -> Result<(), CtlError> {
     for name in KeyName::ALL {
         let path = dir.key(name);
         SigningKey::generate().and_then(|key| key.save(&path)).map_err(|e| CtlError::Key {
@@ -151,7 +151,7 @@ fn compose(
 ///
 /// # Errors
 /// A key cannot be used, or the disk refuses.
-fn sign_first(dir: &FleetDir, fleet: &Fleet, now: Timestamp) -> Result<Repository, CtlError> {
+pub fn sign_first(dir: &FleetDir, fleet: &Fleet, now: Timestamp) -> Result<Repository, CtlError> {
     let key = |name| load_key(dir, name);
     let root = key(KeyName::Root)?;
     let roles = Roles {
