@@ -8,6 +8,7 @@ use croft_domain::code::Code;
 use croft_domain::evidence::Mode;
 
 use crate::failure::Failure;
+use crate::gateway::{self, GatewayArgs};
 use crate::service;
 use crate::state::paths::{Paths, Surroundings, mode_of_process};
 
@@ -23,6 +24,9 @@ pub struct Arguments {
 enum Command {
     /// Prints where everything is kept.
     Paths(PathArguments),
+    /// The confined local API, which the daemon starts.
+    #[command(hide = true)]
+    Gateway(GatewayArgs),
     /// The service that runs the daemon.
     #[command(subcommand)]
     Service(ServiceCommand),
@@ -70,6 +74,7 @@ impl PathArguments {
 /// A failure with its stable code.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
+        Command::Gateway(arguments) => return Ok(gateway::run(&arguments)),
         Command::Paths(paths) => {
             let lines = paths.resolve()?.lines().join("\n");
             println!("{lines}");

@@ -1,0 +1,137 @@
+//! How an answer reaches the caller: whole, or piece by piece, in the words of either API. Whether the machine may still
+//! serve is asked again at every piece.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use croft_proto::frames::Finished;
+use futures_util::stream;
+use http::{HeaderValue, Response, header};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::body::{self, Body};
+use super::errors::Refusal;
+use super::gate::Gate;
+use super::limits::{HEAD_DELAY_MAX, STANDING_CHECK_EVERY};
+use super::slots::{Event, Events};
+
+/// How one endpoint words its answers.
+pub trait Voice {
+    /// The content type of a stream.
+    fn stream_type(&self) -> &'static str;
+    /// A piece of text.
+    fn piece(&mut self, text: &str) -> String;
+    /// The end.
+    fn finish(&mut self, finished: &Finished) -> String;
+    /// An end that is none.
+    fn failure(&self, refusal: &Refusal) -> String;
+    /// What tells a client that it is still worth waiting; empty if the format has no such thing.
+    fn patience(&self) -> &'static str;
+    /// The whole answer.
+    fn whole(&self, text: &str, finished: &Finished) -> Value;
+}
+
+/// An answer that is coming.
+pub struct Answer {
+    /// The slot's events.
+    pub events: Events,
+    /// Where to ask whether to go on.
+    pub gate: Rc<Gate>,
+    /// The model's slot.
+    pub slot: u32,
+    /// The model's digest.
+    pub digest: String,
+}
+
+impl Answer {
+    async fn next(&mut self) -> Event {
+        loop {
+            let waited = timeout(STANDING_CHECK_EVERY, self.events.next()).await;
+            match (waited, self.gate.still_serves(self.slot, &self.digest)) {
+                // An answer that is whole is the caller's.
+                (Ok(event @ (Event::Finished(_) | Event::Failed(_))), _) | (Ok(event), Ok(())) => {
+                    return event;
+                }
+                (_, Err(refusal)) => return Event::Failed(refusal),
+                (Err(_), Ok(())) => {}
+            }
+        }
+    }
+}
+
+/// Answers.
+///
+/// # Errors
+/// What happened instead of the first piece, or of any if the answer is wanted whole.
+pub async fn deliver(
+    mut answer: Answer,
+    voice: impl Voice + 'static,
+    streamed: bool,
+) -> Result<Response<Body>, Refusal> {
+    if !streamed {
+        let (text, finished) = collect(&mut answer).await?;
+        return Ok(json(&voice.whole(&text, &finished)));
+    }
+    // A refusal that comes soon gets its own status; one that comes late, an event in the stream.
+    let first = match timeout(HEAD_DELAY_MAX, answer.next()).await {
+        Ok(Event::Failed(refusal)) => return Err(refusal),
+        Ok(event) => Some(event),
+        Err(_) => None,
+    };
+    let stream_type = voice.stream_type();
+    let state = Streaming { answer, voice, first };
+    let mut response = Response::new(body::stream(stream::unfold(Some(state), next_bytes)));
+    set_headers(&mut response, stream_type);
+    Ok(response)
+}
+
+struct Streaming<V> {
+    answer: Answer,
+    voice: V,
+    first: Option<Event>,
+}
+
+async fn next_bytes<V: Voice>(state: Option<Streaming<V>>) -> Option<(Bytes, Option<Streaming<V>>)> {
+    let mut state = state?;
+    loop {
+        let event = match state.first.take() {
+            Some(event) => Ok(event),
+            None => timeout(HEAD_DELAY_MAX, state.answer.next()).await,
+        };
+        let (text, ended) = match event {
+            Ok(Event::Piece(text)) => (state.voice.piece(&text), false),
+            Ok(Event::Finished(finished)) => (state.voice.finish(&finished), true),
+            Ok(Event::Failed(refusal)) => (state.voice.failure(&refusal), true),
+            Err(_) if state.voice.patience().is_empty() => continue,
+            Err(_) => (state.voice.patience().to_owned(), false),
+        };
+        return Some((Bytes::from(text), (!ended).then_some(state)));
+    }
+}
+
+async fn collect(answer: &mut Answer) -> Result<(String, Finished), Refusal> {
+    let mut whole = String::new();
+    loop {
+        match answer.next().await {
+            // The slot bounds the length.
+            Event::Piece(text) => whole.push_str(&text),
+            Event::Finished(finished) => return Ok((whole, finished)),
+            Event::Failed(refusal) => return Err(refusal),
+        }
+    }
+}
+
+/// A JSON response.
+#[must_use]
+pub fn json(value: &Value) -> Response<Body> {
+    let mut response = Response::new(body::full(value.to_string()));
+    set_headers(&mut response, "application/json");
+    response
+}
+
+fn set_headers(response: &mut Response<Body>, content_type: &'static str) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}

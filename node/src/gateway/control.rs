@@ -1,0 +1,143 @@
+//! The daemon's line: policy and news of workers in; the self-test, readiness and counters out. Nothing that goes out
+//! can carry text that a user wrote, by the types of its messages.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+
+use croft_proto::frames::{
+    Assembler, Finished, FromGateway, PACKET_LEN_MAX, SlotReady, ToGateway, Usage, from_gateway, packets,
+};
+use tokio::sync::Notify;
+
+use super::limits::LAST_WORDS_WAIT;
+use super::seqpacket::{PacketSocket, read_packet};
+
+/// What waits to be told to the daemon. Counters of a slot are summed while they wait, so it cannot grow.
+#[derive(Default)]
+pub struct Outbox {
+    messages: RefCell<VecDeque<from_gateway::Message>>,
+    wake: Notify,
+}
+
+impl Outbox {
+    /// Queues a message.
+    pub fn push(&self, message: from_gateway::Message) {
+        self.messages.borrow_mut().push_back(message);
+        self.wake.notify_one();
+    }
+
+    /// Says that a worker answers.
+    pub fn slot_ready(&self, slot: u32, generation: u32) {
+        self.push(from_gateway::Message::SlotReady(SlotReady { slot, generation }));
+    }
+
+    /// Counts a finished request.
+    pub fn usage(&self, slot: u32, finished: &Finished) {
+        let (prompt, completion) = (u64::from(finished.prompt_tokens), u64::from(finished.completion_tokens));
+        let mut messages = self.messages.borrow_mut();
+        let waiting = messages.iter_mut().find_map(|message| match message {
+            from_gateway::Message::Usage(usage) if usage.slot == slot => Some(usage),
+            _ => None,
+        });
+        if let Some(usage) = waiting {
+            usage.requests = usage.requests.saturating_add(1);
+            usage.prompt_tokens = usage.prompt_tokens.saturating_add(prompt);
+            usage.completion_tokens = usage.completion_tokens.saturating_add(completion);
+        } else {
+            let usage = Usage { slot, requests: 1, prompt_tokens: prompt, completion_tokens: completion };
+            messages.push_back(from_gateway::Message::Usage(usage));
+        }
+        drop(messages);
+        self.wake.notify_one();
+    }
+
+    /// Waits, within [`LAST_WORDS_WAIT`], until all was taken to be sent.
+    pub async fn sent(&self) {
+        let all = async {
+            while !self.messages.borrow().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_WORDS_WAIT, all).await;
+    }
+
+    async fn next(&self) -> from_gateway::Message {
+        loop {
+            let message = self.messages.borrow_mut().pop_front();
+            match message {
+                Some(message) => return message,
+                None => self.wake.notified().await,
+            }
+        }
+    }
+}
+
+/// Serves the line: hands what comes to `take`, sends what is queued.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] when the daemon is gone, [`io::ErrorKind::InvalidData`] when it breaks the framing.
+pub async fn serve(
+    socket: &PacketSocket,
+    outbox: &Rc<Outbox>,
+    take: impl FnMut(ToGateway),
+) -> io::Result<()> {
+    tokio::try_join!(read(socket, take), write(socket, outbox)).map(|_| ())
+}
+
+async fn read(socket: &PacketSocket, mut take: impl FnMut(ToGateway)) -> io::Result<()> {
+    let mut assembler = Assembler::default();
+    let mut buffer = vec![0; PACKET_LEN_MAX + 1];
+    loop {
+        let len = socket.recv(|fd| read_packet(fd, &mut buffer)).await?;
+        let frame = assembler
+            .push::<ToGateway>(&buffer[..len])
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        if let Some(frame) = frame {
+            take(frame);
+        }
+    }
+}
+
+async fn write(socket: &PacketSocket, outbox: &Outbox) -> io::Result<()> {
+    loop {
+        send(socket, outbox.next().await).await?;
+    }
+}
+
+/// Sends one message.
+///
+/// # Errors
+/// What the kernel says.
+pub async fn send(socket: &PacketSocket, message: from_gateway::Message) -> io::Result<()> {
+    let frame = FromGateway { message: Some(message) };
+    for packet in packets(&frame).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))? {
+        socket.send(&packet).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_a_slot_are_summed_while_they_wait() {
+        let outbox = Outbox::default();
+        let finished = Finished { prompt_tokens: 3, completion_tokens: 2, ..Finished::default() };
+        outbox.usage(1, &finished);
+        outbox.usage(2, &finished);
+        outbox.usage(1, &finished);
+        let messages: Vec<_> = outbox.messages.borrow().iter().cloned().collect();
+        let usage = |slot, n| {
+            from_gateway::Message::Usage(Usage {
+                slot,
+                requests: n,
+                prompt_tokens: 3 * n,
+                completion_tokens: 2 * n,
+            })
+        };
+        assert_eq!(messages, [usage(1, 2), usage(2, 1)]);
+    }
+}

@@ -1,0 +1,197 @@
+//! What all requests share: the policy in force, the slots, and the secrets of this start.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use croft_domain::code::Code;
+use croft_proto::frames::{ServedModel, ToGateway, to_gateway};
+use ring::digest::{Context, SHA256};
+use tokio::sync::watch;
+
+use super::answer::Answer;
+use super::body::{Budget, Reservation};
+use super::clock;
+use super::control::Outbox;
+use super::errors::Refusal;
+use super::guard::Caller;
+use super::job::Asked;
+use super::peer::PeerLookup;
+use super::policy::{Policy, refusal_before_policy};
+use super::slots::Slot;
+
+/// What all requests share.
+pub struct Gate {
+    /// The listener's address.
+    pub server: SocketAddr,
+    /// Who is at the other end.
+    pub lookup: PeerLookup,
+    /// Memory for bodies.
+    pub budget: Budget,
+    policy: RefCell<Option<Rc<Policy>>>,
+    slots: Vec<Rc<Slot>>,
+    /// Separates the prefix caches of callers, unguessably and only for this start.
+    partition_key: [u8; 32],
+    random: Cell<u64>,
+    draining: watch::Sender<bool>,
+}
+
+impl Gate {
+    /// Before the first policy.
+    #[must_use]
+    pub fn new(
+        server: SocketAddr,
+        lookup: PeerLookup,
+        slots: usize,
+        daemon: &Rc<Outbox>,
+        seed: [u8; 40],
+    ) -> Self {
+        let (partition_key, random) = seed.split_at(32);
+        Self {
+            server,
+            lookup,
+            budget: Budget::default(),
+            policy: RefCell::new(None),
+            slots: (0..).take(slots).map(|index| Slot::new(index, Rc::clone(daemon))).collect(),
+            partition_key: partition_key.try_into().expect("the first 32 of 40 bytes"),
+            random: Cell::new(u64::from_ne_bytes(random.try_into().expect("the last 8 of 40 bytes"))),
+            draining: watch::Sender::new(false),
+        }
+    }
+
+    /// All slots.
+    #[must_use]
+    pub fn slots(&self) -> &[Rc<Slot>] {
+        &self.slots
+    }
+
+    /// Becomes true when the daemon asks to end.
+    #[must_use]
+    pub fn draining(&self) -> watch::Receiver<bool> {
+        self.draining.subscribe()
+    }
+
+    /// Takes the daemon's word.
+    pub fn take(&self, message: ToGateway) {
+        let slot = |index: u32| self.slots.get(usize::try_from(index).unwrap_or(usize::MAX));
+        match message.message {
+            Some(to_gateway::Message::Policy(policy)) => {
+                tracing::info!(serving = policy.serving, models = policy.models.len(), "policy received");
+                *self.policy.borrow_mut() = Some(Rc::new(Policy::parse(policy, clock::now())));
+            }
+            Some(to_gateway::Message::WorkerUp(up)) => {
+                if let Some(slot) = slot(up.slot) {
+                    slot.worker_up(up.generation);
+                }
+            }
+            Some(to_gateway::Message::WorkerDown(down)) => {
+                if let Some(slot) = slot(down.slot) {
+                    slot.worker_down(&down.code, &down.message);
+                }
+            }
+            Some(to_gateway::Message::Drain(_)) => {
+                self.draining.send_replace(true);
+            }
+            None => {}
+        }
+    }
+
+    /// The policy, if one came yet.
+    #[must_use]
+    pub fn policy(&self) -> Option<Rc<Policy>> {
+        self.policy.borrow().clone()
+    }
+
+    /// The policy.
+    ///
+    /// # Errors
+    /// [`Code::LeaseNone`] before the first.
+    pub fn policy_needed(&self) -> Result<Rc<Policy>, Refusal> {
+        self.policy().ok_or_else(refusal_before_policy)
+    }
+
+    /// Whether that model may still answer.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn still_serves(&self, slot: u32, digest: &str) -> Result<(), Refusal> {
+        let policy = self.policy_needed()?;
+        policy.standing(clock::now())?;
+        if policy.still_serves(slot, digest) {
+            return Ok(());
+        }
+        Err(Refusal::new(Code::Unapproved, "this model is not approved here any more"))
+    }
+
+    /// Whether a model's worker is up.
+    #[must_use]
+    pub fn is_up(&self, model: &ServedModel) -> bool {
+        self.slots.get(model.slot as usize).is_some_and(|slot| slot.is_up())
+    }
+
+    /// Queues a request for its model.
+    ///
+    /// # Errors
+    /// If there is no such model, or the queue is full.
+    pub fn submit(
+        self: &Rc<Self>,
+        caller: Caller,
+        asked: Asked,
+        reservation: Reservation,
+    ) -> Result<Answer, Refusal> {
+        let policy = self.policy_needed()?;
+        let model = policy.model(&asked.model)?;
+        let slot = self.slots.get(model.slot as usize);
+        let slot =
+            slot.ok_or_else(|| Refusal::new(Code::Internal, "the model has no place in this process"))?;
+        let generate = asked.generate(model, self.partition(caller), self.random());
+        let events = slot.submit(caller, generate, reservation)?;
+        Ok(Answer { events, gate: Rc::clone(self), slot: model.slot, digest: model.digest.clone() })
+    }
+
+    fn partition(&self, caller: Caller) -> u64 {
+        let mut context = Context::new(&SHA256);
+        context.update(&self.partition_key);
+        match caller {
+            Caller::Key => context.update(b"key"),
+            Caller::Uid(uid) => {
+                context.update(b"uid");
+                context.update(&uid.to_be_bytes());
+            }
+        }
+        let digest = Bytes::copy_from_slice(context.finish().as_ref());
+        u64::from_be_bytes(digest[..8].try_into().expect("the first 8 of 32 bytes"))
+    }
+
+    /// A number that differs each time: for seeds and ids, not for secrets (splitmix64).
+    pub fn random(&self) -> u64 {
+        let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.random.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gate(seed: u8) -> Gate {
+        let lookup = PeerLookup::open().expect("netlink");
+        let server = "127.0.0.1:1".parse().expect("an address");
+        Gate::new(server, lookup, 1, &Rc::new(Outbox::default()), [seed; 40])
+    }
+
+    #[test]
+    fn callers_never_share_a_prefix_cache() {
+        let gate_a = gate(1);
+        let partitions =
+            [Caller::Key, Caller::Uid(1000), Caller::Uid(1001)].map(|caller| gate_a.partition(caller));
+        assert!(partitions[0] != partitions[1] && partitions[1] != partitions[2]);
+        assert_eq!(partitions[1], gate_a.partition(Caller::Uid(1000)));
+        assert_ne!(partitions[1], gate(2).partition(Caller::Uid(1000)), "another start");
+        assert_ne!(gate_a.random(), gate_a.random());
+    }
+}

@@ -1,0 +1,97 @@
+//! Every bound of the gateway in one place, each with its unit and its reason.
+
+use std::time::Duration;
+
+use croft_proto::frames::FRAME_LEN_MAX;
+
+/// Largest request body, in bytes: what one frame to the worker can carry.
+pub const BODY_LEN_MAX: usize = 8 * 1024 * 1024;
+
+/// All bodies held at once, read or waiting in queues, in bytes. Keeps many large requests from exhausting memory.
+pub const BODIES_LEN_MAX: usize = 64 * 1024 * 1024;
+
+/// Longest request head, in bytes; also the read buffer of one connection.
+pub const HEAD_LEN_MAX: usize = 32 * 1024;
+
+/// Most headers in a request. Editors send about fifteen.
+pub const HEADERS_MAX: usize = 64;
+
+/// Most open connections. More wait in the kernel's backlog.
+pub const CONNECTIONS_MAX: usize = 256;
+
+/// Longest a client may take for a request head, and longest an idle connection is kept.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest a client may take to send a body that is already on this machine.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest an unwanted body is read on, so that its sender gets to the refusal.
+pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Requests that wait for one worker. Beyond it, an honest 429 is better than a client's own timeout.
+pub const WAITING_MAX: usize = 64;
+
+/// Requests of one caller that wait for one worker, so that one caller cannot fill the queue.
+pub const WAITING_PER_CALLER_MAX: usize = 32;
+
+/// Longest a request waits for a worker that is being loaded or started again: within the 30 s that editors grant.
+pub const WORKER_WAIT: Duration = Duration::from_secs(25);
+
+/// After this long without a first token, the response head of a stream is sent anyway: editors time out at 30 s.
+pub const HEAD_DELAY_MAX: Duration = Duration::from_secs(10);
+
+/// How often a waiting answer looks whether the machine may still serve, in case nothing else wakes it.
+pub const STANDING_CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// Longest a worker may take to acknowledge a cancellation before its place is given to another request.
+pub const CANCEL_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest the gateway drains before it ends.
+pub const DRAIN_WAIT: Duration = Duration::from_secs(10);
+
+/// Longest the gateway waits at its end until the daemon has read the last counters.
+pub const LAST_WORDS_WAIT: Duration = Duration::from_secs(1);
+
+/// What a refused client is told to wait, in seconds.
+pub const RETRY_AFTER_S: u32 = 2;
+
+/// Events that wait for a slow client. Past it, the request is cancelled: the worker's other streams go on.
+pub const EVENTS_MAX: usize = 4096;
+
+/// Largest piece of text in one event, in bytes. A worker that exceeds it is not listened to any more.
+pub const PIECE_LEN_MAX: usize = 64 * 1024;
+
+/// Longest answer, in bytes. No context holds more.
+pub const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// Longest message taken over from a worker, in bytes.
+pub const WORKER_MESSAGE_LEN_MAX: usize = 512;
+
+/// Most parallel streams believed of a worker.
+pub const STREAMS_MAX: u32 = 256;
+
+/// Most stop texts.
+pub const STOP_MAX: usize = 16;
+
+/// Longest stop text, in bytes.
+pub const STOP_LEN_MAX: usize = 256;
+
+/// Most messages in a conversation.
+pub const MESSAGES_MAX: usize = 4096;
+
+/// Longest model name that is looked up, in bytes.
+pub const MODEL_NAME_LEN_MAX: usize = 256;
+
+/// Longest API key, in bytes.
+pub const API_KEY_LEN_MAX: usize = 512;
+
+/// Anonymous memory of the gateway, in bytes: all bodies, their parsed form, and room.
+pub const DATA_LEN_MAX: u64 = 512 * 1024 * 1024;
+
+/// Open descriptors: connections, slots and a few of our own.
+pub const OPEN_FILES_MAX: u64 = 320;
+
+const _: () = assert!(BODY_LEN_MAX <= FRAME_LEN_MAX);
+const _: () = assert!(BODIES_LEN_MAX >= 2 * BODY_LEN_MAX);
+const _: () = assert!(WAITING_PER_CALLER_MAX < WAITING_MAX);
+const _: () = assert!(OPEN_FILES_MAX as usize > CONNECTIONS_MAX + croft_proto::frames::SLOTS + 16);

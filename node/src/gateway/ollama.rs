@@ -1,0 +1,10 @@
+//! The Ollama API, as far as editors use it: discovery, chat and generate. What would change models is refused by the
+//! guard; the approved template is the only one.
+
+mod discovery;
+mod request;
+mod response;
+
+pub use discovery::{processes, show, tags, version};
+pub use request::{Wanted, chat, generate};
+pub use response::{OllamaVoice, Shape, loaded};

@@ -1,0 +1,237 @@
+//! What a slot knows, without I/O.
+
+use std::collections::{HashMap, VecDeque};
+
+use croft_domain::code::Code;
+use croft_proto::frames::{
+    Cancel, Finished, FromWorker, Generate, Piece, Ready, ToWorker, from_worker, to_worker,
+};
+use tokio::sync::mpsc;
+
+use super::super::body::Reservation;
+use super::super::errors::{Refusal, code_named};
+use super::super::guard::Caller;
+use super::super::limits::{ANSWER_LEN_MAX, PIECE_LEN_MAX, STREAMS_MAX, WORKER_MESSAGE_LEN_MAX};
+use super::super::queue::{Full, RoundRobin};
+use super::Event;
+
+struct Waiting {
+    request: u64,
+    generate: Generate,
+    events: mpsc::Sender<Event>,
+    _reservation: Reservation,
+}
+
+struct Running {
+    /// None once cancelled: the worker's acknowledgment is still awaited.
+    events: Option<mpsc::Sender<Event>>,
+    answer_len: usize,
+}
+
+pub(super) struct State {
+    index: u32,
+    /// Whom to believe, as the daemon says.
+    expected: Option<u32>,
+    /// Who said to be ready, and how many streams it takes.
+    ready: Option<(u32, u32)>,
+    requests_made: u64,
+    waiting: RoundRobin<Caller, Waiting>,
+    running: HashMap<u64, Running>,
+    outbox: VecDeque<ToWorker>,
+    /// Counts workers, so that the writer notices that it writes to a dead one.
+    epoch: u64,
+}
+
+impl State {
+    pub(super) fn new(index: u32) -> Self {
+        Self {
+            index,
+            expected: None,
+            ready: None,
+            requests_made: 0,
+            waiting: RoundRobin::default(),
+            running: HashMap::new(),
+            outbox: VecDeque::new(),
+            epoch: 0,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.generation().is_some()
+    }
+
+    /// The generation that is up.
+    fn generation(&self) -> Option<u32> {
+        self.ready.map(|(generation, _)| generation).filter(|generation| self.expected == Some(*generation))
+    }
+
+    pub(super) const fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(super) fn next_outgoing(&mut self) -> Option<ToWorker> {
+        self.pump();
+        self.outbox.pop_front()
+    }
+
+    pub(super) fn submit(
+        &mut self,
+        caller: Caller,
+        generate: Generate,
+        reservation: Reservation,
+        events: mpsc::Sender<Event>,
+    ) -> Result<u64, Full> {
+        self.requests_made += 1;
+        let request = self.requests_made;
+        // Those who hung up while waiting make room first.
+        drop(self.waiting.extract(|waiting| !waiting.events.is_closed()));
+        let generate = Generate { request, ..generate };
+        self.waiting.push(caller, Waiting { request, generate, events, _reservation: reservation })?;
+        Ok(request)
+    }
+
+    /// Starts as many waiting requests as the worker takes.
+    fn pump(&mut self) {
+        let Some(generation) = self.generation() else { return };
+        let streams = self.ready.map_or(0, |(_, streams)| streams as usize);
+        while self.running.len() < streams {
+            let Some(next) = self.waiting.pop() else { return };
+            if next.events.is_closed() {
+                continue;
+            }
+            self.running.insert(next.request, Running { events: Some(next.events), answer_len: 0 });
+            let frame = Some(to_worker::Frame::Generate(next.generate));
+            self.outbox.push_back(ToWorker { generation, frame });
+        }
+    }
+
+    /// Cancels; says whether the worker has to acknowledge.
+    pub(super) fn cancel(&mut self, request: u64) -> bool {
+        let Some(running) = self.running.get_mut(&request) else {
+            drop(self.waiting.extract(|waiting| waiting.request != request));
+            return false;
+        };
+        running.events = None;
+        let Some(generation) = self.generation() else { return false };
+        let frame = Some(to_worker::Frame::Cancel(Cancel { request }));
+        self.outbox.push_back(ToWorker { generation, frame });
+        true
+    }
+
+    pub(super) fn forget_cancelled(&mut self, request: u64) {
+        if self.running.get(&request).is_some_and(|running| running.events.is_none()) {
+            self.running.remove(&request);
+        }
+    }
+
+    pub(super) fn give_up_waiting(&mut self, request: u64) {
+        if self.is_up() {
+            return;
+        }
+        for waiting in self.waiting.extract(|waiting| waiting.request != request) {
+            let refusal =
+                Refusal::new(Code::WorkerCrashed, "the model's process is not up yet; try again in a moment");
+            let _ = waiting.events.try_send(Event::Failed(refusal));
+        }
+    }
+
+    pub(super) fn worker_up(&mut self, generation: u32) -> Option<u32> {
+        if self.expected == Some(generation) {
+            return None;
+        }
+        if self.expected.is_some() {
+            self.worker_down(Code::WorkerCrashed.as_str(), "");
+        }
+        self.expected = Some(generation);
+        self.generation()
+    }
+
+    pub(super) fn worker_down(&mut self, code: &str, message: &str) {
+        self.expected = None;
+        self.ready = None;
+        self.epoch += 1;
+        self.outbox.clear();
+        let code = code_named(code).unwrap_or(Code::WorkerCrashed);
+        let message = if message.is_empty() { "the model's process ended" } else { message };
+        for running in self.running.drain().filter_map(|(_, running)| running.events) {
+            // A full channel has a reader that gets the channel's end after what it holds.
+            let _ = running.try_send(Event::Failed(Refusal::new(code, message)));
+        }
+    }
+
+    /// The worker broke the protocol: nothing of it is believed until the daemon starts another.
+    pub(super) fn distrust(&mut self) {
+        tracing::warn!(slot = self.index, "worker broke the protocol; ignored until it is started again");
+        self.worker_down(Code::WorkerCrashed.as_str(), "the model's process sent what it must not");
+    }
+
+    /// Takes one frame; says which generation became ready, and what was finished.
+    pub(super) fn take(&mut self, message: FromWorker) -> (Option<u32>, Vec<Finished>) {
+        let mut usage = Vec::new();
+        let FromWorker { generation, frame } = message;
+        match frame {
+            Some(from_worker::Frame::Ready(Ready { slots, .. }))
+                if self.expected.is_none_or(|expected| expected == generation) && !self.is_up() =>
+            {
+                self.ready = Some((generation, slots.clamp(1, STREAMS_MAX)));
+                return (self.generation(), usage);
+            }
+            Some(from_worker::Frame::Ready(_)) => {}
+            // A dead generation's last words.
+            _ if self.generation() != Some(generation) => {}
+            Some(from_worker::Frame::Step(step)) => {
+                for piece in step.pieces {
+                    if piece.text.len() > PIECE_LEN_MAX {
+                        self.distrust();
+                        break;
+                    }
+                    usage.extend(self.take_piece(piece));
+                }
+            }
+            Some(from_worker::Frame::Failed(failed)) => {
+                if let Some(events) = self.running.remove(&failed.request).and_then(|running| running.events)
+                {
+                    let code = code_named(&failed.code).unwrap_or(Code::Internal);
+                    let refusal = Refusal::new(code, printable(&failed.message));
+                    let _ = events.try_send(Event::Failed(refusal));
+                }
+            }
+            None => {}
+        }
+        (None, usage)
+    }
+
+    fn take_piece(&mut self, piece: Piece) -> Option<Finished> {
+        let Piece { request, text, tokens: _, finished } = piece;
+        let running = self.running.get_mut(&request)?;
+        running.answer_len += text.len();
+        let over = running.answer_len > ANSWER_LEN_MAX;
+        if let Some(events) = &running.events {
+            let mut full = over;
+            if !text.is_empty() {
+                full |= events.try_send(Event::Piece(text)).is_err();
+            }
+            if let Some(finished) = &finished {
+                full |= events.try_send(Event::Finished(finished.clone())).is_err();
+            }
+            if full && finished.is_none() {
+                self.cancel(request);
+            }
+        }
+        if finished.is_some() {
+            self.running.remove(&request);
+        }
+        finished
+    }
+}
+
+/// A worker's message, as far as it may be shown.
+fn printable(message: &str) -> String {
+    let shown: String =
+        message.chars().filter(|c| !c.is_control()).take(WORKER_MESSAGE_LEN_MAX / 4).collect();
+    if shown.is_empty() { "the model could not answer".to_owned() } else { shown }
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
