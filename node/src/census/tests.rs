@@ -1,3 +1,5 @@
+//! The census over made-up processes and sockets.
+
 use super::*;
 
 fn process(pid: u32, uid: u32, command: &[&str]) -> Running {

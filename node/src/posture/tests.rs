@@ -1,3 +1,5 @@
+//! What is collected for which baseline.
+
 use std::collections::BTreeMap;
 
 use croft_domain::baseline::{BaselineKind, CheckMode};

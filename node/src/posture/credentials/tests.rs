@@ -1,3 +1,5 @@
+//! Credentials by name, planted in a home of the test's own.
+
 use std::fs;
 
 use super::*;
