@@ -116,13 +116,20 @@ impl FleetDir {
         self.root.join("fleet.toml")
     }
 
-    /// Checks that there is nothing that a new fleet would overwrite.
+    /// Where `init` keeps what the controller answered, until `fleet.toml` is there.
+    pub fn unfinished(&self) -> PathBuf {
+        self.root.join("unfinished.json")
+    }
+
+    /// Checks that there is nothing that a new fleet would overwrite. An `init` that was interrupted may go on: nothing
+    /// was published before its `fleet.toml`.
     ///
     /// # Errors
-    /// The folder holds a fleet, or any key.
+    /// The folder holds a fleet, or keys of unknown origin.
     pub fn check_empty(&self) -> Result<(), CtlError> {
         let has_keys = KeyName::ALL.iter().any(|name| self.key(*name).exists());
-        if has_keys || self.settings_file().exists() || self.repository().exists() {
+        let foreign = (has_keys || self.repository().exists()) && !self.unfinished().exists();
+        if foreign || self.settings_file().exists() {
             return Err(CtlError::FleetExists { path: self.root.clone() });
         }
         Ok(())
@@ -131,25 +138,36 @@ impl FleetDir {
     /// Makes the folder for a new fleet, readable by its owner only.
     ///
     /// # Errors
-    /// It holds a fleet, or any key: a key is never overwritten.
+    /// It holds a fleet, or keys of unknown origin: a key is never overwritten.
     pub fn prepare(&self) -> Result<(), CtlError> {
         self.check_empty()?;
         for dir in [self.root.clone(), self.root.join("keys"), self.drafts()] {
             create_private(&dir)?;
         }
-        Ok(())
+        if self.unfinished().exists() { Ok(()) } else { write(&self.unfinished(), b"null", 0o600) }
     }
 
-    /// Removes keys with which nothing was ever signed, so that a refused `init` can be repeated.
+    /// Removes what an interrupted `init` signed. Nobody has seen it.
     ///
     /// # Errors
-    /// A file cannot be removed.
-    pub fn discard_keys(&self) -> Result<(), CtlError> {
-        for name in KeyName::ALL {
-            let path = self.key(name);
-            fs::remove_file(&path).map_err(|source| CtlError::FileWrite { path, source })?;
+    /// It cannot be removed.
+    pub fn clear_unfinished_repository(&self) -> Result<(), CtlError> {
+        let path = self.repository();
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(CtlError::FileWrite { path, source })
+            }
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Forgets that `init` was under way.
+    ///
+    /// # Errors
+    /// The note cannot be removed.
+    pub fn finish(&self) -> Result<(), CtlError> {
+        let path = self.unfinished();
+        fs::remove_file(&path).map_err(|source| CtlError::FileWrite { path, source })
     }
 
     /// Takes the folder for this process until the value is dropped, so that two runs cannot sign the same version.
@@ -283,7 +301,7 @@ mod tests {
     fn a_folder_with_a_fleet_or_any_key_is_never_prepared_again() {
         let temp = tempfile::tempdir().expect("a folder");
         let dir = FleetDir { root: temp.path().join("fleet") };
-        dir.prepare().expect("a new folder");
+        fs::create_dir_all(dir.root.join("keys")).expect("made");
         fs::write(dir.key(KeyName::Recall), b"key").expect("written");
         assert!(matches!(dir.prepare(), Err(CtlError::FleetExists { .. })));
         assert_eq!(fs::read(dir.key(KeyName::Recall)).expect("the key"), b"key");

@@ -57,9 +57,11 @@ pub fn print_data(text: &str) -> Result<(), CtlError> {
 /// Stdout is closed.
 pub fn write_stdout(bytes: &[u8]) -> Result<(), CtlError> {
     let mut out = std::io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|source| CtlError::FileWrite { path: "standard output".into(), source })
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // The reader has seen enough, as `head` does.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|source| CtlError::FileWrite { path: "standard output".into(), source }),
+    }
 }
 
 /// Talks to the person. Nobody can be told when stderr is closed, so that is not an error.

@@ -1,6 +1,7 @@
 //! `init`: makes a fleet's keys on this machine, takes over a fresh controller, and signs the first documents.
 //!
-//! `fleet.toml` is written last, and nothing that is there already is overwritten.
+//! `fleet.toml` ends it: before, an interrupted `init` is repeated and goes on with the same keys; afterwards it is
+//! refused, and nothing that is there is overwritten.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,10 +11,12 @@ use croft_domain::fleet::{Fleet, KeyEntry};
 use croft_domain::id::FleetId;
 use croft_domain::limits::CLOCK_SKEW_MAX_S;
 use croft_domain::time::Timestamp;
+use croft_proto::grpc::enrollment_client::EnrollmentClient;
 use croft_proto::grpc::{BootstrapAdminRequest, BootstrapAdminResponse};
 use croft_trust::repository::{Repository, RoleHolders, Roles, RootKeys};
 use croft_trust::sign::SigningKey;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use tonic::transport::Channel;
 
 use crate::args::Init;
 use crate::client::{connect, connect_unknown, load_key, refused};
@@ -40,41 +43,29 @@ struct Bootstrap {
 /// The folder holds a fleet, the bootstrap file is not one, or the controller refuses.
 pub async fn run(dir: &FleetDir, arguments: &Init) -> Result<(), CtlError> {
     let bootstrap = load_bootstrap(&arguments.bootstrap)?;
-    // The line is open before there are keys: a controller that is not there must not leave half a fleet behind.
     dir.check_empty()?;
-    let mut enrollment = connect_unknown(&bootstrap.controller, bootstrap.ca_pin).await?;
+    // The line is open before there are keys: a controller that is not there must not leave half a fleet behind.
+    let enrollment = connect_unknown(&bootstrap.controller, bootstrap.ca_pin).await?;
     dir.prepare()?;
+    let lock = dir.lock()?;
     make_keys(dir)?;
-    let admin_key = load_key(dir, KeyName::Admin)?;
-    let csr_der = croft_link::csr::request(admin_key.pkcs8()).map_err(|e| CtlError::Key {
-        operation: "use",
-        path: dir.key(KeyName::Admin),
-        source: Box::new(e),
-    })?;
-    let token = hex::decode(&bootstrap.token)
-        .map_err(|e| CtlError::FileParse { path: arguments.bootstrap.clone(), source: Box::new(e) })?;
-    let request = BootstrapAdminRequest { token, csr_der, admin_name: arguments.name.clone() };
-    let answer = match enrollment.bootstrap_admin(request).await {
-        Ok(answer) => answer.into_inner(),
-        Err(status) => {
-            // Nothing was signed with these keys, so the folder may be used again once the cause is gone.
-            dir.discard_keys()?;
-            return Err(refused("take over the controller")(status));
-        }
-    };
+    let answer = take_over(dir, &bootstrap, arguments, enrollment).await?;
     write(&dir.chain(), answer.certificate_chain_pem.as_bytes(), 0o600)?;
     let now = clock::now();
     let fleet = compose(dir, &bootstrap, &answer, arguments.licenses.clone(), now)?;
+    dir.clear_unfinished_repository()?;
     let repository = sign_first(dir, &fleet, now)?;
     dir.save_settings(&Settings {
         controller: bootstrap.controller,
         ca_pin: bootstrap.ca_pin,
         fleet: bootstrap.fleet,
     })?;
+    dir.finish()?;
     print_data(&key_card(dir, now))?;
     let not_published = |error| CtlError::NotPublished { source: Box::new(error) };
     let mut admin = connect(dir).await.map_err(not_published)?;
     publish(&repository, &mut admin).await.map_err(not_published)?;
+    drop(lock);
     say(&format!(
         "the fleet {} stands; {} can be removed",
         bootstrap.fleet_name,
@@ -84,6 +75,42 @@ pub async fn run(dir: &FleetDir, arguments: &Init) -> Result<(), CtlError> {
     Ok(())
 }
 
+/// What the controller answered to the token, kept because it answers only once.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    fleet: FleetId,
+    certificate_chain_pem: String,
+    lease_key_points: Vec<String>,
+    ca_pins: Vec<String>,
+}
+
+/// Spends the token, or goes on with the answer that an interrupted run got for it.
+async fn take_over(
+    dir: &FleetDir,
+    bootstrap: &Bootstrap,
+    arguments: &Init,
+    mut enrollment: EnrollmentClient<Channel>,
+) -> Result<Answer, CtlError> {
+    let path = dir.unfinished();
+    let kept: Option<Answer> = serde_json::from_slice(&read(&path, DOCUMENT_LEN_MAX)?)
+        .map_err(|e| CtlError::FileParse { path: path.clone(), source: Box::new(e) })?;
+    if let Some(answer) = kept.filter(|answer| answer.fleet == bootstrap.fleet) {
+        return Ok(answer);
+    }
+    let csr_der = croft_link::csr::request(load_key(dir, KeyName::Admin)?.pkcs8()).map_err(|e| {
+        CtlError::Key { operation: "use", path: dir.key(KeyName::Admin), source: Box::new(e) }
+    })?;
+    let token = hex::decode(&bootstrap.token)
+        .map_err(|e| CtlError::FileParse { path: arguments.bootstrap.clone(), source: Box::new(e) })?;
+    let request = BootstrapAdminRequest { token, csr_der, admin_name: arguments.name.clone() };
+    let wire = enrollment.bootstrap_admin(request).await.map_err(refused("take over the controller"))?;
+    let BootstrapAdminResponse { certificate_chain_pem, lease_key_points, ca_pins } = wire.into_inner();
+    let answer = Answer { fleet: bootstrap.fleet, certificate_chain_pem, lease_key_points, ca_pins };
+    let bytes = serde_json::to_vec(&answer).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
+    write(&path, &bytes, 0o600)?;
+    Ok(answer)
+}
+
 fn load_bootstrap(path: &Path) -> Result<Bootstrap, CtlError> {
     serde_json::from_slice(&read(path, DOCUMENT_LEN_MAX)?).map_err(|e| CtlError::Document {
         place: path.display().to_string(),
@@ -91,13 +118,16 @@ fn load_bootstrap(path: &Path) -> Result<Bootstrap, CtlError> {
     })
 }
 
-/// Makes all keys, each readable by its owner only.
+/// Makes the keys that are not there yet, each readable by its owner only.
 ///
 /// # Errors
 /// The folder cannot be written.
 pub fn make_keys(dir: &FleetDir) -> Result<(), CtlError> {
     for name in KeyName::ALL {
         let path = dir.key(name);
+        if path.exists() {
+            continue;
+        }
         SigningKey::generate().and_then(|key| key.save(&path)).map_err(|e| CtlError::Key {
             operation: "make",
             path,
@@ -110,7 +140,7 @@ pub fn make_keys(dir: &FleetDir) -> Result<(), CtlError> {
 fn compose(
     dir: &FleetDir,
     bootstrap: &Bootstrap,
-    answer: &BootstrapAdminResponse,
+    answer: &Answer,
     licenses: Vec<String>,
     now: Timestamp,
 ) -> Result<Fleet, CtlError> {
@@ -244,9 +274,10 @@ mod tests {
         }
     }
 
-    fn answer(dir: &FleetDir) -> BootstrapAdminResponse {
+    fn answer(dir: &FleetDir) -> Answer {
         let point = hex::encode(load_key(dir, KeyName::Admin).expect("a key").point());
-        BootstrapAdminResponse {
+        Answer {
+            fleet: FleetId([2; 16]),
             certificate_chain_pem: String::new(),
             lease_key_points: vec![point],
             ca_pins: vec![Sha256Digest([1; 32]).to_string()],
@@ -301,6 +332,22 @@ mod tests {
         assert_eq!((workbench.fleet().epoch, workbench.versions().targets), (2, 2));
         workbench.change_fleet(|_| {}).expect("no change");
         assert_eq!(workbench.fleet().epoch, 2);
+    }
+
+    #[test]
+    fn p9_an_interrupted_init_goes_on_with_the_same_keys() {
+        let (_temp, dir) = folder();
+        let before = load_key(&dir, KeyName::Root).expect("a key").key_id();
+        std::fs::remove_file(dir.key(KeyName::Admin)).expect("removed");
+        std::fs::create_dir_all(dir.repository().join("metadata")).expect("made");
+        dir.prepare().expect("it may go on");
+        make_keys(&dir).expect("keys");
+        dir.clear_unfinished_repository().expect("cleared");
+        let fleet = compose(&dir, &bootstrap(), &answer(&dir), Vec::new(), clock::now()).expect("a fleet");
+        sign_first(&dir, &fleet, clock::now()).expect("signed");
+        assert_eq!(load_key(&dir, KeyName::Root).expect("a key").key_id(), before);
+        dir.finish().expect("finished");
+        assert!(matches!(dir.prepare(), Err(CtlError::FleetExists { .. })));
     }
 
     #[test]
