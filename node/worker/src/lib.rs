@@ -10,6 +10,7 @@ pub mod channel;
 pub mod clock;
 pub mod confinement;
 pub mod engine;
+pub mod environment;
 pub mod fault;
 pub mod inherit;
 pub mod limits;

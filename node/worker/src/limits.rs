@@ -16,10 +16,13 @@ pub const THREADS_MAX: u32 = 512;
 pub const BATCH_TOKENS_MAX: usize = 512;
 
 /// Least prompt tokens taken in a step that also feeds running streams: prefill must get on.
-pub const PREFILL_TOKENS_MIN: usize = 16;
+pub const PREFILL_SHARED_TOKENS_MIN: usize = 64;
+
+/// Least prompt tokens taken in a step of prompts alone: in smaller parts, weights are read more often than used.
+pub const PREFILL_TOKENS_MIN: usize = 128;
 
 /// Aim for the length of a step that feeds running streams, in microseconds: a reader notices longer gaps.
-pub const STEP_SHARED_AIM_US: u64 = 80_000;
+pub const STEP_SHARED_AIM_US: u64 = 150_000;
 
 /// Aim for the length of a step of prompts alone, in microseconds: how late a cancellation may be noticed.
 pub const STEP_PREFILL_AIM_US: u64 = 400_000;
@@ -71,4 +74,5 @@ pub const COMPLAINT_LEN_MAX: usize = 200;
 
 const _: () = assert!(SLOTS_MAX as usize + PREFILL_TOKENS_MIN <= BATCH_TOKENS_MAX);
 const _: () = assert!((CONTEXT_TOKENS_MAX as u64) < i32::MAX as u64);
+const _: () = assert!(PREFILL_SHARED_TOKENS_MIN <= PREFILL_TOKENS_MIN);
 const _: () = assert!(STEP_SHARED_AIM_US < STEP_PREFILL_AIM_US);

@@ -3,6 +3,7 @@
 use clap::Parser as _;
 
 fn main() -> std::process::ExitCode {
+    croft_worker::environment::settle();
     let args = croft_worker::args::Args::parse();
     match croft_worker::run::run(&args) {
         Ok(()) => std::process::ExitCode::SUCCESS,

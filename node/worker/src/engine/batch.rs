@@ -1,7 +1,9 @@
 //! What one decode step evaluates: a token of every running stream, and as much of the waiting prompts as leaves the
 //! step short. Pure: counts in, counts out.
 
-use crate::limits::{BATCH_TOKENS_MAX, PREFILL_TOKENS_MIN, STEP_PREFILL_AIM_US, STEP_SHARED_AIM_US};
+use crate::limits::{
+    BATCH_TOKENS_MAX, PREFILL_SHARED_TOKENS_MIN, PREFILL_TOKENS_MIN, STEP_PREFILL_AIM_US, STEP_SHARED_AIM_US,
+};
 
 /// What a slot could evaluate next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,34 +46,41 @@ pub fn divide(demands: &[Demand], prefill: usize) -> Vec<Share> {
     shares
 }
 
-/// How fast prompts are evaluated here, learned from the steps so far.
+/// How long steps take here, learned from the steps so far: a part that every step costs, and a part for each prompt
+/// token in it. Were the first counted to the tokens, a busy machine would make steps ever smaller and gain nothing.
 #[derive(Debug, Default)]
 pub struct Pace {
-    us_per_token: Option<f64>,
+    step_us: Option<f64>,
+    token_us: Option<f64>,
 }
 
 impl Pace {
     /// Prompt tokens that fit the next step. `running`: some stream waits for its next token meanwhile.
     #[must_use]
     pub fn prefill_tokens(&self, running: bool) -> usize {
-        let (aim_us, unknown) = if running {
-            (STEP_SHARED_AIM_US, PREFILL_TOKENS_MIN)
+        let (aim_us, least) = if running {
+            (STEP_SHARED_AIM_US, PREFILL_SHARED_TOKENS_MIN)
         } else {
-            (STEP_PREFILL_AIM_US, BATCH_TOKENS_MAX / 4)
+            (STEP_PREFILL_AIM_US, PREFILL_TOKENS_MIN)
         };
-        // The quotient is positive and finite, and a cast of it saturates.
-        self.us_per_token
-            .map_or(unknown, |us| (aim_us as f64 / us) as usize)
-            .clamp(PREFILL_TOKENS_MIN, BATCH_TOKENS_MAX)
+        // Where a step takes long without prompts, they may double it.
+        let aim_us = self.step_us.unwrap_or(0.0).max(aim_us as f64);
+        // The quotient is positive, and a cast of it saturates.
+        self.token_us.map_or(least, |us| (aim_us / us) as usize).clamp(least, BATCH_TOKENS_MAX)
     }
 
-    /// Learns from a step. Steps with few prompt tokens say nothing about prompts.
-    pub fn observe(&mut self, prefill_tokens: usize, step_us: u64) {
-        if prefill_tokens < PREFILL_TOKENS_MIN {
-            return;
+    /// Learns from a step that took `took_us` microseconds and evaluated `prefill_tokens` of prompts.
+    pub fn observe(&mut self, prefill_tokens: usize, took_us: u64) {
+        let learn =
+            |known: Option<f64>, seen: f64| Some(known.map_or(seen, |known| 0.7 * known + 0.3 * seen));
+        let took_us = took_us as f64;
+        if prefill_tokens == 0 {
+            self.step_us = learn(self.step_us, took_us);
+        } else if prefill_tokens >= PREFILL_SHARED_TOKENS_MIN {
+            // Fewer say more about the step than about prompts.
+            let tokens_us = (took_us - self.step_us.unwrap_or(0.0)).max(1.0);
+            self.token_us = learn(self.token_us, tokens_us / prefill_tokens as f64);
         }
-        let seen = (step_us.max(1) as f64) / (prefill_tokens as f64);
-        self.us_per_token = Some(self.us_per_token.map_or(seen, |known| 0.7 * known + 0.3 * seen));
     }
 }
 
@@ -105,19 +114,33 @@ mod tests {
     #[test]
     fn the_pace_shortens_steps_on_a_slow_machine() {
         let mut pace = Pace::default();
-        assert_eq!(pace.prefill_tokens(true), PREFILL_TOKENS_MIN);
+        assert_eq!(pace.prefill_tokens(true), PREFILL_SHARED_TOKENS_MIN);
         pace.observe(100, 100_000);
-        assert_eq!(pace.prefill_tokens(true), 80);
-        assert_eq!(pace.prefill_tokens(false), 400);
+        assert_eq!((pace.prefill_tokens(true), pace.prefill_tokens(false)), (150, 400));
         pace.observe(1, 1_000_000_000);
-        assert_eq!(pace.prefill_tokens(true), 80, "a step without prompts says nothing");
+        assert_eq!(
+            pace.prefill_tokens(true),
+            150,
+            "a step with hardly any prompt says nothing about prompts"
+        );
         for _ in 0..50 {
             pace.observe(100, 10_000_000);
         }
-        assert_eq!(pace.prefill_tokens(true), PREFILL_TOKENS_MIN);
+        assert_eq!(pace.prefill_tokens(true), PREFILL_SHARED_TOKENS_MIN);
+        assert_eq!(pace.prefill_tokens(false), PREFILL_TOKENS_MIN);
         for _ in 0..100 {
             pace.observe(512, 1);
         }
         assert_eq!(pace.prefill_tokens(true), BATCH_TOKENS_MAX);
+    }
+
+    #[test]
+    fn what_every_step_costs_is_not_counted_to_prompts() {
+        let mut pace = Pace::default();
+        for _ in 0..30 {
+            pace.observe(0, 500_000);
+            pace.observe(100, 600_000);
+        }
+        assert_eq!(pace.prefill_tokens(true), 500);
     }
 }
