@@ -1,1 +1,17 @@
-//! Placeholder while the house is raised.
+//! The agent: unenrolled → enrolled → attested → leased, and back at once when something no longer holds.
+//!
+//! What is allowed is decided by pure functions over values ([`decide`], [`schedule`], [`crate::bundles::plan`]); the
+//! tasks around them only fetch, ask and carry out. Everything fails closed: a task that dies stops renewing, and what
+//! is not renewed ends by itself.
+
+pub mod decide;
+pub mod enroll;
+pub mod evidence;
+pub mod fetching;
+pub mod keeper;
+pub mod leave;
+pub mod memory;
+pub mod run;
+pub mod schedule;
+pub mod senses;
+pub mod session;

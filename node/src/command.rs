@@ -1,5 +1,6 @@
 //! The subcommands of `croft-node`: what each was asked, and who carries it out.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,8 +8,13 @@ use clap::{Args, Parser, Subcommand};
 use croft_domain::code::Code;
 use croft_domain::evidence::Mode;
 
+use crate::agent;
+use crate::bundles::vet;
+use crate::census::{self, CensusArguments};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::gateway::{self, GatewayArgs};
+use crate::posture::{self, PostureArguments};
 use crate::service;
 use crate::state::paths::{Paths, Surroundings, mode_of_process};
 
@@ -22,11 +28,22 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the daemon until it is asked to end.
+    Run(PathArguments),
+    /// Leaves the fleet without the daemon: erases keys, models and state.
+    Leave(PathArguments),
+    /// Judges the file at descriptor 3. Started by the daemon.
+    #[command(hide = true)]
+    VetConfined,
     /// Prints where everything is kept.
     Paths(PathArguments),
     /// The confined local API, which the daemon starts.
     #[command(hide = true)]
     Gateway(GatewayArgs),
+    /// Shows how disks are kept, by the same rules as evidence.
+    Posture(PostureArguments),
+    /// Shows which local AI runs here, by the same rules as evidence.
+    Census(CensusArguments),
     /// The service that runs the daemon.
     #[command(subcommand)]
     Service(ServiceCommand),
@@ -74,7 +91,12 @@ impl PathArguments {
 /// A failure with its stable code.
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
+        Command::Posture(arguments) => return posture::command(&arguments),
+        Command::Census(arguments) => return census::command(&arguments),
         Command::Gateway(arguments) => return Ok(gateway::run(&arguments)),
+        Command::Run(paths) => return run_daemon(paths),
+        Command::Leave(paths) => return leave(paths),
+        Command::VetConfined => return vet::run_confined(),
         Command::Paths(paths) => {
             let lines = paths.resolve()?.lines().join("\n");
             println!("{lines}");
@@ -87,4 +109,48 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_daemon(arguments: PathArguments) -> Result<ExitCode, Failure> {
+    start_log();
+    let is_named = arguments.config.is_some();
+    let paths = arguments.resolve()?;
+    let config = Config::load(&paths.config, is_named).map_err(|e| Failure::caused(e.code(), &e))?;
+    let around = Surroundings::of_process();
+    runtime()?.block_on(agent::run::run(paths, config, agent::senses::of_machine(), &around))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn leave(arguments: PathArguments) -> Result<ExitCode, Failure> {
+    let paths = arguments.resolve()?;
+    let lock = agent::run::lock(&paths).map_err(|failure| match failure.code() {
+        Code::Conflict => {
+            Failure::new(Code::Conflict, "the daemon runs: ask it with croft leave, or stop it first")
+        }
+        _ => failure,
+    })?;
+    let departure = runtime()?.block_on(agent::leave::leave_without_daemon(&paths))?;
+    drop(lock);
+    println!("{}", departure.receipt);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::caused(Code::Internal, &e))
+}
+
+/// Logs to standard error: for people on a terminal, JSON elsewhere. Never content.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CROFT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        log.init();
+    } else {
+        log.json().init();
+    }
 }

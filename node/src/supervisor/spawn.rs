@@ -108,7 +108,7 @@ pub fn launch(launch: &Launch<'_>) -> io::Result<Process> {
         .args(&launch.arguments)
         .env_clear()
         .env("GGML_NO_BACKTRACE", "1")
-        .env("CROFT_LOG", std::env::var("CROFT_LOG").unwrap_or_default())
+        .env("RUST_LOG", log_level())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(match launch.capture_output {
@@ -144,6 +144,13 @@ pub fn launch(launch: &Launch<'_>) -> io::Result<Process> {
 pub fn observe(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the descriptor is owned, so it stays open and the same until the result is dropped.
     Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
+}
+
+/// The daemon's own level, if it is one word; children take no finer filter.
+fn log_level() -> String {
+    let level = std::env::var("CROFT_LOG").unwrap_or_default();
+    let is_known = ["off", "error", "warn", "info", "debug", "trace"].contains(&level.as_str());
+    if is_known { level } else { "info".to_owned() }
 }
 
 fn place_descriptors(numbers: &[(RawFd, RawFd)], parent: Pid) -> io::Result<()> {

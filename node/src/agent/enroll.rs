@@ -1,0 +1,240 @@
+//! Enrolling: the fleet proves itself before this machine says anything about itself.
+//!
+//! The order is the point. Pinned link, root by its hash, metadata by the root, group and tier by the signed fleet
+//! document; only then a key is made and the invite's secret is sent. `enrollment.json` is written last.
+
+use croft_domain::code::Code;
+use croft_domain::evidence::{Mode, Ownership};
+use croft_domain::invite::Invite;
+use croft_domain::time::Timestamp;
+use croft_trust::sign::SigningKey;
+use croft_trust::store::{ExpectedRoot, Floors, TrustSource, TrustStore, TrustView};
+
+use super::memory::{Memory, Shared};
+use crate::clock;
+use crate::controller_client::{Anonymous, Application, ControllerTrust};
+use crate::failure::Failure;
+use crate::state::identity::{self, Enrollment};
+
+/// Largest first root that is fetched, in bytes.
+const ROOT_LEN_MAX: u64 = 512 * 1024;
+
+/// Whether the person was told what is collected, and agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Yes.
+    Given,
+    /// Not asked, or no.
+    Missing,
+}
+
+/// What is collected, and why, in lines for a person.
+#[must_use]
+pub fn collected(ownership: Ownership) -> Vec<String> {
+    let mut lines = vec![
+        "operating system, processor architecture and kernel release: to know which fixes this machine has"
+            .to_owned(),
+        "whether the disks below /, home, the model store and swap are encrypted: the fleet's baseline asks"
+            .to_owned(),
+        "what the gateway and the workers proved about their sandbox: that prompts cannot leave".to_owned(),
+        "how many production credentials were found, never their names or values: the usage scope".to_owned(),
+        "which local AI tools run, by tool name and port: the census".to_owned(),
+        "which approved bundles are here, and in which state: for roll-outs and recalls".to_owned(),
+        "how many requests and tokens each model answered: planning; never a prompt, an answer or a file"
+            .to_owned(),
+    ];
+    lines.push(match ownership {
+        Ownership::Personal => {
+            "no hostname, no serial number, no traces: on a personal machine they stay here".to_owned()
+        }
+        Ownership::DevBudget => {
+            "the steps by which each fact was found (device names, no file names): for the help desk"
+                .to_owned()
+        }
+    });
+    lines
+}
+
+/// How this machine presents itself.
+#[must_use]
+pub fn application(ownership: Ownership, mode: Mode) -> Application {
+    Application {
+        ownership,
+        mode: match mode {
+            Mode::System => "system",
+            Mode::User => "user",
+        },
+        os: std::env::consts::OS.to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Enrolls this machine. `uid` is the account that asked.
+///
+/// # Errors
+/// A failure with its code; the machine is then as little enrolled as before.
+pub async fn enroll(
+    shared: &Shared,
+    invite: &Invite,
+    ownership: Ownership,
+    consent: Consent,
+    uid: u32,
+) -> Result<(), Failure> {
+    check(shared, invite, consent, clock::now())?;
+    let mut store = shared.trust_store.lock().await;
+    if store.is_some() {
+        return Err(already());
+    }
+    // What an attempt that was cut off left behind.
+    clean(shared)?;
+    let enrolled = attempt(shared, invite, ownership, uid).await;
+    match enrolled {
+        Ok((opened, view)) => {
+            *store = Some(opened);
+            drop(store);
+            take_in(shared, view)?;
+            tracing::info!("enrolled");
+            Ok(())
+        }
+        Err(failure) => {
+            clean(shared)?;
+            Err(failure)
+        }
+    }
+}
+
+fn already() -> Failure {
+    Failure::new(Code::AlreadyEnrolled, "this machine is enrolled already")
+}
+
+fn check(shared: &Shared, invite: &Invite, consent: Consent, now: Timestamp) -> Result<(), Failure> {
+    if shared.memory().identity.is_some() {
+        return Err(already());
+    }
+    if let Some(broken) = &shared.memory().broken {
+        return Err(broken.clone());
+    }
+    if consent == Consent::Missing {
+        return Err(Failure::new(Code::ConsentRequired, "nobody agreed to what is collected"));
+    }
+    if now >= invite.expires_at {
+        return Err(Failure::new(Code::InviteExpired, "the invite's time is over"));
+    }
+    Ok(())
+}
+
+async fn attempt(
+    shared: &Shared,
+    invite: &Invite,
+    ownership: Ownership,
+    uid: u32,
+) -> Result<(TrustStore, std::sync::Arc<TrustView>), Failure> {
+    let call = |e: crate::controller_client::CallError| Failure::caused(e.code(), &e);
+    let state = |e: crate::state::files::StateError| Failure::caused(e.code(), &e);
+    let link = Anonymous::new(&invite.controller, &[invite.ca_pin], shared.recorder.clone()).map_err(call)?;
+    let source = ControllerTrust::new(link.https().map_err(call)?);
+    let (store, view) = believe(shared, invite, &source).await?;
+    confirm(invite, &view)?;
+
+    let key = SigningKey::generate().map_err(|e| Failure::caused(Code::Key, &e))?;
+    identity::save_key(&shared.paths, &key).map_err(state)?;
+    let application = application(ownership, shared.paths.mode);
+    let admission = link.enroll(invite, &key, &application).await.map_err(call)?;
+    if admission.group != invite.group {
+        return Err(Failure::new(Code::TrustForged, "the controller put this machine into another group"));
+    }
+    let unreadable =
+        |e: String| Failure::new(Code::TrustForged, format!("the certificate cannot be read: {e}"));
+    identity::certificate_times(&admission.chain_pem).map_err(unreadable)?;
+    identity::save_chain(&shared.paths, &admission.chain_pem).map_err(state)?;
+    let enrollment = Enrollment {
+        node: admission.node,
+        fleet: invite.fleet,
+        fleet_name: invite.fleet_name.clone(),
+        group: invite.group.clone(),
+        ownership,
+        controller: invite.controller.clone(),
+        ca_pin: invite.ca_pin,
+        enrolled_at: clock::now(),
+        uids: vec![uid],
+    };
+    identity::commit(&shared.paths, &enrollment).map_err(state)?;
+    Ok((store, view))
+}
+
+/// Fetches the root that the invite names and what follows from it.
+async fn believe(
+    shared: &Shared,
+    invite: &Invite,
+    source: &ControllerTrust,
+) -> Result<(TrustStore, std::sync::Arc<TrustView>), Failure> {
+    let trust = |e: croft_trust::store::TrustError| Failure::caused(e.code(), &e);
+    let name = format!("{}.root.json", invite.root_version);
+    let root = source.fetch(&name, ROOT_LEN_MAX).await.map_err(trust)?;
+    let root = root.ok_or_else(|| {
+        Failure::new(
+            Code::TrustForged,
+            format!("the controller does not have {name}, which the invite names"),
+        )
+    })?;
+    let mut floors = Floors { fleet_epoch: invite.epoch_floor, ..Floors::default() };
+    floors.versions.targets = invite.targets_floor;
+    let expected = ExpectedRoot { sha256: invite.root_sha256 };
+    let (dir, floors_path) = (shared.paths.trust(), shared.paths.floors());
+    let mut store = TrustStore::bootstrap(&dir, &floors_path, &root, &expected, floors).map_err(trust)?;
+    let view = store.update(source, clock::now()).await.map_err(trust)?;
+    Ok((store, view))
+}
+
+/// What the invite promised must be what the fleet's keys say.
+fn confirm(invite: &Invite, view: &TrustView) -> Result<(), Failure> {
+    let other = |what: &str| {
+        Failure::new(Code::TrustForged, format!("the signed fleet document names another {what}"))
+    };
+    if view.fleet.id != invite.fleet {
+        return Err(other("fleet"));
+    }
+    let Some(policy) = view.fleet.groups.get(&invite.group) else {
+        return Err(Failure::new(
+            Code::Unapproved,
+            format!("the signed fleet document knows no group {}", invite.group),
+        ));
+    };
+    if policy.tier != invite.tier {
+        return Err(other("tier"));
+    }
+    if !view.fleet.ca_pins.contains(&invite.ca_pin) {
+        return Err(other("certificate authority"));
+    }
+    Ok(())
+}
+
+/// Removes what an attempt left, keeping the record of what was sent.
+fn clean(shared: &Shared) -> Result<(), Failure> {
+    let mut leftovers = vec![shared.paths.identity(), shared.paths.trust()];
+    leftovers.extend(shared.paths.floors().parent().map(std::path::Path::to_owned));
+    for folder in leftovers {
+        match std::fs::remove_dir_all(&folder) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::caused(Code::StateUnwritable, &e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn take_in(shared: &Shared, view: std::sync::Arc<TrustView>) -> Result<(), Failure> {
+    let identity = identity::load(&shared.paths).map_err(|e| Failure::caused(e.code(), &e))?;
+    {
+        let mut memory = shared.memory();
+        let Memory { identity: slot, .. } = &mut *memory;
+        *slot = identity;
+        memory.accept_trust(view);
+        memory.kept.revoked = None;
+    }
+    shared.keep(|_| {}).map_err(|e| Failure::caused(e.code(), &e))?;
+    shared.attest.notify_one();
+    Ok(())
+}

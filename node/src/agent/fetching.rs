@@ -1,0 +1,215 @@
+//! Brings the bundles that belong here into the store, one after another, and removes those that do not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use croft_domain::bundle::Manifest;
+use croft_domain::evidence::BundleState;
+use croft_domain::id::BundleRef;
+use croft_link::backoff::Backoff;
+use tokio_util::sync::CancellationToken;
+
+use super::memory::{BundleProgress, Memory, OwnedDecision, Shared};
+use crate::bundles::install::{install, stored};
+use crate::bundles::plan::{Decision, superfluous};
+use crate::bundles::vet::Vetting;
+use crate::controller_client::Anonymous;
+use crate::failure::Failure;
+use crate::limits::{RECONNECT_MAX, RECONNECT_MIN};
+
+/// Runs until stopped.
+pub async fn run(shared: Arc<Shared>, vetting: Vetting, stop: CancellationToken) {
+    let mut backoff = Backoff::new(RECONNECT_MIN, RECONNECT_MAX);
+    loop {
+        let is_done = tokio::select! {
+            () = stop.cancelled() => return,
+            is_done = pass(&shared, &vetting) => is_done,
+        };
+        let delay = if is_done {
+            backoff.reset();
+            Duration::MAX
+        } else {
+            backoff.next_delay()
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = shared.fetch.notified() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+    }
+}
+
+/// Goes over everything assigned once. Says whether nothing is left to be done.
+async fn pass(shared: &Arc<Shared>, vetting: &Vetting) -> bool {
+    let decisions = decisions(shared);
+    note(shared, &decisions);
+    let mut is_done = true;
+    for (reference, decision) in &decisions {
+        let OwnedDecision::Keep { manifest, .. } = decision else { continue };
+        let is_here = manifest.files.iter().all(|file| shared.paths.blob(&file.sha256).is_file());
+        if is_here {
+            set(shared, reference, |progress| {
+                progress.fetched_bytes = progress.len_bytes;
+                if progress.state == BundleState::Fetching {
+                    progress.state = BundleState::Installed;
+                    progress.problem = None;
+                }
+            });
+            continue;
+        }
+        set(shared, reference, |progress| progress.state = BundleState::Fetching);
+        match bring(shared, reference, manifest, vetting).await {
+            Ok(()) => {
+                tracing::info!(bundle = %reference, "installed");
+                set(shared, reference, |progress| {
+                    progress.state = BundleState::Installed;
+                    progress.fetched_bytes = progress.len_bytes;
+                    progress.problem = None;
+                    progress.load_failures = 0;
+                });
+            }
+            Err(failure) => {
+                tracing::warn!(bundle = %reference, code = %failure.code(), detail = failure.message(), "not installed");
+                let code = failure.code();
+                set(shared, reference, |progress| {
+                    progress.state = BundleState::Failed;
+                    progress.problem = Some(failure);
+                });
+                shared.memory().receipts.push((reference.clone(), Some(code), 0));
+                shared.attest.notify_one();
+                is_done = false;
+            }
+        }
+    }
+    remove_superfluous(shared, &decisions);
+    is_done
+}
+
+type Decisions = std::collections::BTreeMap<BundleRef, OwnedDecision>;
+
+fn decisions(shared: &Shared) -> Decisions {
+    let memory = shared.memory();
+    memory.trust.clone().map(|trust| Memory::decisions(&trust, &memory)).unwrap_or_default()
+}
+
+/// Writes down what was decided, for people and for evidence.
+fn note(shared: &Shared, decisions: &Decisions) {
+    let mut memory = shared.memory();
+    memory.bundles.retain(|reference, _| decisions.contains_key(reference));
+    for (reference, decision) in decisions {
+        let progress = memory.bundles.entry(reference.clone()).or_insert(BundleProgress {
+            state: BundleState::Fetching,
+            manifest_sha256: None,
+            len_bytes: 0,
+            fetched_bytes: 0,
+            problem: None,
+            worker_pid: None,
+            load_failures: 0,
+        });
+        match decision {
+            OwnedDecision::Keep { manifest, manifest_sha256 } => {
+                progress.manifest_sha256 = Some(*manifest_sha256);
+                progress.len_bytes = manifest.len_bytes();
+                if progress.state == BundleState::Recalled {
+                    progress.state = BundleState::Fetching;
+                    progress.problem = None;
+                }
+            }
+            OwnedDecision::Stop { failure, manifest_sha256 } => {
+                progress.manifest_sha256 = *manifest_sha256;
+                progress.state = if failure.code() == croft_domain::code::Code::Recalled {
+                    BundleState::Recalled
+                } else {
+                    BundleState::Failed
+                };
+                progress.problem = Some(failure.clone());
+            }
+        }
+    }
+    drop(memory);
+    shared.changed();
+}
+
+fn set(shared: &Shared, reference: &BundleRef, change: impl FnOnce(&mut BundleProgress)) {
+    let is_change = {
+        let mut memory = shared.memory();
+        memory.bundles.get_mut(reference).is_some_and(|progress| {
+            let before = progress.clone();
+            change(progress);
+            before != *progress
+        })
+    };
+    if is_change {
+        shared.changed();
+    }
+}
+
+/// Installs every file of a bundle, unless it stops belonging here meanwhile.
+async fn bring(
+    shared: &Arc<Shared>,
+    reference: &BundleRef,
+    manifest: &Manifest,
+    vetting: &Vetting,
+) -> Result<(), Failure> {
+    let link = {
+        let memory = shared.memory();
+        let controller = memory.identity.as_ref().map(|id| id.enrollment.controller.clone());
+        Anonymous::new(&controller.unwrap_or_default(), &memory.pins(), shared.recorder.clone())
+    };
+    let client = link.and_then(|link| link.https()).map_err(|e| Failure::caused(e.code(), &e))?;
+    let work = async {
+        let mut before = 0;
+        for file in &manifest.files {
+            let shown = format!("GET /blobs/sha256/{}", file.sha256.hex());
+            let recorded = shared.recorder.record("GET", "an approved bundle is assigned here", shown);
+            recorded.map_err(|e| Failure::caused(e.code(), &e))?;
+            let progress = |landed: u64| {
+                set(shared, reference, |progress| progress.fetched_bytes = before + landed);
+            };
+            install(&client, file, &shared.paths, vetting, &progress).await?;
+            before += file.len_bytes;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        done = work => done,
+        stopped = no_longer_kept(shared, reference) => Err(stopped),
+    }
+}
+
+async fn no_longer_kept(shared: &Arc<Shared>, reference: &BundleRef) -> Failure {
+    let mut changes = shared.changes();
+    loop {
+        let _ = changes.changed().await;
+        match decisions(shared).remove(reference) {
+            Some(OwnedDecision::Keep { .. }) => {}
+            Some(OwnedDecision::Stop { failure, .. }) => return failure,
+            None => {
+                return Failure::new(croft_domain::code::Code::Unapproved, "it is no longer assigned here");
+            }
+        }
+    }
+}
+
+fn remove_superfluous(shared: &Shared, decisions: &Decisions) {
+    // Before the first answer of the controller nothing is known to be superfluous.
+    if shared.memory().attested_at.is_none() {
+        return;
+    }
+    let Ok(blobs) = stored(&shared.paths) else { return };
+    let borrowed = decisions
+        .iter()
+        .filter_map(|(reference, decision)| match decision {
+            OwnedDecision::Keep { manifest, manifest_sha256 } => {
+                Some((reference.clone(), Decision::Keep { manifest, manifest_sha256: *manifest_sha256 }))
+            }
+            OwnedDecision::Stop { .. } => None,
+        })
+        .collect();
+    for digest in superfluous(&blobs, &borrowed) {
+        // A worker that still has it open keeps it until it ends; the name is gone at once.
+        if std::fs::remove_file(shared.paths.blob(&digest)).is_ok() {
+            tracing::info!(%digest, "removed a model that no longer belongs here");
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! What the daemon knows at this moment, shared by its tasks. Locks are held for copying only, never across a wait.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use croft_domain::appraise::History;
+use croft_domain::code::Code;
+use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::BundleState;
+use croft_domain::fact::Fact;
+use croft_domain::id::{BaselineRef, BundleRef, ModelAlias};
+use croft_domain::lease::Lease;
+use croft_domain::recall::Recall;
+use croft_domain::signed::Domain;
+use croft_domain::time::Timestamp;
+use croft_trust::sign::verify_listed;
+use croft_trust::store::{TrustStore, TrustView};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use super::decide::{Serving, Standing, decide};
+use crate::bundles::plan::{Approved, Decision, decide as decide_bundles};
+use crate::clock;
+use crate::controller_client::Recorder;
+use crate::failure::Failure;
+use crate::state::files::{StateError, read_json, write_json};
+use crate::state::history::{self, LastVerdict};
+use crate::state::identity::{self, Identity};
+use crate::state::lease::{self, HeldLease};
+use crate::state::paths::Paths;
+use crate::state::recalls;
+use crate::supervisor::proof::Proof;
+
+/// How far a bundle is, for people and for evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleProgress {
+    /// How far.
+    pub state: BundleState,
+    /// SHA-256 of its signed manifest, if it is approved.
+    pub manifest_sha256: Option<Sha256Digest>,
+    /// Its length, in bytes.
+    pub len_bytes: u64,
+    /// Bytes that have landed.
+    pub fetched_bytes: u64,
+    /// Why it failed, or was recalled.
+    pub problem: Option<Failure>,
+    /// Its worker's process.
+    pub worker_pid: Option<u32>,
+    /// How often in a row its worker did not come up.
+    pub load_failures: u32,
+}
+
+/// What survives a restart besides identity, lease and verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Kept {
+    /// What the controller assigned last.
+    pub assigned: Vec<BundleRef>,
+    /// The baseline it asked for last.
+    pub baseline: Option<BaselineRef>,
+    /// Why the fleet no longer has us.
+    pub revoked: Option<String>,
+    /// Whether the user paused.
+    pub paused: bool,
+    /// Newest signed time ever seen.
+    pub latest_seen: Timestamp,
+}
+
+/// Counters of use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Use {
+    /// Requests answered.
+    pub requests: u64,
+    /// Prompt tokens evaluated.
+    pub prompt_tokens: u64,
+    /// Tokens generated.
+    pub completion_tokens: u64,
+}
+
+/// What the daemon knows.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// Who we are.
+    pub identity: Option<Identity>,
+    /// The signed documents in force.
+    pub trust: Option<Arc<TrustView>>,
+    /// Something the admin must hear of; serving goes on from the old set.
+    pub alarm: Option<Failure>,
+    /// Damage that nothing may be built on.
+    pub broken: Option<Failure>,
+    /// The lease, verified.
+    pub lease: Option<HeldLease>,
+    /// The last verdict.
+    pub verdict: Option<LastVerdict>,
+    /// Since when checks have their answers.
+    pub history: History,
+    /// Recalls taken in.
+    pub recalls: Vec<Recall>,
+    /// What survives a restart.
+    pub kept: Kept,
+    /// Bundles here.
+    pub bundles: BTreeMap<BundleRef, BundleProgress>,
+    /// The gateway's process.
+    pub gateway_pid: Option<u32>,
+    /// What the gateway proved.
+    pub gateway_proof: Option<Proof>,
+    /// What a worker proved last.
+    pub worker_proof: Option<Proof>,
+    /// SHA-256 of the worker executable.
+    pub runtime: Option<Sha256Digest>,
+    /// Use since the last evidence.
+    pub usage: BTreeMap<ModelAlias, Use>,
+    /// Facts of the last evidence with their traces.
+    pub local_facts: Vec<Fact>,
+    /// `connected`, `polling` or `offline`, with a reason.
+    pub connection: String,
+    /// When evidence was last answered.
+    pub attested_at: Option<Timestamp>,
+    /// Receipts to be sent: bundle, failure code, load time in milliseconds.
+    pub receipts: Vec<(BundleRef, Option<Code>, u64)>,
+}
+
+/// The daemon's tasks share this.
+pub struct Shared {
+    memory: Mutex<Memory>,
+    /// The trust store; updates take it for as long as they last.
+    pub trust_store: tokio::sync::Mutex<Option<TrustStore>>,
+    /// Where everything is kept.
+    pub paths: Paths,
+    /// What is sent is recorded here.
+    pub recorder: Recorder,
+    changes: watch::Sender<u64>,
+    /// Evidence is wanted now.
+    pub attest: Notify,
+    /// What is assigned or approved changed.
+    pub fetch: Notify,
+    /// The owner left the fleet: whatever is being said to the controller ends.
+    pub left: Notify,
+}
+
+impl Shared {
+    /// Takes in what is on disk. Damage does not stop the daemon: it stops serving, and says why.
+    #[must_use]
+    pub fn open(paths: Paths, recorder: Recorder) -> Self {
+        let mut memory = Memory { connection: "offline".to_owned(), ..Memory::default() };
+        let mut store = None;
+        if let Err(failure) = restore(&paths, &mut memory, &mut store) {
+            tracing::error!(code = %failure.code(), detail = failure.message(), "state cannot be used");
+            memory.broken = Some(failure);
+        }
+        Self {
+            memory: Mutex::new(memory),
+            trust_store: tokio::sync::Mutex::new(store),
+            paths,
+            recorder,
+            changes: watch::Sender::new(0),
+            attest: Notify::new(),
+            fetch: Notify::new(),
+            left: Notify::new(),
+        }
+    }
+
+    /// The memory, for a moment.
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells every task that something changed.
+    pub fn changed(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Hears of changes.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Changes what survives a restart, durably.
+    ///
+    /// # Errors
+    /// [`StateError`]; the change is in force until the daemon ends.
+    pub fn keep(&self, change: impl FnOnce(&mut Kept)) -> Result<(), StateError> {
+        let kept = {
+            let mut memory = self.memory();
+            change(&mut memory.kept);
+            memory.kept.clone()
+        };
+        let written = write_json(&self.paths.state_file("standing.json"), &kept);
+        self.changed();
+        written
+    }
+}
+
+fn restore(paths: &Paths, memory: &mut Memory, store: &mut Option<TrustStore>) -> Result<(), Failure> {
+    let failed = |e: StateError| Failure::caused(e.code(), &e);
+    memory.kept = read_json(&paths.state_file("standing.json")).map_err(failed)?.unwrap_or_default();
+    memory.identity = identity::load(paths).map_err(failed)?;
+    if memory.identity.is_none() {
+        return Ok(());
+    }
+    memory.recalls = recalls::load(paths).map_err(failed)?;
+    memory.history = history::load(paths).map_err(failed)?;
+    memory.verdict = history::load_verdict(paths).map_err(failed)?;
+    let opened = TrustStore::open(&paths.trust(), &paths.floors());
+    let opened = opened.map_err(|e| Failure::caused(e.code(), &e))?;
+    memory.kept.latest_seen = memory.kept.latest_seen.max(opened.floors().signed_at);
+    memory.trust = opened.view();
+    *store = Some(opened);
+    let held = lease::load(paths, &clock::boot_id(), clock::now(), clock::boottime_ms()).map_err(failed)?;
+    if let Some(held) = held {
+        memory.accept_lease(held);
+    }
+    Ok(())
+}
+
+impl Memory {
+    /// Takes over a lease if a lease key of the signed fleet document made it. A forged one changes nothing.
+    pub fn accept_lease(&mut self, held: HeldLease) -> bool {
+        let Some(trust) = &self.trust else { return false };
+        let issued_at = held.lease.issued_at;
+        let verified = verify_listed(&held.envelope, Domain::Lease, &trust.fleet.lease_keys, issued_at);
+        let says: Option<Lease> = serde_json::from_slice(&held.envelope.payload).ok();
+        if verified.is_err() || says.as_ref() != Some(&held.lease) {
+            return false;
+        }
+        self.kept.latest_seen = self.kept.latest_seen.max(issued_at);
+        self.lease = Some(held);
+        true
+    }
+
+    /// Takes over a new set of signed documents. A lease whose key is no longer listed ends here.
+    pub fn accept_trust(&mut self, view: Arc<TrustView>) {
+        self.kept.latest_seen = self.kept.latest_seen.max(view.signed_at);
+        self.trust = Some(view);
+        if let Some(held) = self.lease.take()
+            && !self.accept_lease(held)
+        {
+            tracing::warn!("the lease's key is no longer listed in the fleet document");
+        }
+    }
+
+    /// The pins of the controller's CA: the invite's and those of the signed fleet document.
+    #[must_use]
+    pub fn pins(&self) -> Vec<Sha256Digest> {
+        let mut pins: Vec<Sha256Digest> =
+            self.trust.iter().flat_map(|trust| trust.fleet.ca_pins.iter().copied()).collect();
+        if pins.is_empty() {
+            // The signed document outranks the invite as soon as there is one.
+            pins.extend(self.identity.iter().map(|identity| identity.enrollment.ca_pin));
+        }
+        pins
+    }
+
+    /// What is to be done about every assigned bundle.
+    #[must_use]
+    pub fn decisions(trust: &TrustView, memory: &Self) -> BTreeMap<BundleRef, OwnedDecision> {
+        let approved: Approved<'_> = trust
+            .bundles
+            .iter()
+            .map(|(reference, bundle)| (reference.clone(), (&bundle.manifest, bundle.sha256)))
+            .collect();
+        let group = memory.identity.as_ref().map(|identity| &identity.enrollment.group);
+        let policy = group.and_then(|group| trust.fleet.groups.get(group));
+        decide_bundles(&memory.kept.assigned, policy, &approved, &memory.recalls)
+            .into_iter()
+            .map(|(reference, decision)| (reference, OwnedDecision::from(decision)))
+            .collect()
+    }
+
+    /// Whether to serve now.
+    #[must_use]
+    pub fn serving(&self, now: Timestamp, boottime_ms: u64) -> Serving {
+        let group = self.identity.as_ref().map(|identity| &identity.enrollment.group);
+        let policy = self.trust.as_ref().zip(group).and_then(|(trust, group)| trust.fleet.groups.get(group));
+        let block = self.verdict.as_ref().and_then(|last| last.verdict.first_block());
+        let blocked_by = block.map(|check| format!("{} on {}: {}", check.check, check.subject, check.reason));
+        let recalled = self.runtime.and_then(|runtime| {
+            self.recalls.iter().find(|recall| recall.stops_runtime(&runtime)).map(|r| r.reason.as_str())
+        });
+        // A lease under a baseline that the group's signed policy does not accept is the controller's, not the fleet's.
+        let lease = self
+            .lease
+            .as_ref()
+            .filter(|held| policy.is_some_and(|policy| policy.accepts_baseline(&held.lease.baseline)));
+        decide(&Standing {
+            node: self.identity.as_ref().map(|id| (id.enrollment.node, id.key.key_id())),
+            revoked: self.kept.revoked.as_deref(),
+            paused: self.kept.paused,
+            broken: self.broken.as_ref(),
+            metadata_expires_at: self.trust.as_ref().map(|trust| trust.expires_at),
+            has_policy: policy.is_some(),
+            blocked_by: blocked_by.as_deref(),
+            runtime_recalled: recalled,
+            gateway_proof: self.gateway_proof.as_ref(),
+            lease,
+            latest_seen: self.kept.latest_seen,
+            now,
+            boottime_ms,
+        })
+    }
+}
+
+/// A decision that borrows nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedDecision {
+    /// It belongs here.
+    Keep {
+        /// Its manifest.
+        manifest: Box<croft_domain::bundle::Manifest>,
+        /// SHA-256 of the manifest as signed.
+        manifest_sha256: Sha256Digest,
+    },
+    /// It must not be here, and why; a recall names the manifest.
+    Stop {
+        /// Why.
+        failure: Failure,
+        /// SHA-256 of the manifest as signed, if it is approved.
+        manifest_sha256: Option<Sha256Digest>,
+    },
+}
+
+impl From<Decision<'_>> for OwnedDecision {
+    fn from(decision: Decision<'_>) -> Self {
+        match decision {
+            Decision::Keep { manifest, manifest_sha256 } => {
+                Self::Keep { manifest: Box::new(manifest.clone()), manifest_sha256 }
+            }
+            Decision::Recalled { manifest_sha256, reason } => Self::Stop {
+                failure: Failure::new(Code::Recalled, reason),
+                manifest_sha256: Some(manifest_sha256),
+            },
+            Decision::Refuse { code, reason } => {
+                Self::Stop { failure: Failure::new(code, reason), manifest_sha256: None }
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Putting the daemon together, and taking it apart on a signal.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use croft_domain::code::Code;
+use croft_domain::digest::Sha256Digest;
+use croft_proto::frames::GatewayPolicy;
+use croft_trust::digest::sha256_reader;
+use rustix::fs::{FlockOperation, flock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::fetching;
+use super::keeper::Keeper;
+use super::memory::Shared;
+use super::senses::Senses;
+use super::session::Session;
+use crate::bundles::vet::Vetting;
+use crate::config::Config;
+use crate::controller_client::Recorder;
+use crate::failure::Failure;
+use crate::local;
+use crate::state::files::prepare;
+use crate::state::paths::{Paths, Surroundings, find_executable};
+use crate::state::sent::SentRing;
+use crate::supervisor::{self, Programs, Supervisor};
+
+/// Holds the state folder for one daemon.
+///
+/// # Errors
+/// `E-CONFLICT` if another daemon holds it, `E-STATE-UNWRITABLE` if it cannot be written.
+pub fn lock(paths: &Paths) -> Result<File, Failure> {
+    prepare(paths).map_err(|e| Failure::caused(e.code(), &e))?;
+    let path = paths.state_file("lock");
+    let file = File::create(&path).map_err(|e| Failure::caused(Code::StateUnwritable, &e))?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        Failure::new(Code::Conflict, format!("another croft-node works in {}", paths.state.display()))
+    })?;
+    Ok(file)
+}
+
+/// Runs the daemon until it is asked to end.
+///
+/// # Errors
+/// If it cannot begin: state, port, executables.
+pub async fn run(
+    paths: Paths,
+    mut config: Config,
+    senses: Senses,
+    around: &Surroundings,
+) -> Result<(), Failure> {
+    supervisor::spawn::occupy_low_descriptors().map_err(|e| Failure::caused(Code::Internal, &e))?;
+    let _lock = lock(&paths)?;
+    let programs = programs(&config, around)?;
+    let listener = supervisor::bind(config.gateway.listen)?;
+    config.gateway.listen = listener.local_addr().map_err(|e| Failure::caused(Code::Internal, &e))?;
+    let ring = SentRing::open(&paths).map_err(|e| Failure::caused(e.code(), &e))?;
+    let socket = local::bind(&paths)?;
+    let shared = Arc::new(Shared::open(paths.clone(), Recorder::new(ring)));
+    shared.memory().runtime = measure(&programs.worker);
+
+    let stop = CancellationToken::new();
+    let (sender, events) = supervisor::events();
+    let vetting = Vetting::Confined(programs.node.clone());
+    let supervisor = Supervisor::start(programs, listener, first_policy(), sender);
+    let keeper = Keeper::new(Arc::clone(&shared), supervisor, config.clone());
+    let session = Session {
+        shared: Arc::clone(&shared),
+        senses,
+        listen: config.gateway.listen,
+        share: random_share(),
+        stop: stop.clone(),
+        trust_checked: None,
+    };
+    let keeping = tokio::spawn(keeper.run(events, stop.clone()));
+    tokio::spawn(fetching::run(Arc::clone(&shared), vetting, stop.clone()));
+    tokio::spawn(session.run());
+    let serving = tokio::spawn(local::serve(socket, shared, config.clone(), stop.clone()));
+    println!(
+        "croft-node is ready: API on http://{}, socket {}",
+        config.gateway.listen,
+        paths.socket().display()
+    );
+
+    wait_for_signal().await?;
+    tracing::info!("ending");
+    stop.cancel();
+    // Processes first: nothing that serves outlives the daemon.
+    let _ = keeping.await;
+    serving.abort();
+    let _ = std::fs::remove_file(paths.socket());
+    Ok(())
+}
+
+/// What the gateway hears before anything is decided: no.
+fn first_policy() -> GatewayPolicy {
+    GatewayPolicy {
+        refusal_code: Code::LeaseNone.to_string(),
+        refusal_reason: "the daemon has only just started".to_owned(),
+        ..GatewayPolicy::default()
+    }
+}
+
+fn programs(config: &Config, around: &Surroundings) -> Result<Programs, Failure> {
+    let find = |name: &str| {
+        find_executable(name, around)
+            .ok_or_else(|| Failure::new(Code::Internal, format!("{name} is not installed beside croft-node")))
+    };
+    let node = around.executable.clone().map_or_else(|| find("croft-node"), Ok)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = match config.worker.threads {
+        0 => u32::try_from(cores).unwrap_or(1),
+        threads => threads,
+    };
+    Ok(Programs { node, worker: find("croft-worker")?, threads })
+}
+
+/// What the worker is, for evidence and for recalls of it.
+fn measure(worker: &std::path::Path) -> Option<Sha256Digest> {
+    let measured = File::open(worker).and_then(sha256_reader);
+    match measured {
+        Ok((digest, _)) => Some(digest),
+        Err(e) => {
+            tracing::warn!(error = %e, "the worker could not be measured");
+            None
+        }
+    }
+}
+
+fn random_share() -> u64 {
+    let mut bytes = [0_u8; 2];
+    // Without randomness every node of the fleet renews in the middle of its window, which is no harm to this one.
+    if getrandom::fill(&mut bytes).is_err() {
+        return 500;
+    }
+    u64::from(u16::from_le_bytes(bytes)) % 1001
+}
+
+async fn wait_for_signal() -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::caused(Code::Internal, &e);
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

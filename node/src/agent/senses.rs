@@ -1,0 +1,92 @@
+//! What the agent asks of the rooms that observe the machine, as one value, so that tests can give it other senses.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use croft_domain::baseline::Baseline;
+use croft_domain::census::Finding;
+use croft_domain::evidence::Ownership;
+use croft_domain::fact::Fact;
+
+use crate::census::{self, Accounts, CensusRequest};
+use crate::posture::{self, CollectRequest};
+
+/// What is to be observed.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The baseline, if one is known: only what it asks for is looked at.
+    pub baseline: Option<Baseline>,
+    /// Whose machine: the ceiling.
+    pub ownership: Ownership,
+    /// Where models are kept.
+    pub store: PathBuf,
+    /// The account that enrolled.
+    pub uid: u32,
+    /// Where the gateway listens.
+    pub listen: SocketAddr,
+}
+
+/// What was observed.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Facts for checks, besides those that the daemon has itself.
+    pub facts: Vec<Fact>,
+    /// Other local AI.
+    pub census: Vec<Finding>,
+}
+
+/// The senses. Called on a thread that may block.
+pub type Senses = Arc<dyn Fn(&Request) -> Observed + Send + Sync>;
+
+/// The machine's own senses.
+#[must_use]
+pub fn of_machine() -> Senses {
+    Arc::new(|request| Observed { facts: facts(request), census: findings(request) })
+}
+
+fn facts(request: &Request) -> Vec<Fact> {
+    let Some(baseline) = &request.baseline else { return Vec::new() };
+    let home = home_of(request.uid);
+    let collected = posture::collect(&CollectRequest {
+        baseline,
+        root: Path::new("/"),
+        store: &request.store,
+        // A folder that is not there makes each fact about it unavailable, which is what it is.
+        home: home.as_deref().unwrap_or_else(|| Path::new("/nonexistent")),
+        ownership: request.ownership,
+        gateway_listen: Some(request.listen),
+        self_tests: &[],
+    });
+    // These two the daemon states itself, also when no process has reported yet.
+    collected
+        .into_iter()
+        .filter(|fact| !["self-test", "api-binding"].contains(&fact.check.as_str()))
+        .collect()
+}
+
+fn findings(request: &Request) -> Vec<Finding> {
+    let accounts = match request.ownership {
+        Ownership::Personal => Accounts::Only(request.uid),
+        Ownership::DevBudget => Accounts::All,
+    };
+    let own_ports = [request.listen.port()];
+    census::take(&CensusRequest { accounts, own_ports: &own_ports }).unwrap_or_else(|e| {
+        tracing::warn!(error = %e, "no census could be taken");
+        Vec::new()
+    })
+}
+
+/// The home folder of the account that enrolled: the daemon's own environment if it is its own account.
+fn home_of(uid: u32) -> Option<PathBuf> {
+    if rustix::process::getuid().as_raw() == uid
+        && let Some(home) = std::env::var_os("HOME").filter(|home| !home.is_empty())
+    {
+        return Some(PathBuf::from(home));
+    }
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    accounts.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2) == Some(&uid.to_string().as_str())).then(|| fields.get(5).map(PathBuf::from)).flatten()
+    })
+}

@@ -1,0 +1,217 @@
+//! With the node's certificate: attesting, receipts, watching, and saying farewell.
+
+use croft_domain::digest::Sha256Digest;
+use croft_domain::id::{BaselineRef, BundleRef, NodeId};
+use croft_domain::signed::{Domain, Envelope};
+use croft_domain::time::Timestamp;
+use croft_domain::verdict::Verdict;
+use croft_link::channel;
+use croft_link::fetch::HttpsClient;
+use croft_link::tls::{ClientIdentity, client_config};
+use croft_proto::grpc::node_client::NodeClient;
+use croft_proto::grpc::{
+    AttestRequest, ChallengeRequest, DesiredState, LeaveRequest, MESSAGE_LEN_MAX, SignedDocument,
+    SubmitReceiptRequest, WatchEvent, WatchRequest, watch_event,
+};
+use croft_trust::sign::SigningKey;
+use futures_util::{Stream, StreamExt};
+use tonic::transport::Channel;
+
+use super::{CallError, Recorder, address, within};
+use crate::limits::RECALLS_MAX;
+use crate::state::identity::Identity;
+
+/// A link as an enrolled node.
+#[derive(Clone)]
+pub struct Enrolled {
+    client: NodeClient<Channel>,
+    https: HttpsClient,
+    recorder: Recorder,
+}
+
+/// What evidence must answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// To be repeated in the evidence.
+    pub nonce: Vec<u8>,
+    /// Head of this node's chain, if it has one.
+    pub chain_head: Option<Sha256Digest>,
+}
+
+/// What followed from evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The judgment.
+    pub verdict: Verdict,
+    /// Permission to serve, unverified; none if the verdict blocks.
+    pub lease: Option<Envelope>,
+    /// Head of this node's chain after it.
+    pub chain_head: Option<Sha256Digest>,
+}
+
+/// What the controller tells a node that watches.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// What is assigned now.
+    Desired {
+        /// Bundles, of which only approved ones will be believed.
+        bundles: Vec<BundleRef>,
+        /// The baseline to collect for.
+        baseline: Option<BaselineRef>,
+        /// Metadata there is to be had.
+        targets_version: u64,
+        /// Recalls, unverified.
+        recalls: Vec<Envelope>,
+    },
+    /// A recall, unverified.
+    Recalled(Envelope),
+    /// This node is no longer part of the fleet.
+    Revoked(String),
+    /// Evidence is wanted now.
+    AttestNow,
+}
+
+impl Enrolled {
+    /// Connects with the node's certificate.
+    ///
+    /// # Errors
+    /// [`CallError::Link`].
+    pub async fn connect(
+        identity: &Identity,
+        pins: &[Sha256Digest],
+        recorder: Recorder,
+    ) -> Result<Self, CallError> {
+        let url = address(&identity.enrollment.controller)?;
+        let proof = ClientIdentity {
+            chain_pem: identity.chain_pem.clone(),
+            key_pkcs8: identity.key.pkcs8().to_vec(),
+        };
+        let channel = channel::grpc(&url, &client_config(pins, Some(&proof))?).await?;
+        // Metadata and blobs are public; they are fetched without saying who asks.
+        let https = HttpsClient::new(&url, &client_config(pins, None)?)?;
+        let client = NodeClient::new(channel).max_decoding_message_size(MESSAGE_LEN_MAX);
+        Ok(Self { client, https, recorder })
+    }
+
+    /// A client for metadata and blobs.
+    #[must_use]
+    pub fn https(&self) -> HttpsClient {
+        self.https.clone()
+    }
+
+    /// Asks for a challenge.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn challenge(&self, reason: &str) -> Result<Challenge, CallError> {
+        const CALL: &str = "Challenge";
+        self.recorder.record(CALL, reason, r#"{"call":"Challenge"}"#)?;
+        let answer = within(CALL, self.client.clone().challenge(ChallengeRequest {})).await?;
+        if answer.nonce.is_empty() || answer.nonce.len() > 512 {
+            return Err(CallError::malformed(CALL, "the nonce must be 1 to 512 bytes"));
+        }
+        Ok(Challenge { nonce: answer.nonce, chain_head: head(CALL, &answer.chain_head)? })
+    }
+
+    /// Sends evidence.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn attest(&self, evidence: Envelope, reason: &str) -> Result<Answer, CallError> {
+        const CALL: &str = "Attest";
+        self.recorder.record(CALL, reason, evidence.payload.clone())?;
+        let request = AttestRequest { evidence: Some(SignedDocument::from(evidence)) };
+        let answer = within(CALL, self.client.clone().attest(request)).await?;
+        let verdict =
+            serde_json::from_slice(&answer.verdict_json).map_err(|e| CallError::malformed(CALL, e))?;
+        let lease = answer.lease.map(Envelope::try_from).transpose();
+        Ok(Answer {
+            verdict,
+            lease: lease.map_err(|e| CallError::malformed(CALL, e))?,
+            chain_head: head(CALL, &answer.chain_head)?,
+        })
+    }
+
+    /// Sends a receipt.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn submit_receipt(&self, receipt: Envelope) -> Result<(), CallError> {
+        const CALL: &str = "SubmitReceipt";
+        self.recorder.record(CALL, "a bundle was loaded or failed", receipt.payload.clone())?;
+        let request = SubmitReceiptRequest { receipt: Some(SignedDocument::from(receipt)) };
+        within(CALL, self.client.clone().submit_receipt(request)).await.map(drop)
+    }
+
+    /// Watches: the first news is the present state.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn watch(
+        &self,
+        targets_version: u64,
+    ) -> Result<impl Stream<Item = Result<News, CallError>> + Send + Unpin + use<>, CallError> {
+        const CALL: &str = "Watch";
+        let shown = serde_json::json!({"call": CALL, "targets_version": targets_version});
+        self.recorder.record(CALL, "to hear of recalls and changes at once", shown.to_string())?;
+        let events = within(CALL, self.client.clone().watch(WatchRequest { targets_version })).await?;
+        Ok(events.filter_map(|event| {
+            std::future::ready(match event {
+                Ok(event) => news(event).transpose(),
+                Err(status) => Some(Err(CallError::of_status(CALL, &status))),
+            })
+        }))
+    }
+
+    /// Says that this node leaves, with a signature that makes it the owner's word.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn leave(&self, node: NodeId, key: &SigningKey, now: Timestamp) -> Result<(), CallError> {
+        const CALL: &str = "Leave";
+        let payload = serde_json::json!({"node": node, "at": now}).to_string();
+        self.recorder.record(CALL, "you asked to leave the fleet", payload.clone())?;
+        let farewell = key.sign(Domain::Farewell, payload);
+        let request = LeaveRequest { farewell: Some(SignedDocument::from(farewell)) };
+        within(CALL, self.client.clone().leave(request)).await.map(drop)
+    }
+}
+
+fn head(call: &'static str, bytes: &[u8]) -> Result<Option<Sha256Digest>, CallError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let digest = bytes.try_into().map_err(|_| CallError::malformed(call, "a chain head is 32 bytes"))?;
+    Ok(Some(Sha256Digest(digest)))
+}
+
+fn news(event: WatchEvent) -> Result<Option<News>, CallError> {
+    const CALL: &str = "Watch";
+    let envelope =
+        |document: SignedDocument| Envelope::try_from(document).map_err(|e| CallError::malformed(CALL, e));
+    Ok(match event.event {
+        // An event of a later version of the protocol: it asks for nothing that we know.
+        None => None,
+        Some(watch_event::Event::Desired(desired)) => {
+            let DesiredState { bundles, baseline, targets_version, timestamp_version: _, recalls } = desired;
+            if recalls.len() > RECALLS_MAX || bundles.len() > RECALLS_MAX {
+                return Err(CallError::malformed(CALL, "more bundles or recalls than a node can have"));
+            }
+            let bundles = bundles.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+            Some(News::Desired {
+                bundles: bundles.map_err(|e| CallError::malformed(CALL, e))?,
+                baseline: baseline.parse().ok(),
+                targets_version,
+                recalls: recalls.into_iter().map(envelope).collect::<Result<_, _>>()?,
+            })
+        }
+        Some(watch_event::Event::Recalled(recalled)) => {
+            let recall = recalled.recall.ok_or_else(|| CallError::malformed(CALL, "no recall in it"))?;
+            Some(News::Recalled(envelope(recall)?))
+        }
+        Some(watch_event::Event::Revoked(revoked)) => {
+            Some(News::Revoked(revoked.reason.chars().take(512).collect()))
+        }
+        Some(watch_event::Event::AttestNow(_)) => Some(News::AttestNow),
+    })
+}

@@ -1,0 +1,125 @@
+//! What the daemon knows, in the words of the local socket.
+
+use croft_domain::evidence::{BundleState, Mode, Ownership};
+use croft_proto::grpc::{LocalModel, LocalStatusResponse, ModelsResponse, ProcessInfo, WhyResponse};
+
+use crate::agent::decide::Serving;
+use crate::agent::memory::Memory;
+use crate::clock;
+use crate::config::Config;
+
+/// `croft status`.
+#[must_use]
+pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusResponse {
+    let enrollment = memory.identity.as_ref().map(|identity| &identity.enrollment);
+    let serving = memory.serving(clock::now(), clock::boottime_ms());
+    let (serving_text, serving_code, serving_reason) = match &serving {
+        Serving::Yes { .. } => ("serving", String::new(), String::new()),
+        Serving::No(failure) => ("not-serving", failure.code().to_string(), failure.message().to_owned()),
+    };
+    let alarm = memory.broken.as_ref().or(memory.alarm.as_ref());
+    LocalStatusResponse {
+        enrolled: enrollment.is_some(),
+        fleet_name: enrollment.map(|e| e.fleet_name.clone()).unwrap_or_default(),
+        node_id: enrollment.map(|e| e.node.to_string()).unwrap_or_default(),
+        group: enrollment.map(|e| e.group.to_string()).unwrap_or_default(),
+        mode: match mode {
+            Mode::System => "system",
+            Mode::User => "user",
+        }
+        .to_owned(),
+        ownership: enrollment
+            .map(|e| match e.ownership {
+                Ownership::Personal => "personal",
+                Ownership::DevBudget => "dev-budget",
+            })
+            .unwrap_or_default()
+            .to_owned(),
+        controller: enrollment.map(|e| e.controller.clone()).unwrap_or_default(),
+        connection: memory.connection.clone(),
+        lease_until: memory.lease.as_ref().map_or(0, |held| held.lease.expires_at.0),
+        serving: serving_text.to_owned(),
+        serving_code,
+        serving_reason,
+        gateway: format!("http://{}", config.gateway.listen),
+        paused: memory.kept.paused,
+        metadata_expires_at: memory.trust.as_ref().map_or(0, |trust| trust.expires_at.0),
+        processes: processes(memory),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        certificate_until: memory.identity.as_ref().map_or(0, |identity| identity.certificate_until.0),
+        alarm: alarm.map(|failure| format!("{}: {failure}", failure.code())).unwrap_or_default(),
+    }
+}
+
+fn processes(memory: &Memory) -> Vec<ProcessInfo> {
+    let mut processes = vec![ProcessInfo {
+        role: "daemon".to_owned(),
+        pid: std::process::id(),
+        detail: "fleet connection and keys; sees no prompt".to_owned(),
+    }];
+    if let Some(pid) = memory.gateway_pid {
+        let detail = match &memory.gateway_proof {
+            Some(proof) if proof.holds() => {
+                format!("confined: the kernel refused all {} attempts to break out", proof.attempts.len())
+            }
+            Some(proof) => format!("NOT confined: {}", proof.open()),
+            None => "not proven yet".to_owned(),
+        };
+        processes.push(ProcessInfo { role: "gateway".to_owned(), pid, detail });
+    }
+    for (bundle, progress) in &memory.bundles {
+        if let Some(pid) = progress.worker_pid {
+            let role = format!("worker:{}", bundle.name);
+            processes.push(ProcessInfo { role, pid, detail: bundle.to_string() });
+        }
+    }
+    processes
+}
+
+/// `croft why`.
+///
+/// # Errors
+/// Never for our own documents.
+pub fn why(memory: &Memory) -> Result<WhyResponse, serde_json::Error> {
+    let serving = memory.serving(clock::now(), clock::boottime_ms());
+    let verdict_json = match &memory.verdict {
+        Some(last) => serde_json::to_vec(&last.verdict)?,
+        None => Vec::new(),
+    };
+    let refusal = serving.refusal();
+    Ok(WhyResponse {
+        verdict_json,
+        serving_code: refusal.map(|failure| failure.code().to_string()).unwrap_or_default(),
+        serving_reason: refusal.map(|failure| failure.message().to_owned()).unwrap_or_default(),
+        local_facts_json: serde_json::to_vec(&memory.local_facts)?,
+    })
+}
+
+/// `croft models`.
+#[must_use]
+pub fn models(memory: &Memory) -> ModelsResponse {
+    let models = memory.bundles.iter().map(|(reference, progress)| {
+        let manifest = memory.trust.as_ref().and_then(|trust| trust.bundles.get(reference));
+        let manifest = manifest.map(|approved| &approved.manifest);
+        let file = manifest.and_then(|manifest| manifest.files.first());
+        LocalModel {
+            bundle: reference.to_string(),
+            aliases: manifest.iter().flat_map(|m| m.aliases.iter().map(ToString::to_string)).collect(),
+            state: match progress.state {
+                BundleState::Fetching => "fetching",
+                BundleState::Installed => "installed",
+                BundleState::Loaded => "loaded",
+                BundleState::Failed => "failed",
+                BundleState::Recalled => "recalled",
+            }
+            .to_owned(),
+            len_bytes: progress.len_bytes,
+            fetched_bytes: progress.fetched_bytes,
+            code: progress.problem.as_ref().map(|p| p.code().to_string()).unwrap_or_default(),
+            detail: progress.problem.as_ref().map(|p| p.message().to_owned()).unwrap_or_default(),
+            sha256: file.map(|file| file.sha256.to_string()).unwrap_or_default(),
+            context_tokens: manifest.map_or(0, |manifest| manifest.parameters.context_tokens),
+        }
+    });
+    ModelsResponse { models: models.collect() }
+}
