@@ -28,6 +28,7 @@ mod serve;
 mod slots;
 mod startup;
 
+use std::convert::Infallible;
 use std::io;
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -48,8 +49,14 @@ use startup::{Prepared, StartError};
 #[derive(Clone, Debug, clap::Args)]
 pub struct GatewayArgs {
     /// What is logged to standard error: off, error, warn, info, debug or trace. Never content.
-    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(long, env = "RUST_LOG", default_value = "info", value_name = "LEVEL", value_parser = log_level)]
     log: LevelFilter,
+}
+
+// The daemon hands its own filter on, which may be finer than a level: that is no reason not to start.
+fn log_level(text: &str) -> Result<LevelFilter, Infallible> {
+    let named = if text.is_empty() { None } else { text.parse().ok() };
+    Ok(named.unwrap_or(LevelFilter::INFO))
 }
 
 /// Runs the gateway until the daemon asks it to end or goes away. To be called before the process has a second thread.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use croft_domain::code::Code;
 use croft_proto::frames::{ServedModel, ToGateway, to_gateway};
+use prost::Message as _;
 use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
 
@@ -17,6 +18,7 @@ use super::control::Outbox;
 use super::errors::Refusal;
 use super::guard::Caller;
 use super::job::Asked;
+use super::limits::GENERATE_LEN_MAX;
 use super::peer::PeerLookup;
 use super::policy::{Policy, refusal_before_policy};
 use super::slots::Slot;
@@ -121,6 +123,9 @@ impl Gate {
         if policy.still_serves(slot, digest) {
             return Ok(());
         }
+        if self.slots.get(slot as usize).is_none_or(|slot| !slot.is_up()) {
+            return Err(Refusal::new(Code::WorkerCrashed, "the model's process ended"));
+        }
         Err(Refusal::new(Code::Unapproved, "this model is not approved here any more"))
     }
 
@@ -146,6 +151,9 @@ impl Gate {
         let slot =
             slot.ok_or_else(|| Refusal::new(Code::Internal, "the model has no place in this process"))?;
         let generate = asked.generate(model, self.partition(caller), self.random());
+        if generate.encoded_len() > GENERATE_LEN_MAX {
+            return Err(Refusal::new(Code::ContextFull, "the prompt is longer than any context"));
+        }
         let events = slot.submit(caller, generate, reservation)?;
         Ok(Answer { events, gate: Rc::clone(self), slot: model.slot, digest: model.digest.clone() })
     }

@@ -7,6 +7,9 @@ use croft_proto::frames::FRAME_LEN_MAX;
 /// Largest request body, in bytes: what one frame to the worker can carry.
 pub const BODY_LEN_MAX: usize = 8 * 1024 * 1024;
 
+/// Largest request to a worker, in bytes: a frame, less its envelope and the request's number.
+pub const GENERATE_LEN_MAX: usize = FRAME_LEN_MAX - 64;
+
 /// All bodies held at once, read or waiting in queues, in bytes. Keeps many large requests from exhausting memory.
 pub const BODIES_LEN_MAX: usize = 64 * 1024 * 1024;
 

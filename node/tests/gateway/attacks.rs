@@ -2,7 +2,7 @@
 #![allow(unsafe_code)] // Acting as another user takes a system call of one thread.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 
 use croft_proto::frames::GatewayPolicy;
 use serde_json::json;
@@ -74,15 +74,15 @@ fn an_unknown_caller_is_refused_and_a_key_is_known() {
 }
 
 /// Connects as `uid` where the test may, else as itself; says as whom.
-fn post_as(gateway: &Gateway, uid: u32) -> Reply {
-    let address = gateway.address;
+fn post_as(address: SocketAddr, uid: u32) -> Reply {
     std::thread::spawn(move || {
         if rustix::process::geteuid().is_root() {
             // SAFETY: the plain system call changes this one thread, which ends with this closure.
             let changed = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
             assert_eq!(changed, 0, "{}", std::io::Error::last_os_error());
         }
-        ask(address, "POST", "/v1/chat/completions", &[], CHAT)
+        let host = format!("localhost:{}", address.port());
+        ask(address, "POST", "/v1/chat/completions", &[("host", &host)], CHAT)
     })
     .join()
     .expect("the thread")
@@ -95,16 +95,42 @@ fn an_enrolled_users_process_needs_no_key() {
     let mut gateway = Gateway::start();
     gateway.tell_policy(GatewayPolicy { enrolled_uids: vec![uid, 0], ..policy() });
     let worker = gateway.worker(1);
-    let reply = post_as(&gateway, uid);
+    let reply = post_as(gateway.address, uid);
     assert_eq!(reply.status, 200, "{}", reply.body);
     let of_uid = worker.generates.recv().expect("a request").cache_partition;
     post(&gateway, AUTHORIZED);
     assert_ne!(worker.generates.recv().expect("a request").cache_partition, of_uid, "a cache of one's own");
     if own.is_root() {
-        let stranger = post_as(&gateway, uid + 1);
+        let stranger = post_as(gateway.address, uid + 1);
         assert_eq!((stranger.status, stranger.code().as_str()), (401, "E-CALLER-UNKNOWN"));
         assert_eq!(post(&gateway, &[]).status, 401, "root is nobody");
     }
+}
+
+#[test]
+fn callers_are_known_over_every_kind_of_loopback() {
+    let own = rustix::process::getuid();
+    let uid = if own.is_root() { 54_321 } else { own.as_raw() };
+    let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    // A machine may be without IPv6; the mapped address then is unreachable as well.
+    for (listen, connect) in [("127.0.0.1:0", mapped), ("[::1]:0", Ipv6Addr::LOCALHOST)] {
+        let Ok(listener) = TcpListener::bind(listen) else { continue };
+        let mut gateway = Gateway::start_at(listener);
+        gateway.tell_policy(GatewayPolicy { enrolled_uids: vec![uid], ..policy() });
+        let _worker = gateway.worker(1);
+        let address = SocketAddr::from((connect, gateway.address.port()));
+        if TcpStream::connect(address).is_ok() {
+            assert_eq!(post_as(address, uid).status, 200, "{address}");
+            assert_eq!(ask(address, "GET", "/", &[("host", "[::1]")], "").status, 200);
+        }
+    }
+}
+
+#[test]
+fn p1_a_listener_that_is_not_loopback_is_refused() {
+    let listener = TcpListener::bind("0.0.0.0:0").expect("bind");
+    let log = Gateway::refusal_at(listener);
+    assert!(log.contains("not a loopback address"), "{log}");
 }
 
 #[test]
@@ -113,6 +139,12 @@ fn an_oversize_body_is_refused_before_it_is_held() {
     let body = "x".repeat(8 * 1024 * 1024 + 1);
     let reply = ask(gateway.address, "POST", "/v1/chat/completions", AUTHORIZED, &body);
     assert_eq!((reply.status, reply.code().as_str()), (413, "E-REQUEST-INVALID"));
+    // Within the body's bound, and yet a frame of its own would be too long.
+    let empty = json!({"model": "chat", "prompt": ""}).to_string().len();
+    let prompt = "x".repeat(8 * 1024 * 1024 - empty);
+    let body = json!({"model": "chat", "prompt": prompt}).to_string();
+    let reply = ask(gateway.address, "POST", "/v1/completions", AUTHORIZED, &body);
+    assert_eq!((reply.status, reply.code().as_str()), (400, "E-CONTEXT-FULL"));
     let huge = [AUTHORIZED[0], ("content-length", "99999999999"), ("expect", "100-continue")];
     let reply = ask(gateway.address, "POST", "/v1/chat/completions", &huge, "");
     assert_eq!(reply.status, 413);

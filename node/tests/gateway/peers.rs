@@ -59,7 +59,29 @@ pub struct Gateway {
 impl Gateway {
     /// Starts it; it has proven itself and has no policy.
     pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        Self::start_at(TcpListener::bind("127.0.0.1:0").expect("bind"))
+    }
+
+    /// Starts it on another listener.
+    pub fn start_at(listener: TcpListener) -> Self {
+        let mut gateway = Self::spawn(listener);
+        match gateway.heard() {
+            Some(from_gateway::Message::SelfTest(report)) => gateway.self_test = report,
+            _ => panic!("no self-test: {}", gateway.end()),
+        }
+        gateway
+    }
+
+    /// Starts it where it must not; gives what it said.
+    pub fn refusal_at(listener: TcpListener) -> String {
+        let mut gateway = Self::spawn(listener);
+        assert!(gateway.heard().is_none(), "it started");
+        let (well, log) = gateway.hang_up();
+        assert!(!well);
+        log
+    }
+
+    fn spawn(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("an address");
         let (control, control_inside) = pair();
         let (worker_ends, inside): (Vec<_>, Vec<_>) = (0..SLOTS).map(|_| pair()).unzip();
@@ -89,7 +111,7 @@ impl Gateway {
             });
         }
         let child = command.spawn().expect("spawn");
-        let mut gateway = Self {
+        let gateway = Self {
             child,
             address,
             control,
@@ -99,10 +121,6 @@ impl Gateway {
         };
         // Only the gateway holds these now, as in life.
         drop((listener, control_inside, inside, sources));
-        match gateway.heard() {
-            Some(from_gateway::Message::SelfTest(report)) => gateway.self_test = report,
-            _ => panic!("no self-test: {}", gateway.end()),
-        }
         gateway
     }
 
