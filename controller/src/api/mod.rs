@@ -12,6 +12,8 @@ mod watching;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use croft_proto::grpc::MESSAGE_LEN_MAX;
 use croft_proto::grpc::admin_server::AdminServer;
@@ -55,7 +57,17 @@ pub fn router(app: Arc<App>, stop: CancellationToken) -> Router {
         .route("/trust/{name}", get(downloads::trust))
         .route("/blobs/sha256/{hex}", get(downloads::blob))
         .with_state(app);
-    grpc.merge(downloads)
+    grpc.merge(downloads).fallback(nothing_here)
+}
+
+// gRPC clients expect their own kind of answer; everybody else a plain one.
+async fn nothing_here(request: axum::extract::Request) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE).map(axum::http::HeaderValue::as_bytes);
+    if kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
+        tonic::Status::unimplemented("no such method").into_http::<axum::body::Body>()
+    } else {
+        StatusCode::NOT_FOUND.into_response()
+    }
 }
 
 /// Who speaks. A request without the extension never came through the listener: nobody.

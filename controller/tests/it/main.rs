@@ -3,5 +3,11 @@
 // A whole file of tests: a failed `unwrap` is a failed test.
 #![allow(clippy::unwrap_used)]
 
+mod attest;
 mod engines;
+mod enroll;
+mod fleet;
+mod publish;
+mod revoke;
 mod store;
+mod tls;

@@ -1,0 +1,146 @@
+//! Evidence: what holds leads to a lease, what does not leads nowhere.
+
+use croft_controller::clock::now;
+use croft_domain::lease::Lease;
+use croft_domain::signed::{Domain, Envelope};
+use croft_domain::verdict::Verdict;
+use croft_proto::grpc::{DescribeNodeRequest, SubmitRecallRequest, SubmitReceiptRequest};
+use croft_trust::digest::sha256;
+use croft_trust::sign::SigningKey;
+use serde_json::json;
+
+use crate::fleet::{Fleet, code};
+
+fn lease_of(fleet: &Fleet, document: croft_proto::grpc::SignedDocument) -> Lease {
+    let envelope = Envelope::try_from(document).unwrap();
+    croft_trust::sign::verify_listed(&envelope, Domain::Lease, &fleet.document.lease_keys, now()).unwrap();
+    serde_json::from_slice(&envelope.payload).unwrap()
+}
+
+#[tokio::test]
+async fn p4_a_passing_verdict_gives_a_lease_that_a_listed_key_signed() {
+    let fleet = Fleet::start().await;
+    fleet.assign().await;
+    let mut node = fleet.enroll(1).await;
+    let answer = node.attest_well(1).await;
+    let verdict: Verdict = serde_json::from_slice(&answer.verdict_json).unwrap();
+    assert!(verdict.allows_serving());
+    let lease = lease_of(&fleet, answer.lease.unwrap());
+    assert_eq!((lease.node, lease.node_key), (node.id, sha256(&node.key.point())));
+    assert_eq!(lease.bundles, vec!["starter@1".parse().unwrap()]);
+    assert_eq!(lease.verdict.0.to_vec(), answer.verdict_id);
+    assert!(lease.expires_at <= now().plus(3600) && lease.expires_at > now());
+    let request = DescribeNodeRequest { node_id: node.id.0.to_vec() };
+    let described = fleet.admin().await.describe_node(request).await.unwrap().into_inner();
+    assert_eq!((described.chain_head, described.chain_length), (answer.chain_head, 1));
+    assert_eq!(described.verdict_json, answer.verdict_json);
+    assert_eq!(described.summary.unwrap().outcome, "pass");
+}
+
+#[tokio::test]
+async fn p4_a_blocking_verdict_gives_no_lease() {
+    let fleet = Fleet::start().await;
+    let mut node = fleet.enroll(1).await;
+    let challenge = node.challenge().await;
+    let mut evidence = node.evidence(&challenge, 1);
+    evidence.facts.clear();
+    let answer = node.attest(node.signed(&evidence)).await.unwrap();
+    assert!(answer.lease.is_none());
+    let verdict: Verdict = serde_json::from_slice(&answer.verdict_json).unwrap();
+    assert!(!verdict.allows_serving());
+}
+
+#[tokio::test]
+async fn p3_no_lease_outlives_the_metadata() {
+    let fleet = Fleet::start().await;
+    let mut node = fleet.enroll(1).await;
+    let app = fleet.running().app.clone();
+    let expiry = app.mirror.current().unwrap().view.expires_at;
+    let row = app.store.node(node.id).await.unwrap().unwrap();
+    let before = expiry.minus(60);
+    let nonce = app.challenge(&row, before);
+    let mut challenge = node.challenge().await;
+    challenge.nonce = nonce;
+    let envelope = node.signed(&node.evidence(&challenge, 1));
+    let lease = app.attest(&row, &envelope, before).await.unwrap().lease.unwrap();
+    let lease: Lease = serde_json::from_slice(&lease.payload).unwrap();
+    assert_eq!(lease.expires_at, expiry);
+    let row = app.store.node(node.id).await.unwrap().unwrap();
+    challenge.nonce = app.challenge(&row, expiry);
+    let envelope = node.signed(&node.evidence(&challenge, 2));
+    assert!(app.attest(&row, &envelope, expiry).await.unwrap().lease.is_none());
+}
+
+#[tokio::test]
+async fn forged_evidence_is_refused_and_leaves_no_trace() {
+    let fleet = Fleet::start().await;
+    let mut node = fleet.enroll(1).await;
+    let mut other = fleet.enroll(2).await;
+    let challenge = node.challenge().await;
+    let evidence = node.evidence(&challenge, 1);
+    let thief = SigningKey::generate().unwrap();
+    let payload = serde_json::to_vec(&evidence).unwrap();
+    assert_eq!(code(node.attest(thief.sign(Domain::Evidence, payload.clone())).await), "E-EVIDENCE-INVALID");
+    assert_eq!(code(node.attest(node.key.sign(Domain::Receipt, payload)).await), "E-EVIDENCE-INVALID");
+    let mut changed = node.signed(&evidence);
+    changed.payload.push(b' ');
+    assert_eq!(code(node.attest(changed).await), "E-EVIDENCE-INVALID");
+    // One node speaks for another: its own signature, the other's name or the other's challenge.
+    let theirs = other.challenge().await;
+    let mut about_other = node.evidence(&theirs, 1);
+    about_other.node = other.id;
+    assert_eq!(code(node.attest(node.signed(&about_other)).await), "E-EVIDENCE-INVALID");
+    assert_eq!(code(node.attest(node.signed(&node.evidence(&theirs, 1))).await), "E-EVIDENCE-STALE");
+    let long = node.key.sign(Domain::Evidence, vec![b' '; 16 * 1024 + 1]);
+    assert_eq!(code(node.attest(long).await), "E-EVIDENCE-INVALID");
+    let row = fleet.running().app.store.node(node.id).await.unwrap().unwrap();
+    assert_eq!((row.chain_length, row.chain_head), (0, None));
+}
+
+#[tokio::test]
+async fn replayed_stale_and_cloned_evidence_is_refused() {
+    let fleet = Fleet::start().await;
+    let mut node = fleet.enroll(1).await;
+    let challenge = node.challenge().await;
+    let envelope = node.signed(&node.evidence(&challenge, 5));
+    node.attest(envelope.clone()).await.unwrap();
+    assert_eq!(code(node.attest(envelope).await), "E-EVIDENCE-STALE");
+    // A fresh challenge does not help an installation that was restored from a copy: its counter stands still.
+    let challenge = node.challenge().await;
+    let restored = node.attest(node.signed(&node.evidence(&challenge, 5))).await;
+    assert!(restored.as_ref().unwrap_err().message().contains("restored or cloned"));
+    assert_eq!(code(restored), "E-EVIDENCE-INVALID");
+    let app = fleet.running().app.clone();
+    let row = app.store.node(node.id).await.unwrap().unwrap();
+    let mut old = challenge.clone();
+    old.nonce = app.challenge(&row, now().minus(121));
+    assert_eq!(code(node.attest(node.signed(&node.evidence(&old, 6))).await), "E-EVIDENCE-STALE");
+    node.attest(node.signed(&node.evidence(&challenge, 6))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_recalled_bundle_is_not_leased() {
+    let fleet = Fleet::start().await;
+    fleet.assign().await;
+    let mut node = fleet.enroll(1).await;
+    let recall = Some(fleet.recall(&fleet.keys.recall));
+    fleet.admin().await.submit_recall(SubmitRecallRequest { recall }).await.unwrap();
+    let lease = lease_of(&fleet, node.attest_well(1).await.lease.unwrap());
+    assert!(lease.bundles.is_empty());
+}
+
+#[tokio::test]
+async fn a_receipt_counts_when_the_node_signed_it() {
+    let fleet = Fleet::start().await;
+    let mut node = fleet.enroll(1).await;
+    let document = json!({"node": node.id, "bundle": "starter@1", "manifest_sha256": sha256(b"m"),
+        "state": "loaded", "at": now(), "load_ms": 12});
+    let payload = serde_json::to_vec(&document).unwrap();
+    let forged = SigningKey::generate().unwrap().sign(Domain::Receipt, payload.clone());
+    let request = SubmitReceiptRequest { receipt: Some(forged.into()) };
+    assert_eq!(code(node.client.submit_receipt(request).await), "E-EVIDENCE-INVALID");
+    let signed = node.key.sign(Domain::Receipt, payload);
+    node.client.submit_receipt(SubmitReceiptRequest { receipt: Some(signed.into()) }).await.unwrap();
+    let bundles = fleet.running().app.list_bundles().await.unwrap();
+    assert_eq!((bundles[0].loaded_on, bundles[0].blobs_complete), (1, false));
+}
