@@ -7,10 +7,9 @@ use croft_proto::grpc::*;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, convert, peer};
-use crate::app::{Actor, AppError, Outcome};
+use crate::app::{Actor, AppError, Assignment, InviteRow, NodeRow, Outcome, Standing};
 use crate::clock::now;
 use crate::limits;
-use crate::store::{Assignment, InviteRow, NodeRow, Standing};
 
 impl Service {
     async fn admin<T: Send>(&self, request: Request<T>) -> Result<(Actor, T), Status> {

@@ -9,8 +9,8 @@ use tonic::{Request, Response, Status};
 
 use super::watching::Events;
 use super::{Service, convert, peer};
+use crate::app::NodeRow;
 use crate::clock::now;
-use crate::store::NodeRow;
 
 impl Service {
     async fn node<T: Send>(&self, request: Request<T>) -> Result<(NodeRow, T), Status> {

@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn causes_inside_stay_inside() {
         let source = sqlx::Error::Configuration("postgres://user:password@host".into());
-        let error = AppError::Store(crate::store::StoreError::Query { operation: "x", source });
+        let error = AppError::Store(crate::app::StoreError::Query { operation: "x", source });
         let status = status(&Metrics::default(), &error);
         assert!(!status.message().contains("password"));
         assert_eq!(croft_proto::grpc::code_of(&status), Some(Code::Store));

@@ -32,10 +32,13 @@ pub use mirror::{Mirror, Published};
 pub use nonce::Nonces;
 pub use watch::{Desired, Watched};
 
+// What use cases take and give of what is kept; `api` knows it by these names and the store not at all.
+pub use crate::store::{Assignment, InviteRow, NodeRow, Standing, StoreError};
+
 use crate::blobs::Blobs;
 use crate::ca::{Authority, Subject};
 use crate::metrics::Metrics;
-use crate::store::{AuditEntry, NodeRow, Standing, Store};
+use crate::store::{AuditEntry, Store};
 use crate::tls::{Connections, Peer};
 
 /// Everything that the use cases work with.

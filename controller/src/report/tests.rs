@@ -1,3 +1,5 @@
+//! What a report says in HTML, under hostile names too.
+
 use croft_domain::evidence::{Mode, Ownership};
 use croft_domain::id::{FleetId, NodeId, ReportId};
 use croft_domain::report::Standing;
