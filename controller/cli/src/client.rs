@@ -79,7 +79,11 @@ pub fn refused(operation: &'static str) -> impl Fn(tonic::Status) -> CtlError {
         operation,
         message: crate::output::clean(status.message()),
         code: code_of(&status).unwrap_or(match status.code() {
-            tonic::Code::Unavailable | tonic::Code::DeadlineExceeded => Code::Unreachable,
+            // A broken connection is not an answer; the controller puts its own code beside each refusal.
+            tonic::Code::Unavailable
+            | tonic::Code::DeadlineExceeded
+            | tonic::Code::Cancelled
+            | tonic::Code::Unknown => Code::Unreachable,
             tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => Code::Denied,
             tonic::Code::NotFound => Code::NotFound,
             tonic::Code::InvalidArgument => Code::Input,

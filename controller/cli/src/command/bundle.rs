@@ -10,6 +10,7 @@ use croft_domain::id::BundleRef;
 use croft_link::backoff::Backoff;
 use croft_proto::grpc::QueryBlobRequest;
 use croft_trust::digest::verify_file;
+use indicatif::ProgressBar;
 
 use crate::client::{Admin, connect, refused};
 use crate::clock;
@@ -89,25 +90,19 @@ pub async fn publish(dir: &FleetDir, bundle: &BundleRef) -> Result<(), CtlError>
 
 /// Brings one blob to the controller, from wherever an earlier attempt ended.
 async fn send(admin: &mut Admin, source: &Path, expected: &BundleFile) -> Result<(), CtlError> {
-    let mut checked = None;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
     let bar = progress::bytes(expected.len_bytes, "uploading");
+    let mut verified = None;
     for attempt in 1..=UPLOAD_ATTEMPTS {
-        let request = QueryBlobRequest { sha256: expected.sha256.0.to_vec() };
-        let have = admin.query_blob(request).await.map_err(refused("look for a blob"))?.into_inner();
-        if have.complete {
-            bar.finish_and_clear();
-            say(&format!("the controller has {}", expected.sha256));
-            return Ok(());
-        }
-        if checked.is_none() {
-            checked = Some(open_verified(source, expected)?);
-        }
-        let Some(file) = &checked else { continue };
-        match upload::run(admin, file, expected, have.received, &bar).await {
-            Ok(()) => {}
+        match attempt_upload(admin, source, expected, &mut verified, &bar).await {
+            Ok(true) => {
+                bar.finish_and_clear();
+                say(&format!("the controller has {}", expected.sha256));
+                return Ok(());
+            }
+            Ok(false) => {}
             Err(error) if error.code() == Code::Unreachable && attempt < UPLOAD_ATTEMPTS => {
-                bar.println(format!("the connection broke; going on from what arrived ({attempt})"));
+                bar.suspend(|| say(&format!("the connection broke; going on from what arrived ({attempt})")));
                 tokio::time::sleep(backoff.next_delay()).await;
             }
             Err(error) => return Err(error),
@@ -117,6 +112,28 @@ async fn send(admin: &mut Admin, source: &Path, expected: &BundleFile) -> Result
         operation: "upload a blob",
         message: format!("{} is still incomplete", expected.sha256),
     })
+}
+
+/// Asks what is there and sends the rest; true when the controller has all of it.
+async fn attempt_upload(
+    admin: &mut Admin,
+    source: &Path,
+    expected: &BundleFile,
+    verified: &mut Option<File>,
+    bar: &ProgressBar,
+) -> Result<bool, CtlError> {
+    let request = QueryBlobRequest { sha256: expected.sha256.0.to_vec() };
+    let have = admin.query_blob(request).await.map_err(refused("look for a blob"))?.into_inner();
+    if have.complete {
+        return Ok(true);
+    }
+    // Checked once and only if something is to be sent: reading a large file twice takes longer than asking.
+    let file = match verified.take() {
+        Some(file) => file,
+        None => open_verified(source, expected)?,
+    };
+    upload::run(admin, verified.insert(file), expected, have.received, bar).await?;
+    Ok(false)
 }
 
 /// Opens the file behind a draft and checks that it still holds the approved bytes.

@@ -51,13 +51,14 @@ fn template(arguments: &Import, report: &Report) -> Result<Template, CtlError> {
     let source = match (&arguments.template, &report.chat_template) {
         (Some(path), _) => read_text(path, TEMPLATE_LEN_MAX)?,
         (None, Some(inside)) => inside.clone(),
-        (None, None) => {
-            return Err(CtlError::Input {
-                what: format!("{} has no chat template", arguments.file.display()),
-                expected: "name one with --template FILE".to_owned(),
-            });
-        }
+        (None, None) => String::new(),
     };
+    if source.trim().is_empty() {
+        return Err(CtlError::Input {
+            what: format!("{} has no chat template", arguments.file.display()),
+            expected: "one in --template FILE".to_owned(),
+        });
+    }
     Ok(Template { sha256: sha256(source.as_bytes()), source })
 }
 
