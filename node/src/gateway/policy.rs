@@ -85,7 +85,7 @@ impl Policy {
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             Refusal::new(
                 Code::ModelUnknown,
-                format!("model {shown:?} is not approved here; there is: {there}"),
+                format!("model {shown:?} is not served here now; there is: {there}"),
             )
         })
     }
