@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 
 use croft_proto::frames::{Assembler, FrameError, PACKET_LEN_MAX, packets};
 use prost::Message;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::fault::Fault;
 
@@ -30,12 +30,7 @@ pub enum Inbound<M> {
 /// [`Fault::Frame`] if it is too long, [`Fault::Socket`] if the peer is gone.
 pub fn send<M: Message>(socket: &OwnedFd, frame: &M) -> Result<(), Fault> {
     for packet in packets(frame)? {
-        let sent = loop {
-            match rustix::io::write(socket, &packet) {
-                Err(Errno::INTR) => {}
-                other => break other?,
-            }
-        };
+        let sent = retry_on_intr(|| rustix::io::write(socket, &packet))?;
         if sent != packet.len() {
             return Err(Fault::Internal("a packet was cut"));
         }
@@ -53,8 +48,7 @@ pub fn read_frames<M: Message + Default>(socket: &OwnedFd, engine: &SyncSender<I
     // One byte more than a packet may have, so that a longer one is seen and refused.
     let mut buffer = vec![0_u8; PACKET_LEN_MAX + 1];
     loop {
-        let inbound = match rustix::io::read(socket, &mut *buffer) {
-            Err(Errno::INTR) => continue,
+        let inbound = match retry_on_intr(|| rustix::io::read(socket, &mut *buffer)) {
             Ok(0) | Err(Errno::CONNRESET) => Inbound::Closed,
             Err(errno) => Inbound::Broken(errno.into()),
             Ok(len) => match assembler.push::<M>(&buffer[..len]) {

@@ -57,7 +57,8 @@ impl Socket {
     fn receive<M: Message + Default>(&mut self) -> Option<M> {
         let mut buffer = vec![0; PACKET_LEN_MAX];
         loop {
-            let len = match rustix::io::read(&self.fd, &mut buffer) {
+            // A read with a time limit is not begun again by itself.
+            let len = match rustix::io::retry_on_intr(|| rustix::io::read(&self.fd, &mut *buffer)) {
                 Ok(0) | Err(rustix::io::Errno::CONNRESET) => return None,
                 other => other.expect("worker answers in time"),
             };
