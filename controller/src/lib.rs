@@ -14,7 +14,6 @@ pub mod config;
 pub mod limits;
 pub mod metrics;
 pub mod report;
-pub mod server;
 pub mod service;
 pub mod store;
 pub mod tls;

@@ -12,8 +12,8 @@ use super::inventory::node_line;
 use super::policy::parse_recalls;
 use super::{Actor, App, AppError, random};
 use crate::limits;
-use crate::report::{Extras, html};
-use crate::store::{ReportRow, StoredReport, VerdictRow};
+use crate::report::{Action, Extras, html};
+use crate::store::{AuditEntry, ReportRow, StoredReport, VerdictRow};
 
 /// Admin actions that a report shows.
 const ACTIONS_SHOWN: u32 = 100;
@@ -85,13 +85,19 @@ impl App {
                 .cloned()
                 .collect(),
         };
+        let actions = self.store.audit_since(now.minus(ACTIONS_SINCE_S), ACTIONS_SHOWN).await?;
         let extras = Extras {
-            actions: self.store.audit_since(now.minus(ACTIONS_SINCE_S), ACTIONS_SHOWN).await?,
+            actions: actions.into_iter().map(action).collect(),
             census_withheld: withheld,
             metadata_expires_at: view.map(|view| view.expires_at),
         };
         Ok((report, extras))
     }
+}
+
+fn action(entry: AuditEntry) -> Action {
+    let AuditEntry { at, actor, action, object, detail } = entry;
+    Action { at, actor, action, object, detail }
 }
 
 // Sums findings by group. A group below the minimum is withheld: a number about three people is about a person.

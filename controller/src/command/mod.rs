@@ -2,6 +2,7 @@
 
 mod init;
 mod run;
+pub mod server;
 mod service;
 
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use clap::{Args, Parser, Subcommand};
 use croft_domain::code::Code;
 
 use crate::config::{ConfigError, METRICS_DEFAULT, State};
-use crate::server::StartError;
 use crate::service::UnitError;
+use server::StartError;
 
 /// The controller of a Croft fleet.
 #[derive(Debug, Parser)]

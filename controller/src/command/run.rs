@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::server::{Plan, start};
 use super::{CommandError, RunArguments};
 use crate::limits::{REPORT_EVERY_MAX_S, REPORT_EVERY_MIN_S};
-use crate::server::{Plan, start};
 
 /// How often something happens; none is never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

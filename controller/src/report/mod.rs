@@ -13,18 +13,32 @@ use serde::Serialize;
 use tera::{Context, Tera};
 
 use crate::clock::text;
-use crate::store::AuditEntry;
 
 const TEMPLATE: &str = include_str!("report.html");
 
 /// Width of the bar, in SVG units.
 const BAR_WIDTH: u64 = 1000;
 
+/// One admin action, as shown.
+#[derive(Clone, Debug)]
+pub struct Action {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub action: String,
+    /// On what.
+    pub object: String,
+    /// Why, or with which outcome.
+    pub detail: String,
+}
+
 /// What the document shows beside the domain's report.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
     /// Admin actions, newest first.
-    pub actions: Vec<AuditEntry>,
+    pub actions: Vec<Action>,
     /// Groups whose census is withheld because they are small.
     pub census_withheld: BTreeSet<GroupName>,
     /// When the signed state expires; none while nothing is published.

@@ -53,7 +53,7 @@ fn node(reason: &str) -> NodeLine {
 
 #[test]
 fn what_comes_from_outside_is_escaped() {
-    let action = AuditEntry {
+    let action = Action {
         at: Timestamp(1),
         actor: "root".to_owned(),
         action: "node.ban".to_owned(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use croft_controller::clock::now;
+use croft_controller::command::server::{Plan, Running, start};
 use croft_controller::config::{Bootstrap, State};
-use croft_controller::server::{Plan, Running, start};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::Evidence;
 use croft_domain::fleet::{Fleet as FleetDocument, GroupPolicy};
