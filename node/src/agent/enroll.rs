@@ -14,6 +14,7 @@ use super::memory::{Memory, Shared};
 use crate::clock;
 use crate::controller_client::{Anonymous, Application, ControllerTrust};
 use crate::failure::Failure;
+use crate::state::files::prepare;
 use crate::state::identity::{self, Enrollment};
 
 /// Largest first root that is fetched, in bytes.
@@ -88,6 +89,8 @@ pub async fn enroll(
     }
     // What an attempt that was cut off left behind.
     clean(shared)?;
+    // Leaving an earlier fleet took the folders away.
+    prepare(&shared.paths).map_err(|e| Failure::caused(e.code(), &e))?;
     let enrolled = attempt(shared, invite, ownership, uid).await;
     match enrolled {
         Ok((opened, view)) => {
