@@ -5,8 +5,9 @@ use std::time::Duration;
 /// Open connections at once. A fleet of 10,000 nodes holds one each; the rest is room for downloads and a storm.
 pub const CONNECTIONS_MAX: usize = 20_000;
 
-/// TLS handshakes at once: each costs about a millisecond of CPU, and a reconnect storm must not starve the streams.
-pub const HANDSHAKES_MAX: usize = 64;
+/// TLS handshakes at once. They share the CPU with the streams whatever this is; it bounds the memory of peers that connect
+/// and say nothing, and is high enough that those cannot lock out a whole fleet that comes back.
+pub const HANDSHAKES_MAX: usize = 2_048;
 
 /// How long a peer may take for its handshake, so that a silent one holds no slot.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -64,11 +64,8 @@ impl Mirror {
     /// If what it holds is damaged or older than its floors: an alarm, never a reason to start afresh.
     pub fn open(state: &Path) -> Result<Self, TrustError> {
         let (folder, floors) = (state.join("trust"), state.join("floors").join("trust.json"));
-        let store = if folder.join("set").exists() || floors.exists() {
-            Some(TrustStore::open(&folder, &floors)?)
-        } else {
-            None
-        };
+        let is_fresh = !folder.join("set").exists() && !has_believed(&floors);
+        let store = if is_fresh { None } else { Some(TrustStore::open(&folder, &floors)?) };
         let published = store.as_ref().and_then(|store| publish(store, None));
         Ok(Self { folder, floors, store: Mutex::new(store), published: ArcSwapOption::new(published) })
     }
@@ -137,6 +134,16 @@ impl Mirror {
         let expected = ExpectedRoot { sha256: sha256(root) };
         TrustStore::bootstrap(folder, floors, root, &expected, Floors::default()).map_err(AppError::Trust)
     }
+}
+
+// Floors are written before the set. A crash between the two leaves floors under which nothing was believed yet; every
+// other file of floors without a set is an alarm, and `TrustStore::open` raises it.
+fn has_believed(floors: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(floors) else { return floors.exists() };
+    serde_json::from_slice::<serde_json::Value>(&bytes)
+        .ok()
+        .and_then(|guard| guard.pointer("/floors/versions/timestamp")?.as_u64())
+        != Some(0)
 }
 
 fn publish(store: &TrustStore, before: Option<&Published>) -> Option<Arc<Published>> {

@@ -60,6 +60,8 @@ impl App {
             return Err(AppError::EvidenceInvalid("the farewell is another node's, or too old".to_owned()));
         }
         self.store.set_standing(node.id, Standing::Left, "its owner left").await?;
+        // The stream ends; the connection stays for this answer, and each later request on it is refused.
+        self.hub.tell(node.id, &News::Revoked("its owner left".to_owned()));
         tracing::info!(node = %node.id, "a node left");
         Ok(())
     }

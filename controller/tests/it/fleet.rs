@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use croft_controller::clock::now;
-use croft_controller::command::server::{Plan, Running, start};
+use croft_controller::command::server::{Plan, Running, StartError, start};
 use croft_controller::config::{Bootstrap, State};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::Evidence;
@@ -119,8 +119,19 @@ impl Fleet {
     }
 
     pub async fn restart(&mut self) {
-        self.running.take().unwrap().stop().await;
-        self.running = Some(start(&self.plan).await.unwrap());
+        self.try_restart().await.unwrap();
+    }
+
+    pub async fn try_restart(&mut self) -> Result<(), StartError> {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+        self.running = Some(start(&self.plan).await?);
+        Ok(())
+    }
+
+    pub fn state(&self) -> &std::path::Path {
+        self.plan.state.folder()
     }
 
     pub fn set_targets(&mut self) {

@@ -107,6 +107,24 @@ async fn a_fleet_document_that_would_strand_the_nodes_is_refused() {
 }
 
 #[tokio::test]
+async fn p9_a_first_publish_that_was_cut_off_can_be_done_again() {
+    let mut fleet = Fleet::start_bare().await;
+    fleet.set_targets();
+    fleet.publish().await.unwrap();
+    let state = fleet.state().to_owned();
+    let floors = state.join("floors/trust.json");
+    let believed = std::fs::read_to_string(&floors).unwrap();
+    std::fs::remove_dir_all(state.join("trust")).unwrap();
+    // What was believed before and is gone is an alarm: the controller does not start.
+    assert!(fleet.try_restart().await.is_err());
+    let mut unfinished: serde_json::Value = serde_json::from_str(&believed).unwrap();
+    unfinished["floors"]["versions"]["timestamp"] = 0.into();
+    std::fs::write(&floors, unfinished.to_string()).unwrap();
+    fleet.try_restart().await.unwrap();
+    fleet.publish().await.unwrap();
+}
+
+#[tokio::test]
 async fn only_what_the_signed_state_allows_is_assigned() {
     let fleet = Fleet::start().await;
     let mut admin = fleet.admin().await;

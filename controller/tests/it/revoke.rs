@@ -87,7 +87,11 @@ async fn p10_an_owner_leaves_with_the_nodes_own_signature_only() {
     let request = LeaveRequest { farewell: Some(forged.into()) };
     assert_eq!(code(node.client.leave(request).await), "E-EVIDENCE-INVALID");
     let farewell = node.key.sign(Domain::Farewell, payload);
+    let mut stream = node.watch().await;
+    assert!(matches!(next(&mut stream).await, Some(Event::Desired(_))));
     node.client.leave(LeaveRequest { farewell: Some(farewell.into()) }).await.unwrap();
+    assert!(matches!(next(&mut stream).await, Some(Event::Revoked(_))));
+    assert!(next(&mut stream).await.is_none());
     assert_eq!(code(node.client.challenge(ChallengeRequest {}).await), "E-NODE-REVOKED");
     // Who left comes back with an invite, not by an admin's word.
     let refused = fleet.admin().await.set_node_standing(standing(node.id, "active")).await;
