@@ -11,7 +11,6 @@ pub mod fetching;
 pub mod keeper;
 pub mod leave;
 pub mod memory;
-pub mod run;
 pub mod schedule;
 pub mod senses;
 pub mod session;

@@ -1,5 +1,7 @@
 //! The subcommands of `croft-node`: what each was asked, and who carries it out.
 
+mod run;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,13 +119,13 @@ fn run_daemon(arguments: PathArguments) -> Result<ExitCode, Failure> {
     let paths = arguments.resolve()?;
     let config = Config::load(&paths.config, is_named).map_err(|e| Failure::caused(e.code(), &e))?;
     let around = Surroundings::of_process();
-    runtime()?.block_on(agent::run::run(paths, config, agent::senses::of_machine(), &around))?;
+    runtime()?.block_on(run::run(paths, config, agent::senses::of_machine(), &around))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn leave(arguments: PathArguments) -> Result<ExitCode, Failure> {
     let paths = arguments.resolve()?;
-    let lock = agent::run::lock(&paths).map_err(|failure| match failure.code() {
+    let lock = run::lock(&paths).map_err(|failure| match failure.code() {
         Code::Conflict => {
             Failure::new(Code::Conflict, "the daemon runs: ask it with croft leave, or stop it first")
         }

@@ -16,5 +16,6 @@ pub mod limits;
 pub mod local;
 pub mod posture;
 pub mod service;
+pub mod spawn;
 pub mod state;
 pub mod supervisor;

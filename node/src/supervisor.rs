@@ -6,9 +6,9 @@
 
 pub mod gateway;
 pub mod packets;
+pub mod policy;
 pub mod proof;
 pub mod slot;
-pub mod spawn;
 pub mod worker;
 
 use std::fs::File;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::failure::Failure;
 use crate::limits::CHANNEL_LEN;
 use gateway::House;
+use policy::Policy;
 use proof::Proof;
 
 /// What the processes did.
@@ -163,11 +164,11 @@ impl Supervisor {
     pub fn start(
         programs: Programs,
         listener: TcpListener,
-        policy: GatewayPolicy,
+        policy: Policy,
         events: mpsc::Sender<Event>,
     ) -> Self {
         let (house_sender, house) = watch::channel(None);
-        let (policy, policies) = watch::channel(policy);
+        let (policy, policies) = watch::channel(GatewayPolicy::from(policy));
         let stop = CancellationToken::new();
         let programs = Arc::new(programs);
         let keeper = gateway::Keeper {
@@ -183,7 +184,8 @@ impl Supervisor {
     }
 
     /// Tells the gateway what it may do, if that is something new.
-    pub fn set_policy(&self, policy: GatewayPolicy) {
+    pub fn set_policy(&self, policy: Policy) {
+        let policy = GatewayPolicy::from(policy);
         self.policy.send_if_modified(|present| {
             let is_new = *present != policy;
             if is_new {

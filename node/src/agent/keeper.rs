@@ -7,7 +7,6 @@ use croft_domain::bundle::Manifest;
 use croft_domain::code::Code;
 use croft_domain::evidence::BundleState;
 use croft_domain::id::{BundleRef, ModelAlias};
-use croft_proto::frames::{GatewayPolicy, ServedModel};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +18,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::limits::{LOAD_ATTEMPTS_MAX, TICK};
 use crate::state::api_key::{self, Rotate};
+use crate::supervisor::policy::{Model, Permission, Policy};
 use crate::supervisor::{Event, LoadOrder, Supervisor, WorkerChange};
 
 type Decisions = std::collections::BTreeMap<BundleRef, OwnedDecision>;
@@ -150,7 +150,7 @@ impl Keeper {
         }
     }
 
-    fn policy(&self, decisions: &Decisions, serving: &Serving, leaving: Option<&BundleRef>) -> GatewayPolicy {
+    fn policy(&self, decisions: &Decisions, serving: &Serving, leaving: Option<&BundleRef>) -> Policy {
         let memory = self.shared.memory();
         let leased = memory.lease.as_ref().map(|held| held.lease.bundles.clone()).unwrap_or_default();
         let mut loaded: Vec<(&Manifest, u32)> = self
@@ -171,24 +171,17 @@ impl Keeper {
         // A machine that belongs to nobody has no key, and one that left keeps none.
         let is_enrolled = memory.identity.is_some();
         let api_key = is_enrolled.then(|| api_key::get(&self.shared.paths, Rotate::Keep).ok()).flatten();
-        let base = GatewayPolicy {
-            models: served(&loaded),
-            enrolled_uids,
-            api_key_sha256: api_key.as_deref().map(api_key::digest).unwrap_or_default(),
-            ..GatewayPolicy::default()
+        let permission = match serving {
+            Serving::Yes { until, until_boottime_ms } => {
+                Permission::Serve { until: *until, until_boottime_ms: *until_boottime_ms }
+            }
+            Serving::No(failure) => Permission::Refuse(failure.clone()),
         };
-        match serving {
-            Serving::Yes { until, until_boottime_ms } => GatewayPolicy {
-                serving: true,
-                serve_until: until.0,
-                serve_until_boottime_ms: *until_boottime_ms,
-                ..base
-            },
-            Serving::No(failure) => GatewayPolicy {
-                refusal_code: failure.code().to_string(),
-                refusal_reason: failure.message().to_owned(),
-                ..base
-            },
+        Policy {
+            permission,
+            models: served(&loaded),
+            uids: enrolled_uids,
+            api_key_sha256: api_key.as_deref().map(api_key::digest).unwrap_or_default(),
         }
     }
 
@@ -306,7 +299,7 @@ fn alias_of(memory: &Memory, bundle: &BundleRef) -> Option<ModelAlias> {
 }
 
 /// What the gateway is told of the loaded models. Each name and alias goes to the first that claims it.
-fn served(loaded: &[(&Manifest, u32)]) -> Vec<ServedModel> {
+fn served(loaded: &[(&Manifest, u32)]) -> Vec<Model> {
     let mut taken = std::collections::BTreeSet::new();
     let mut models = Vec::new();
     for (manifest, slot) in loaded {
@@ -317,17 +310,17 @@ fn served(loaded: &[(&Manifest, u32)]) -> Vec<ServedModel> {
         };
         let aliases =
             manifest.aliases.iter().map(ToString::to_string).filter(|a| taken.insert(a.clone())).collect();
-        models.push(ServedModel {
+        let Some(file) = manifest.files.first() else { continue };
+        models.push(Model {
             name,
             aliases,
-            bundle: manifest.reference().to_string(),
-            digest: manifest.files.first().map(|file| file.sha256.to_string()).unwrap_or_default(),
+            bundle: manifest.reference(),
+            digest: file.sha256,
             len_bytes: manifest.len_bytes(),
             architecture: manifest.architecture.clone(),
             context_tokens: manifest.parameters.context_tokens,
             temperature: manifest.parameters.temperature,
             slot: *slot,
-            quantization: String::new(),
             template: manifest.template.source.clone(),
         });
     }

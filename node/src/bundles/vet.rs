@@ -14,7 +14,7 @@ use croft_vetting::report::Report;
 
 use crate::failure::Failure;
 use crate::limits::{VET_REPORT_LEN_MAX, VET_TIMEOUT};
-use crate::supervisor::spawn::{Launch, Output, describe, launch};
+use crate::spawn::{Launch, Output, describe, launch};
 
 const FILE_FD: i32 = 3;
 

@@ -16,10 +16,10 @@ use super::Event;
 use super::packets::{PacketError, Packets, channel};
 use super::proof::Proof;
 use super::slot::Slot;
-use super::spawn::{Launch, Output, Process, describe, launch};
 use crate::limits::{
     CHANNEL_LEN, RESTART_MAX, RESTART_MIN, RESTART_RESET_AFTER, SELF_TEST_TIMEOUT, STOP_GRACE,
 };
+use crate::spawn::{Launch, Output, Process, describe, launch};
 
 const LISTENER_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;

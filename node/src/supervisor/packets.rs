@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::spawn::observe;
+use crate::spawn::observe;
 
 /// A peer broke the framing, or its socket failed.
 #[derive(Debug, thiserror::Error)]

@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use super::gateway::House;
 use super::packets::{Packets, channel};
 use super::proof::Proof;
-use super::spawn::{Launch, Output, Process, describe, launch};
 use super::{Event, LoadOrder, Programs, WorkerChange};
 use crate::failure::Failure;
 use crate::limits::{LOAD_TIMEOUT, RESTART_MAX, RESTART_MIN, RESTART_RESET_AFTER, STOP_GRACE};
+use crate::spawn::{Launch, Output, Process, describe, launch};
 
 const SLOT_FD: i32 = 3;
 const REPORT_FD: i32 = 4;

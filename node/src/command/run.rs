@@ -5,25 +5,26 @@ use std::sync::Arc;
 
 use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
-use croft_proto::frames::GatewayPolicy;
 use croft_trust::digest::sha256_reader;
 use rustix::fs::{FlockOperation, flock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::fetching;
-use super::keeper::Keeper;
-use super::memory::Shared;
-use super::senses::Senses;
-use super::session::Session;
+use crate::agent::fetching;
+use crate::agent::keeper::Keeper;
+use crate::agent::memory::Shared;
+use crate::agent::senses::Senses;
+use crate::agent::session::Session;
 use crate::bundles::vet::Vetting;
 use crate::config::Config;
 use crate::controller_client::Recorder;
 use crate::failure::Failure;
 use crate::local;
+use crate::spawn;
 use crate::state::files::prepare;
 use crate::state::paths::{Paths, Surroundings, find_executable};
 use crate::state::sent::SentRing;
+use crate::supervisor::policy::{Permission, Policy};
 use crate::supervisor::{self, Programs, Supervisor};
 
 /// Holds the state folder for one daemon.
@@ -50,7 +51,7 @@ pub async fn run(
     senses: Senses,
     around: &Surroundings,
 ) -> Result<(), Failure> {
-    supervisor::spawn::occupy_low_descriptors().map_err(|e| Failure::caused(Code::Internal, &e))?;
+    spawn::occupy_low_descriptors().map_err(|e| Failure::caused(Code::Internal, &e))?;
     let _lock = lock(&paths)?;
     let programs = programs(&config, around)?;
     let listener = supervisor::bind(config.gateway.listen)?;
@@ -94,11 +95,13 @@ pub async fn run(
 }
 
 /// What the gateway hears before anything is decided: no.
-fn first_policy() -> GatewayPolicy {
-    GatewayPolicy {
-        refusal_code: Code::LeaseNone.to_string(),
-        refusal_reason: "the daemon has only just started".to_owned(),
-        ..GatewayPolicy::default()
+fn first_policy() -> Policy {
+    let failure = Failure::new(Code::LeaseNone, "the daemon has only just started");
+    Policy {
+        permission: Permission::Refuse(failure),
+        models: Vec::new(),
+        uids: Vec::new(),
+        api_key_sha256: String::new(),
     }
 }
 
