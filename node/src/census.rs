@@ -17,7 +17,7 @@ use croft_domain::census::Finding;
 use croft_domain::code::Code;
 
 use crate::failure::Failure;
-use crate::posture::command::OutputForm;
+use crate::output::OutputForm;
 use listeners::Listener;
 use processes::Running;
 use rules::Tool;

@@ -14,6 +14,7 @@ pub mod failure;
 pub mod gateway;
 pub mod limits;
 pub mod local;
+pub mod output;
 pub mod posture;
 pub mod service;
 pub mod spawn;

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use croft_domain::code::Code;
 use croft_domain::fact::{Confidence, DiskState};
 
 use super::disk::{self, DiskFinding};
 use crate::failure::Failure;
+use crate::output::OutputForm;
 
 /// Which disks are asked about. Without a path and without `--swap`: `/`, home and swap.
 #[derive(Clone, Debug, Args)]
@@ -25,15 +26,6 @@ pub struct PostureArguments {
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = OutputForm::Table)]
     pub output: OutputForm,
-}
-
-/// Form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputForm {
-    /// For people.
-    Table,
-    /// For programs; stable.
-    Json,
 }
 
 /// Examines disks and prints what was found.
