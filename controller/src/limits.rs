@@ -30,6 +30,9 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Lifetime of a node's certificate: as long as the longest lease.
 pub const NODE_CERTIFICATE_TTL_S: u64 = 7 * 86_400;
 
+/// Longest lifetime of a node's certificate that may be asked for: what a stolen one is good for, unless it is noticed.
+pub const NODE_CERTIFICATE_TTL_MAX_S: u64 = 30 * 86_400;
+
 /// Lifetime of an admin's certificate.
 pub const ADMIN_CERTIFICATE_TTL_S: u64 = 397 * 86_400;
 

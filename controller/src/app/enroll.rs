@@ -75,7 +75,7 @@ impl App {
         };
         // Certified first: a use of the invite is only spent when there is something to hand out for it.
         let subject = Subject::Node(node.id);
-        let chain = self.authority.certify(&request, &subject, limits::NODE_CERTIFICATE_TTL_S, now)?;
+        let chain = self.authority.certify(&request, &subject, self.node_certificate_s, now)?;
         match self.store.redeem_invite(invite.id, &node, now).await? {
             Redeemed::Enrolled => {}
             Redeemed::Spent => return Err(AppError::InviteUsed),
@@ -119,7 +119,7 @@ impl App {
         if *request.point() != row.key_point {
             return Err(AppError::Denied("a node's key is the one it enrolled with"));
         }
-        Ok(self.authority.certify(&request, &Subject::Node(node), limits::NODE_CERTIFICATE_TTL_S, now)?)
+        Ok(self.authority.certify(&request, &Subject::Node(node), self.node_certificate_s, now)?)
     }
 
     /// Admits the first admin against the one-time token.

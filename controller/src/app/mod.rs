@@ -53,6 +53,8 @@ pub struct App {
     pub blobs: Blobs,
     /// Who is who.
     pub authority: Arc<Authority>,
+    /// How long a node's certificate lasts, in seconds.
+    pub node_certificate_s: u64,
     /// Signs leases, and nothing else.
     pub lease_key: SigningKey,
     /// Challenges.

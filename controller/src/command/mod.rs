@@ -83,6 +83,9 @@ struct RunArguments {
     /// How often to make a report, for example 24h; `never` for only when asked
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = run::parse_period)]
     report_every: run::Period,
+    /// How long a node's certificate lasts; it is renewed at half of that, or by key proof after a longer sleep
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = run::parse_certificate_life)]
+    node_certificate: u64,
 }
 
 #[derive(Debug, Subcommand)]

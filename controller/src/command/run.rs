@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::server::{Plan, start};
 use super::{CommandError, RunArguments};
-use crate::limits::{REPORT_EVERY_MAX_S, REPORT_EVERY_MIN_S};
+use crate::limits::{NODE_CERTIFICATE_TTL_MAX_S, REPORT_EVERY_MAX_S, REPORT_EVERY_MIN_S};
 
 /// How often something happens; none is never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,26 +18,44 @@ pub(super) fn parse_period(text: &str) -> Result<Period, String> {
     if text == "never" {
         return Ok(Period(None));
     }
-    let expected = "expected a number with s, m, h or d, from 1m to 366d, or never";
-    let split = text.len().saturating_sub(1);
-    let (number, unit) = text.split_at_checked(split).ok_or(expected)?;
+    match seconds_in(text) {
+        Some(seconds) if (REPORT_EVERY_MIN_S..=REPORT_EVERY_MAX_S).contains(&seconds) => {
+            Ok(Period(Some(Duration::from_secs(seconds))))
+        }
+        _ => Err("expected a number with s, m, h or d, from 1m to 366d, or never".to_owned()),
+    }
+}
+
+/// How long a node's certificate lasts, in seconds.
+pub(super) fn parse_certificate_life(text: &str) -> Result<u64, String> {
+    match seconds_in(text) {
+        Some(seconds) if (1..=NODE_CERTIFICATE_TTL_MAX_S).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number with s, m, h or d, from 1s to 30d".to_owned()),
+    }
+}
+
+fn seconds_in(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let factor = match unit {
         "s" => 1,
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
-        _ => return Err(expected.to_owned()),
+        _ => return None,
     };
-    let seconds = number.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).ok_or(expected)?;
-    if !(REPORT_EVERY_MIN_S..=REPORT_EVERY_MAX_S).contains(&seconds) {
-        return Err(expected.to_owned());
-    }
-    Ok(Period(Some(Duration::from_secs(seconds))))
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 pub(super) fn execute(arguments: RunArguments) -> Result<(), CommandError> {
-    let RunArguments { state, listen, metrics, database, report_every } = arguments;
-    let plan = Plan { state: state.open()?, listen, metrics, database, report_every: report_every.0 };
+    let RunArguments { state, listen, metrics, database, report_every, node_certificate } = arguments;
+    let plan = Plan {
+        state: state.open()?,
+        listen,
+        metrics,
+        database,
+        report_every: report_every.0,
+        node_certificate_s: node_certificate,
+    };
     log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

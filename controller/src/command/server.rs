@@ -32,6 +32,8 @@ pub struct Plan {
     pub database: Option<String>,
     /// How often a report is made; none: only when asked.
     pub report_every: Option<Duration>,
+    /// How long a node's certificate lasts, in seconds.
+    pub node_certificate_s: u64,
 }
 
 /// A controller could not start.
@@ -147,6 +149,7 @@ pub async fn start(plan: &Plan) -> Result<Running, StartError> {
         store,
         blobs,
         authority,
+        node_certificate_s: plan.node_certificate_s,
         lease_key: opened.lease_key.clone(),
         nonces: Nonces::new(&opened.nonce_key),
         mirror,

@@ -81,6 +81,7 @@ impl Fleet {
             metrics: "127.0.0.1:0".to_owned(),
             database: None,
             report_every: None,
+            node_certificate_s: croft_controller::limits::NODE_CERTIFICATE_TTL_S,
         };
         let running = start(&plan).await.unwrap();
         let admin_key = SigningKey::generate().unwrap();

@@ -16,6 +16,8 @@ pub struct Fleet {
     controller: Option<Daemon>,
     listen: String,
     metrics: String,
+    /// Arguments that `croft-controller run` gets besides.
+    pub run_arguments: Vec<String>,
 }
 
 /// A baseline that asks for what every Linux with seccomp can give, and reports what a plain virtual machine lacks.
@@ -50,6 +52,7 @@ impl Fleet {
             controller: None,
             listen: "127.0.0.1:0".to_owned(),
             metrics: "127.0.0.1:0".to_owned(),
+            run_arguments: Vec::new(),
         };
         let state = fleet.controller_state();
         process::must(
@@ -84,7 +87,7 @@ impl Fleet {
         let _ = std::fs::remove_file(&endpoint);
         let mut command = Command::new(binaries::path("croft-controller")?);
         command.arg("run").arg("--state").arg(&state);
-        command.args(["--listen", &self.listen, "--metrics", &self.metrics]);
+        command.args(["--listen", &self.listen, "--metrics", &self.metrics]).args(&self.run_arguments);
         let mut daemon =
             Daemon::start("croft-controller", &mut command, &self.folder.join("controller.log"))?;
         let bound = wait::until("the controller listens", 30, || {

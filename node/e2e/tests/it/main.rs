@@ -8,6 +8,7 @@ mod kill_anywhere;
 mod main_job;
 mod playbooks;
 mod recall;
+mod renewal;
 
 use croft_e2e::controller::REPORTING_BASELINE;
 use croft_e2e::{Fleet, Workstation};
