@@ -2,10 +2,11 @@
 # Installs what building and testing need beyond git, Rust, make and a C compiler. Idempotent, and silent when nothing is
 # missing. As root on Debian or Ubuntu it uses apt; otherwise a private virtual environment from PyPI under target/setup.
 #
-# usage: setup.sh [build] [store] [playbooks]
+# usage: setup.sh [build] [store] [playbooks] [clients]
 #   build      cmake and libclang, for llama.cpp
 #   store      PostgreSQL, for the store tests
 #   playbooks  ansible-core and ansible-lint, in the virtual environment
+#   clients    the openai and ollama clients, in the virtual environment: the gateway is tested with them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=target/setup
@@ -95,9 +96,14 @@ need_playbooks() {
   echo "export CROFT_ANSIBLE_BIN='$venv/bin'" >>"$env_file"
 }
 
+need_clients() {
+  "$venv/bin/python" -c 'import openai, ollama' 2>/dev/null || pip_install openai==3.52.0 ollama==0.6.3
+  echo "export CROFT_CLIENTS_PYTHON='$venv/bin/python'" >>"$env_file"
+}
+
 for what in "$@"; do
   case $what in
-  build | store | playbooks) "need_$what" ;;
-  *) die "unknown part: $what" "parts are build, store and playbooks" ;;
+  build | store | playbooks | clients) "need_$what" ;;
+  *) die "unknown part: $what" "parts are build, store, playbooks and clients" ;;
   esac
 done

@@ -29,12 +29,14 @@ pub struct Refusal {
     pub message: String,
     /// What to do next.
     pub hint: &'static str,
+    /// The field at fault, where one is: OpenAI's `param`.
+    pub field: Option<String>,
 }
 
 impl Refusal {
     /// A refusal with the code's own status and hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { status: status(code), code, message: message.into(), hint: code.hint() }
+        Self { status: status(code), code, message: message.into(), hint: code.hint(), field: None }
     }
 
     /// The same with another status.
@@ -51,13 +53,20 @@ impl Refusal {
         self
     }
 
+    /// The same, blaming a field.
+    #[must_use]
+    pub fn about(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
     /// The JSON of it.
     #[must_use]
     pub fn json(&self, dialect: Dialect) -> Value {
         let code = self.code.as_str();
         match dialect {
             Dialect::OpenAi => json!({"error": {
-                "message": self.message, "type": kind(self.status), "param": null, "code": code, "hint": self.hint,
+                "message": self.message, "type": kind(self.status), "param": self.field, "code": code, "hint": self.hint,
             }}),
             Dialect::Ollama => json!({"error": self.message, "code": code, "hint": self.hint}),
         }

@@ -49,7 +49,8 @@ impl Fields {
     /// The refusal of a field that is not as expected.
     #[must_use]
     pub fn invalid(&self, name: &str, expected: &str) -> Refusal {
-        Refusal::new(Code::RequestInvalid, format!("{}{name} must be {expected}", self.path))
+        let field = format!("{}{name}", self.path);
+        Refusal::new(Code::RequestInvalid, format!("{field} must be {expected}")).about(field)
     }
 
     /// The refusal of a field that asks for what is not there.
@@ -138,10 +139,11 @@ impl Fields {
     }
 }
 
-/// The refusal of something that is not there.
+/// The refusal of something that is not there; `what` begins with the field's name.
 #[must_use]
 pub fn unsupported(what: &str) -> Refusal {
-    Refusal::new(Code::RequestUnsupported, format!("{what} is not supported"))
+    let field = what.split(' ').next().unwrap_or(what);
+    Refusal::new(Code::RequestUnsupported, format!("{what} is not supported")).about(field)
 }
 
 fn asks_nothing(value: &Value) -> bool {

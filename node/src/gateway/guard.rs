@@ -25,6 +25,8 @@ pub enum Endpoint {
     Processes,
     /// `GET /v1/models`
     Models,
+    /// `GET /v1/models/NAME`
+    Model,
     /// `POST /v1/chat/completions`
     ChatCompletions,
     /// `POST /v1/completions`
@@ -42,6 +44,9 @@ impl Endpoint {
         matches!(self, Self::ChatCompletions | Self::Completions | Self::Chat | Self::Generate)
     }
 }
+
+/// What stands before a model's name in a path.
+pub const MODEL_PREFIX: &str = "/v1/models/";
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -111,6 +116,9 @@ pub fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
         "/api/tags" => (Endpoint::Tags, &[Method::GET, Method::HEAD]),
         "/api/ps" => (Endpoint::Processes, &[Method::GET, Method::HEAD]),
         "/v1/models" => (Endpoint::Models, &[Method::GET, Method::HEAD]),
+        _ if path.strip_prefix(MODEL_PREFIX).is_some_and(|name| !name.is_empty()) => {
+            (Endpoint::Model, &[Method::GET, Method::HEAD])
+        }
         "/api/show" => (Endpoint::Show, &[Method::POST]),
         "/v1/chat/completions" => (Endpoint::ChatCompletions, &[Method::POST]),
         "/v1/completions" => (Endpoint::Completions, &[Method::POST]),
@@ -244,6 +252,9 @@ mod tests {
     fn methods_and_paths() {
         assert_eq!(endpoint(&Method::POST, "/api/chat").ok(), Some(Endpoint::Chat));
         assert_eq!(endpoint(&Method::HEAD, "/").ok(), Some(Endpoint::Root));
+        assert_eq!(endpoint(&Method::GET, "/v1/models/chat").ok(), Some(Endpoint::Model));
+        assert!(endpoint(&Method::GET, "/v1/models/").is_err());
+        assert!(endpoint(&Method::DELETE, "/v1/models/chat").is_err());
         let refusal = |method, path| endpoint(&method, path).err().map(|r| (r.status.as_u16(), r.code));
         assert_eq!(refusal(Method::GET, "/api/chat"), Some((405, Code::RequestInvalid)));
         assert_eq!(refusal(Method::OPTIONS, "/api/tags"), Some((405, Code::RequestInvalid)));

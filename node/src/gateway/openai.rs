@@ -5,4 +5,4 @@ mod request;
 mod response;
 
 pub use request::{chat, completion};
-pub use response::{OpenAiVoice, Shape, models};
+pub use response::{OpenAiVoice, Shape, model, models};

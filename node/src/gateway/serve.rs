@@ -119,6 +119,10 @@ async fn answer(
         Endpoint::Tags => json(&ollama::tags(policy.as_deref())),
         Endpoint::Processes => json(&ollama::processes(gate)),
         Endpoint::Models => json(&openai::models(policy.as_deref())),
+        Endpoint::Model => {
+            let name = parts.uri.path().strip_prefix(guard::MODEL_PREFIX).unwrap_or_default();
+            json(&openai::model(name, &*gate.policy_needed()?)?)
+        }
         Endpoint::Show => {
             let body = body::read(incoming, &mut gate.budget.reservation()).await?;
             json(&ollama::show(&body, &*gate.policy_needed()?)?)

@@ -1,6 +1,6 @@
 //! From a worker's pieces to OpenAI's words. `timings` is an extra that llama.cpp's own server has as well.
 
-use croft_proto::frames::Finished;
+use croft_proto::frames::{Finished, ServedModel};
 use serde_json::{Value, json};
 
 use super::super::answer::Voice;
@@ -162,18 +162,30 @@ pub fn models(policy: Option<&Policy>) -> Value {
     let mut data = Vec::new();
     for model in policy.map_or(&[][..], Policy::models) {
         for id in std::iter::once(&model.name).chain(&model.aliases) {
-            data.push(json!({
-                "id": id,
-                "object": "model",
-                "created": policy.map_or(0, Policy::received_at_s),
-                "owned_by": "croft",
-                "max_model_len": model.context_tokens,
-                "meta": {"n_ctx": model.context_tokens, "size": model.len_bytes, "digest": model.digest,
-                    "bundle": model.bundle},
-            }));
+            data.push(entry(id, model, policy.map_or(0, Policy::received_at_s)));
         }
     }
     json!({"object": "list", "data": data})
+}
+
+/// `GET /v1/models/NAME`.
+///
+/// # Errors
+/// `E-MODEL-UNKNOWN`.
+pub fn model(name: &str, policy: &Policy) -> Result<Value, Refusal> {
+    Ok(entry(name, policy.model(name)?, policy.received_at_s()))
+}
+
+fn entry(id: &str, model: &ServedModel, created_s: u64) -> Value {
+    json!({
+        "id": id,
+        "object": "model",
+        "created": created_s,
+        "owned_by": "croft",
+        "max_model_len": model.context_tokens,
+        "meta": {"n_ctx": model.context_tokens, "size": model.len_bytes, "digest": model.digest,
+            "bundle": model.bundle},
+    })
 }
 
 #[cfg(test)]
