@@ -94,6 +94,7 @@ impl Asked {
             ignore_eos: self.ignore_eos,
             // A partition of its own shares nothing.
             cache_partition: if self.cache_prompt { partition } else { random },
+            ..Generate::default()
         }
     }
 }
@@ -162,7 +163,7 @@ fn message(item: Value, path: &str) -> Result<ChatMessage, Refusal> {
         None if role == "assistant" => String::new(),
         _ => return Err(fields.invalid("content", "a string or a list of text parts")),
     };
-    Ok(ChatMessage { role: role.to_owned(), content })
+    Ok(ChatMessage { role: role.to_owned(), content, ..ChatMessage::default() })
 }
 
 fn text_of_parts(parts: Vec<Value>, path: &str) -> Result<String, Refusal> {

@@ -253,7 +253,14 @@ impl Worker {
         let (cancels_in, cancels) = mpsc::channel();
         let (life, life_inside) = pair();
         let thread = std::thread::spawn(move || {
-            let ready = Ready { context_tokens: 4096, slots: 4, architecture: "qwen2".into() };
+            let ready = Ready {
+                context_tokens: 4096,
+                slots: 4,
+                architecture: "qwen2".into(),
+                chat: true,
+                infill: true,
+                embedding_len: 3,
+            };
             send(&socket, &FromWorker { generation, frame: Some(from_worker::Frame::Ready(ready)) });
             let mut assembler = Assembler::default();
             while is_alive(&socket, &life_inside)
@@ -299,6 +306,7 @@ fn answers(generate: &Generate) -> Vec<from_worker::Frame> {
     let prompt = match &generate.input {
         Some(generate::Input::Prompt(prompt)) => prompt.clone(),
         Some(generate::Input::Chat(chat)) => chat.messages.last().expect("a message").content.clone(),
+        Some(generate::Input::Infill(infill)) => format!("{}[]{}", infill.prefix, infill.suffix),
         None => String::new(),
     };
     if prompt.contains("refuse") {
@@ -329,5 +337,6 @@ fn step(request: u64, text: &str, end: Option<&str>) -> from_worker::Frame {
         prefill_us: 1000,
         decode_us: 2000,
     });
-    from_worker::Frame::Step(Step { pieces: vec![Piece { request, text: text.into(), tokens: 1, finished }] })
+    let piece = Piece { request, text: text.into(), tokens: 1, finished, ..Piece::default() };
+    from_worker::Frame::Step(Step { pieces: vec![piece] })
 }

@@ -136,6 +136,9 @@ impl<'m> Engine<'m> {
                 self.enqueue(wire).err().map(|refusal| failed(id, refusal))
             }
             to_worker::Frame::Cancel(cancel) => self.cancel(cancel.request),
+            to_worker::Frame::Embed(embed) => {
+                Some(failed(embed.request, Refusal::unsupported("this runtime makes no embeddings")))
+            }
         }
     }
 
@@ -190,7 +193,7 @@ impl<'m> Engine<'m> {
                 prompt_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
                 ..Finished::default()
             };
-            let piece = Piece { request, text: String::new(), tokens: 0, finished: Some(finished) };
+            let piece = Piece { request, finished: Some(finished), ..Piece::default() };
             return Some(Outbound::Step(Step { pieces: vec![piece] }));
         }
         let slot = self.slots.find(request)?;

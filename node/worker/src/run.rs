@@ -78,6 +78,7 @@ fn serve(
         context_tokens: engine.context_tokens(),
         slots: args.slots,
         architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
+        ..Ready::default()
     };
     let slot = Arc::new(slot);
     let outlet = Outlet { slot: Arc::clone(&slot), generation: args.generation };

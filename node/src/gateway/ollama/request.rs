@@ -45,7 +45,8 @@ pub fn generate(body: &[u8]) -> Result<Wanted, Refusal> {
         }
         frame::Input::Prompt(prompt)
     } else {
-        let message = |role: &str, content| ChatMessage { role: role.to_owned(), content };
+        let message =
+            |role: &str, content| ChatMessage { role: role.to_owned(), content, ..ChatMessage::default() };
         let system = system.map(|content| message("system", content));
         frame::Input::Chat(Conversation {
             messages: system.into_iter().chain([message("user", prompt)]).collect(),

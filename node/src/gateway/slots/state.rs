@@ -196,13 +196,14 @@ impl State {
                     let _ = events.try_send(Event::Failed(refusal));
                 }
             }
-            None => {}
+            // Nothing asks for them yet.
+            Some(from_worker::Frame::Embedded(_)) | None => {}
         }
         (None, usage)
     }
 
     fn take_piece(&mut self, piece: Piece) -> Option<Finished> {
-        let Piece { request, text, tokens: _, finished } = piece;
+        let Piece { request, text, finished, .. } = piece;
         let running = self.running.get_mut(&request)?;
         running.answer_len += text.len();
         let over = running.answer_len > ANSWER_LEN_MAX;

@@ -35,6 +35,7 @@ impl Bench {
             .map(|frame| match frame.frame {
                 Some(to_worker::Frame::Generate(generate)) => ("generate", generate.request),
                 Some(to_worker::Frame::Cancel(cancel)) => ("cancel", cancel.request),
+                Some(to_worker::Frame::Embed(embed)) => ("embed", embed.request),
                 None => ("none", 0),
             })
             .collect()
@@ -59,7 +60,7 @@ fn ready(generation: u32, slots: u32) -> FromWorker {
 
 fn step(generation: u32, request: u64, text: &str, end: Option<&str>) -> FromWorker {
     let finished = end.map(|reason| Finished { reason: reason.into(), ..Finished::default() });
-    let pieces = vec![Piece { request, text: text.into(), tokens: 1, finished }];
+    let pieces = vec![Piece { request, text: text.into(), tokens: 1, finished, ..Piece::default() }];
     FromWorker { generation, frame: Some(from_worker::Frame::Step(Step { pieces })) }
 }
 

@@ -20,6 +20,12 @@ impl Refusal {
     pub fn invalid(message: &'static str) -> Self {
         Self { code: Code::RequestInvalid, message }
     }
+
+    /// What is asked for is not there.
+    #[must_use]
+    pub fn unsupported(message: &'static str) -> Self {
+        Self { code: Code::RequestUnsupported, message }
+    }
 }
 
 /// A checked request.
@@ -172,7 +178,22 @@ impl TryFrom<Generate> for Request {
     type Error = Refusal;
 
     fn try_from(wire: Generate) -> Result<Self, Refusal> {
-        let Generate { request, input, sampling, max_tokens, stop, ignore_eos, cache_partition } = wire;
+        let plain = Generate {
+            request: wire.request,
+            input: None,
+            sampling: None,
+            max_tokens: wire.max_tokens,
+            stop: Vec::new(),
+            ignore_eos: wire.ignore_eos,
+            cache_partition: wire.cache_partition,
+            no_speculation: wire.no_speculation,
+            ..Generate::default()
+        };
+        let Generate { request, input, sampling, max_tokens, stop, ignore_eos, cache_partition, .. } =
+            wire.clone();
+        if (Generate { input: None, sampling: None, stop: Vec::new(), ..wire }) != plain {
+            return Err(Refusal::unsupported("this runtime does not support a field of the request yet"));
+        }
         if stop.len() > STOPS_MAX {
             return Err(Refusal::invalid("stop has more than 16 strings"));
         }
@@ -182,6 +203,9 @@ impl TryFrom<Generate> for Request {
         let input = match input {
             Some(generate::Input::Prompt(text)) => Input::Text(text),
             Some(generate::Input::Chat(conversation)) => Input::Chat(turns(conversation)?),
+            Some(generate::Input::Infill(_)) => {
+                return Err(Refusal::unsupported("this runtime fills nothing in yet"));
+            }
             None => return Err(Refusal::invalid("neither prompt nor messages")),
         };
         Ok(Self {
@@ -250,7 +274,7 @@ mod tests {
             Request::try_from(wire).map(|_| ()).map_err(|r| r.code)
         };
         let chat = |role: &str, count: usize| {
-            let message = ChatMessage { role: role.into(), content: String::new() };
+            let message = ChatMessage { role: role.into(), ..ChatMessage::default() };
             Some(generate::Input::Chat(Conversation { messages: vec![message; count] }))
         };
         assert_eq!(ask(&|g| g.stop = vec!["s".repeat(STOP_LEN_MAX); STOPS_MAX]), Ok(()));

@@ -112,12 +112,13 @@ impl Stream {
         let passed = self.text.stop.push(&text);
         if passed.stopped {
             let finished = Some(self.finished(Reason::Stop, now));
-            return Piece { request: self.request, text: passed.text, tokens: 1, finished };
+            let text = passed.text;
+            return Piece { request: self.request, text, tokens: 1, finished, ..Piece::default() };
         }
         if self.tokens.len() >= self.tokens_max {
             return self.finish(passed.text, 1, Reason::Length, now);
         }
-        Piece { request: self.request, text: passed.text, tokens: 1, finished: None }
+        Piece { request: self.request, text: passed.text, tokens: 1, ..Piece::default() }
     }
 
     /// Ends the answer from outside.
@@ -131,7 +132,8 @@ impl Stream {
         let passed = self.text.stop.push(&rest);
         text.push_str(&passed.text);
         text.push_str(&self.text.stop.finish());
-        Piece { request: self.request, text, tokens, finished: Some(self.finished(reason, now)) }
+        let finished = Some(self.finished(reason, now));
+        Piece { request: self.request, text, tokens, finished, ..Piece::default() }
     }
 
     fn finished(&self, reason: Reason, now: Instant) -> Finished {

@@ -102,8 +102,11 @@ pub fn question(request: u64, text: &str) -> Generate {
 }
 
 pub fn chat(request: u64, messages: &[(&str, &str)]) -> Generate {
-    let message =
-        |(role, content): &(&str, &str)| ChatMessage { role: (*role).into(), content: (*content).into() };
+    let message = |(role, content): &(&str, &str)| ChatMessage {
+        role: (*role).into(),
+        content: (*content).into(),
+        ..ChatMessage::default()
+    };
     Generate {
         request,
         input: Some(generate::Input::Chat(Conversation { messages: messages.iter().map(message).collect() })),
@@ -248,7 +251,7 @@ impl Worker {
                     let index = find(failed.request);
                     answers[index].failed = Some(failed);
                 }
-                from_worker::Frame::Ready(_) => panic!("ready twice"),
+                other => panic!("not an answer: {other:?}"),
             }
         }
         answers
