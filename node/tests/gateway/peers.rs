@@ -281,7 +281,7 @@ impl Worker {
                         send(&socket, &FromWorker { generation, frame: Some(frame) });
                         let _ = cancels_in.send(cancel.request);
                     }
-                    None => {}
+                    Some(to_worker::Frame::Embed(_)) | None => {}
                 }
             }
         });
