@@ -1,5 +1,7 @@
 //! What may be typed. Parsing touches nothing: no file, no network, no environment beyond what clap reads.
 
+mod waiver;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -8,6 +10,8 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::id::{BaselineRef, BundleName, BundleRef, GroupName, ModelAlias, ReportId};
 use croft_domain::limits::INVITE_TTL_MAX_S;
 use croft_domain::recall::RecallTarget;
+
+pub use waiver::{Grant, Until, Waiver};
 
 /// Runs a fleet from the admin's machine. Keys stay here; the controller gets signed documents only.
 #[derive(Debug, Parser)]
@@ -64,6 +68,9 @@ pub enum Command {
     /// Say what a group may have
     #[command(subcommand)]
     Assign(Assign),
+    /// Signed exceptions from a check, which end by themselves
+    #[command(subcommand)]
+    Waiver(Waiver),
     /// Stop the use of a model everywhere, at once
     Recall(Recall),
     /// Look at or re-sign the fleet's metadata

@@ -13,6 +13,7 @@ mod node;
 mod recall;
 mod report;
 mod trust;
+mod waiver;
 
 use crate::args::{Args, Bundle, Command};
 use crate::error::CtlError;
@@ -42,6 +43,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Apply(arguments) => apply::run(&dir, &arguments).await,
         Command::Assign(what) => assign::run(&dir, &what).await,
         Command::Recall(arguments) => recall::run(&dir, arguments).await,
+        Command::Waiver(verb) => waiver::run(&dir, verb, output).await,
         Command::Trust(verb) => trust::run(&dir, verb, output).await,
         Command::Report(verb) => report::run(&dir, &verb, output).await,
         Command::Completions { .. } | Command::VetConfined => Ok(()),

@@ -11,6 +11,7 @@ use croft_domain::evidence::TrustSeen;
 use croft_domain::fleet::Fleet;
 use croft_domain::id::{BaselineName, BaselineRef, BundleName, BundleRef};
 use croft_domain::time::Timestamp;
+use croft_domain::waiver::Waiver;
 use croft_proto::grpc::{PublishTrustRequest, TrustFile};
 use croft_trust::repository::{FreshnessKeys, Repository, TargetsKeys};
 
@@ -148,6 +149,23 @@ impl Workbench {
         let name = format!("baseline.{}.{}.json", baseline.name, baseline.version);
         let bytes = serde_json::to_vec(baseline).map_err(repository("write the baseline"))?;
         self.repository.set_target(&name, &bytes).map_err(repository("add the baseline"))
+    }
+
+    /// The waivers, in force or not.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn waivers(&self) -> Result<Vec<Waiver>, CtlError> {
+        Ok(self.read(WAIVERS_TARGET)?.unwrap_or_default())
+    }
+
+    /// Replaces the waivers among the targets.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set_waivers(&mut self, waivers: &[Waiver]) -> Result<(), CtlError> {
+        let bytes = serde_json::to_vec(waivers).map_err(repository("write the waivers"))?;
+        self.repository.set_target(WAIVERS_TARGET, &bytes).map_err(repository("change waivers.json"))
     }
 
     /// Signs the targets and the short-lived metadata over them.

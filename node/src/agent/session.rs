@@ -245,8 +245,15 @@ impl Session {
                     let memory = self.shared.memory();
                     memory.kept.assigned != bundles || memory.kept.baseline != baseline
                 };
+                let waivers = |session: &Self| {
+                    session.shared.memory().trust.as_ref().map(|trust| trust.waivers.clone())
+                };
+                let waived_before = waivers(self);
                 if targets_version > known || is_change {
                     self.refresh_trust(client).await?;
+                }
+                if !is_change && waived_before != waivers(self) {
+                    self.attest(client, identity, "the fleet's waivers changed").await?;
                 }
                 if is_change {
                     let kept = self.shared.keep(|kept| (kept.assigned, kept.baseline) = (bundles, baseline));
@@ -376,9 +383,10 @@ impl Session {
 
     /// Takes in a verdict and a lease. The node judges itself as well, and the stricter verdict counts.
     fn take_in(&self, evidence: &Evidence, answer: Answer, identity: &Identity) -> Result<(), End> {
-        let now = clock::now();
         let Answer { verdict, lease: granted, chain_head } = answer;
         let mut memory = self.shared.memory();
+        // A clock that was set back must not bring an ended waiver or grace back.
+        let now = clock::now().max(memory.kept.latest_seen);
         memory.attested_at = Some(now);
         memory.kept.revoked = None;
         let trust: Option<Arc<TrustView>> = memory.trust.clone();

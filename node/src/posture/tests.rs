@@ -9,6 +9,7 @@ use super::*;
 
 fn baseline(checks: &[(&str, &[&str])]) -> Baseline {
     let policy = |paths: &[&str]| CheckPolicy {
+        waivers: croft_domain::baseline::WaiverPolicy::Allowed,
         mode: CheckMode::Block,
         grace_s: 0,
         paths: paths.iter().map(|path| (*path).to_owned()).collect(),

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::baseline::{Baseline, CheckMode, CheckPolicy};
+use crate::baseline::{Baseline, CheckMode, CheckPolicy, WaiverPolicy};
 use crate::evidence::Evidence;
 use crate::fact::{Confidence, DiskState, Fact, Observation};
-use crate::id::{CheckName, GroupName};
+use crate::id::{CheckName, GroupName, NodeId};
 use crate::time::Timestamp;
 use crate::verdict::{Assurance, CheckResult, Effect, Remedy, Status, Verdict};
 use crate::waiver::Waiver;
@@ -41,16 +41,16 @@ pub fn appraise(
     let mut checks = Vec::new();
     for (name, policy) in &baseline.checks {
         for finding in findings(name, policy, evidence) {
-            let waived = finding.status != Status::Pass
-                && finding.status != Status::NotApplicable
-                && waivers.iter().any(|w| w.covers(name, evidence.node, subject.group, now));
-            let status = if waived { Status::Waived } else { finding.status };
+            let holds = matches!(finding.status, Status::Pass | Status::NotApplicable);
+            let waived_until = waived_until(name, policy, waivers, evidence.node, subject.group, now);
+            let waived_until = waived_until.filter(|_| !holds);
+            let status = if waived_until.is_some() { Status::Waived } else { finding.status };
             let key = (name.clone(), finding.subject);
             let since = match history.get(&key) {
                 Some((before, since)) if is_same_answer(*before, status) => (*since).min(now),
                 _ => now,
             };
-            let (effect, blocks_at) = effect(policy, status, since, now);
+            let (effect, blocks_at) = effect(policy, status, since, waived_until, now);
             checks.push(CheckResult {
                 check: key.0,
                 subject: key.1,
@@ -81,16 +81,38 @@ const fn is_same_answer(before: Status, after: Status) -> bool {
     holds(before) == holds(after)
 }
 
+/// Until when the longest waiver in force covers this check here; none where the baseline allows no waivers.
+fn waived_until(
+    check: &CheckName,
+    policy: &CheckPolicy,
+    waivers: &[Waiver],
+    node: NodeId,
+    group: &GroupName,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    if policy.waivers == WaiverPolicy::Never {
+        return None;
+    }
+    waivers.iter().filter(|w| w.covers(check, node, group, now)).map(Waiver::ends_at).max()
+}
+
 fn effect(
     policy: &CheckPolicy,
     status: Status,
     since: Timestamp,
+    waived_until: Option<Timestamp>,
     now: Timestamp,
 ) -> (Effect, Option<Timestamp>) {
-    match status {
-        Status::Pass | Status::NotApplicable => return (Effect::None, None),
-        Status::Waived => return (Effect::Report, None),
-        Status::Fail | Status::Unknown => {}
+    if matches!(status, Status::Pass | Status::NotApplicable) {
+        return (Effect::None, None);
+    }
+    if let Some(until) = waived_until {
+        // Grace runs on below a waiver: when the waiver ends, only what is left of the grace is left.
+        return match policy.mode {
+            CheckMode::Report | CheckMode::Notify => (Effect::Report, None),
+            CheckMode::Block => (Effect::Report, Some(until)),
+            CheckMode::Warn => (Effect::Report, Some(until.max(since.plus(policy.grace_s)))),
+        };
     }
     match policy.mode {
         CheckMode::Report => (Effect::Report, None),

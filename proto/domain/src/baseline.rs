@@ -22,6 +22,24 @@ pub enum CheckMode {
     Block,
 }
 
+/// Whether a signed waiver may except a node or a group from a check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaiverPolicy {
+    /// It may.
+    #[default]
+    Allowed,
+    /// Nobody is excepted.
+    Never,
+}
+
+impl WaiverPolicy {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    const fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed)
+    }
+}
+
 /// How one check is held.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +55,9 @@ pub struct CheckPolicy {
     /// The least confidence that counts as a pass.
     #[serde(default = "uuid")]
     pub confidence: Confidence,
+    /// Whether waivers count for it.
+    #[serde(default, skip_serializing_if = "WaiverPolicy::is_allowed")]
+    pub waivers: WaiverPolicy,
 }
 
 const fn uuid() -> Confidence {

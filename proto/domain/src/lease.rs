@@ -55,7 +55,8 @@ pub struct LeaseRequest<'a> {
 
 impl Lease {
     /// Grants a lease, if the verdict allows it and the metadata still stands. It never outlives the metadata, so that
-    /// a controller which withholds a recall can do so only until then (P3).
+    /// a controller which withholds a recall can do so only until then (P3), nor the end of a waiver or a grace that the
+    /// verdict rests on (P4).
     ///
     /// # Errors
     /// Says what stands in the way.
@@ -67,6 +68,7 @@ impl Lease {
             return Err(LeaseError::MetadataExpired);
         }
         let ttl = request.ttl_s.min(LEASE_TTL_MAX_S);
+        let until = request.now.plus(ttl).min(request.metadata_expires_at);
         Ok(Self {
             id: request.id,
             node: request.node,
@@ -75,7 +77,7 @@ impl Lease {
             baseline: request.verdict.baseline.clone(),
             bundles: request.bundles,
             issued_at: request.now,
-            expires_at: request.now.plus(ttl).min(request.metadata_expires_at),
+            expires_at: request.verdict.blocks_at().map_or(until, |at| until.min(at)),
         })
     }
 

@@ -37,6 +37,12 @@ pub const CLOCK_SKEW_MAX_S: u64 = 300;
 /// Most checks in a baseline.
 pub const CHECKS_MAX: usize = 64;
 
+/// Longest a waiver counts, in seconds (one year), whatever it says: an exception for good is a change of the baseline.
+pub const WAIVER_TTL_MAX_S: u64 = 366 * 86_400;
+
+/// Most waivers at once. More exceptions than this are no longer exceptions.
+pub const WAIVERS_MAX: usize = 1024;
+
 /// Most groups in a fleet document.
 pub const GROUPS_MAX: usize = 1024;
 

@@ -82,7 +82,7 @@ pub struct CheckResult {
     pub remedy: Option<Remedy>,
     /// Since when it has had this answer.
     pub since: Timestamp,
-    /// When a warning becomes a block.
+    /// When a warning becomes a block, or the end of the waiver that holds a block off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks_at: Option<Timestamp>,
     /// How it was found out.
@@ -114,6 +114,12 @@ impl Verdict {
     #[must_use]
     pub fn first_block(&self) -> Option<&CheckResult> {
         self.checks.iter().find(|check| check.effect == Effect::Block)
+    }
+
+    /// The earliest time at which a check blocks if nothing changes: no lease may outlast it.
+    #[must_use]
+    pub fn blocks_at(&self) -> Option<Timestamp> {
+        self.checks.iter().filter_map(|check| check.blocks_at).min()
     }
 
     /// The stricter of two verdicts on the same evidence: of node and controller, the one that blocks wins.

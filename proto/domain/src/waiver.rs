@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CheckName, GroupName, NodeId, WaiverId};
+use crate::limits::WAIVER_TTL_MAX_S;
 use crate::time::Timestamp;
 
 /// Whom a waiver is for.
@@ -34,6 +35,18 @@ pub struct Waiver {
 }
 
 impl Waiver {
+    /// When it ends: what it says, and never later than [`WAIVER_TTL_MAX_S`] after its beginning.
+    #[must_use]
+    pub fn ends_at(&self) -> Timestamp {
+        self.not_after.min(self.not_before.plus(WAIVER_TTL_MAX_S))
+    }
+
+    /// Whether it is in force at `now`.
+    #[must_use]
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.not_before <= now && now < self.ends_at()
+    }
+
     /// Whether it covers `check` on this node at `now`.
     #[must_use]
     pub fn covers(&self, check: &CheckName, node: NodeId, group: &GroupName, now: Timestamp) -> bool {
@@ -41,6 +54,6 @@ impl Waiver {
             Scope::Node(id) => *id == node,
             Scope::Group(name) => name == group,
         };
-        whom && self.check == *check && self.not_before <= now && now < self.not_after
+        whom && self.check == *check && self.is_in_force(now)
     }
 }

@@ -124,6 +124,9 @@ fn branch(text: &mut String, group: &[CheckResult], knot: &str, stem: &str) {
         if let (Effect::Warn, Some(at)) = (check.effect, check.blocks_at) {
             detail(format!("warns, blocks at {}", written(at)));
         }
+        if let (Status::Waived, Some(at)) = (check.status, check.blocks_at) {
+            detail(format!("excepted by a signed waiver, blocks at {}", written(at)));
+        }
         if let Some(remedy) = &check.remedy {
             detail(format!("remedy: {} (effort: {}; risk: {})", remedy.action, remedy.effort, remedy.risk));
         }

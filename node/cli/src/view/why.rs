@@ -135,6 +135,9 @@ const fn status_word(status: Status) -> &'static str {
 
 fn effect_words(check: &CheckResult, now: Timestamp) -> String {
     match (check.effect, check.blocks_at) {
+        (_, Some(at)) if check.status == Status::Waived => {
+            format!(": excepted by a waiver, blocks {}", describe(at.0, now))
+        }
         (Effect::Block, _) => ": blocks serving".to_owned(),
         (Effect::Warn, Some(at)) => format!(": blocks {}", describe(at.0, now)),
         (Effect::Warn, None) => ": warns".to_owned(),

@@ -10,6 +10,7 @@ mod main_job;
 mod playbooks;
 mod recall;
 mod renewal;
+mod waivers;
 
 use croft_e2e::controller::REPORTING_BASELINE;
 use croft_e2e::{Fleet, Workstation};

@@ -4,3 +4,4 @@ mod appraisal;
 mod documents;
 mod leases;
 mod sample;
+mod waivers;
