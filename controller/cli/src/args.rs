@@ -20,6 +20,9 @@ pub struct Args {
     /// Folder with this fleet's keys, repository and drafts [default: $XDG_CONFIG_HOME/croftctl]
     #[arg(long, env = "CROFTCTL_CONFIG", global = true, value_name = "DIR", hide_env_values = true)]
     pub config: Option<PathBuf>,
+    /// File with the passphrase of encrypted keys, readable by you alone [default: CROFTCTL_PASSPHRASE, else a prompt]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// How answers are written to stdout
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
@@ -92,15 +95,24 @@ pub enum Command {
 /// `init`
 #[derive(Debug, ClapArgs)]
 pub struct Init {
-    /// All roles with one key each, on this machine (the only way so far)
-    #[arg(long, required = true)]
+    /// All roles with one key each, on this machine
+    #[arg(long, required_unless_present = "root_keys", conflicts_with_all = ["root_keys", "threshold"])]
     pub solo: bool,
+    /// How many root keys to make, one for each holder; together they change keys, each alone does nothing
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub root_keys: u8,
+    /// How many of the root keys must sign
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub threshold: u8,
     /// The bootstrap.json that `croft-controller init` wrote
     #[arg(long, value_name = "FILE")]
     pub bootstrap: PathBuf,
     /// Your name in the admin certificate
     #[arg(long, default_value = "admin", value_name = "NAME", value_parser = admin_name)]
     pub name: String,
+    /// Do not encrypt the keys, even at a terminal
+    #[arg(long, conflicts_with = "passphrase_file")]
+    pub no_passphrase: bool,
     /// A license (SPDX identifier) under which models may come in; repeat for more
     #[arg(long = "license", value_name = "SPDX",
           default_values = ["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"])]

@@ -11,7 +11,8 @@ use croft_link::tls::ClientIdentity;
 use croft_proto::grpc::admin_client::AdminClient;
 use croft_proto::grpc::enrollment_client::EnrollmentClient;
 use croft_proto::grpc::{ListNodesRequest, MESSAGE_LEN_MAX, NodeSummary, code_of};
-use croft_trust::sign::SigningKey;
+use croft_trust::keys::KeySource as _;
+use croft_trust::sign::{KeyError, POINT_LEN, Signer, SigningKey};
 use tonic::transport::Channel;
 use url::Url;
 
@@ -30,7 +31,7 @@ pub async fn connect(dir: &FleetDir) -> Result<Admin, CtlError> {
     let settings = dir.settings()?;
     let identity = ClientIdentity {
         chain_pem: read_text(&dir.chain(), DOCUMENT_LEN_MAX)?,
-        key_pkcs8: load_key(dir, KeyName::Admin)?.pkcs8().to_vec(),
+        key_pkcs8: admin_key(dir)?.pkcs8().to_vec(),
     };
     let channel = channel(&settings.controller, settings.ca_pin, Some(&identity)).await?;
     Ok(AdminClient::new(channel)
@@ -64,13 +65,34 @@ async fn channel(
     croft_link::channel::grpc(&url, &config).await.map_err(link)
 }
 
-/// Reads one of the admin's keys.
+/// Opens one of the admin's keys for signing.
 ///
 /// # Errors
-/// It is missing, damaged, or readable by others.
-pub fn load_key(dir: &FleetDir, name: KeyName) -> Result<SigningKey, CtlError> {
+/// It is missing, damaged, readable by others, or its passphrase is not known.
+pub fn signer(dir: &FleetDir, name: KeyName) -> Result<Box<dyn Signer>, CtlError> {
+    dir.keys().signer(name.name()).map_err(unusable("use", dir, name))
+}
+
+/// The public point of one of the admin's keys; none if it is not on this machine.
+///
+/// # Errors
+/// What is there is not a key.
+pub fn point(dir: &FleetDir, name: KeyName) -> Result<Option<[u8; POINT_LEN]>, CtlError> {
+    dir.keys().point(name.name()).map_err(unusable("use", dir, name))
+}
+
+/// Reads the key of the connection, whose private bytes TLS needs.
+///
+/// # Errors
+/// As [`signer`].
+pub fn admin_key(dir: &FleetDir) -> Result<SigningKey, CtlError> {
+    dir.keys().key(KeyName::Admin.name()).map_err(unusable("use", dir, KeyName::Admin))
+}
+
+/// A key's failure as an error of ours.
+pub fn unusable(operation: &'static str, dir: &FleetDir, name: KeyName) -> impl Fn(KeyError) -> CtlError {
     let path = dir.key(name);
-    SigningKey::load(&path).map_err(|e| CtlError::Key { operation: "use", path, source: Box::new(e) })
+    move |error| CtlError::Key { operation, path: path.clone(), source: Box::new(error) }
 }
 
 /// The controller's refusal of `operation` as an error of ours.

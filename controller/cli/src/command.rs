@@ -9,6 +9,7 @@ mod get;
 mod import;
 pub mod init;
 mod invite;
+mod key_card;
 mod node;
 mod recall;
 mod report;
@@ -18,17 +19,18 @@ mod waiver;
 use crate::args::{Args, Bundle, Command};
 use crate::error::CtlError;
 use crate::fleet_dir::FleetDir;
+use crate::passphrase::Source;
 
 /// Runs what was typed.
 ///
 /// # Errors
 /// Whatever the command refuses.
 pub async fn run(args: Args) -> Result<(), CtlError> {
-    let Args { config, output, command } = args;
+    let Args { config, passphrase_file, output, command } = args;
     if let Command::Completions { shell } = command {
         return completions::print(shell);
     }
-    let dir = FleetDir::locate(config)?;
+    let dir = FleetDir::locate(config)?.with_passphrases(Source::new(passphrase_file));
     match command {
         Command::Init(arguments) => init::run(&dir, &arguments).await,
         Command::Invite(arguments) => invite::run(&dir, &arguments).await,

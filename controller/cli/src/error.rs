@@ -230,6 +230,10 @@ impl CtlError {
             Self::NotPublished { .. } => {
                 "nothing is lost: when the cause is gone, publish with croftctl trust refresh".to_owned()
             }
+            Self::Key { source, .. } => source
+                .downcast_ref::<croft_trust::sign::KeyError>()
+                .map_or_else(|| self.code().hint(), croft_trust::sign::KeyError::hint)
+                .to_owned(),
             _ => self.code().hint().to_owned(),
         }
     }

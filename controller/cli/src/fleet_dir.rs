@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! fleet.toml            where the controller is and which one it is
-//! keys/NAME.pk8         five private keys, 0600
+//! keys/NAME.pk8         five private keys, 0600, encrypted unless their maker chose otherwise
+//! keys/NAME.pub         their public parts
 //! keys/admin.chain.pem  the admin's certificate
 //! repository/           signed metadata and targets (croft-trust)
 //! drafts/NAME.VERSION/  what import found, until it is approved
@@ -16,16 +17,20 @@ use std::path::{Path, PathBuf};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::{BundleRef, FleetId};
 use croft_trust::disk;
+use croft_trust::keys::KeyFolder;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CtlError;
 use crate::limits::DOCUMENT_LEN_MAX;
+use crate::passphrase::Source;
 
 /// The admin's keys, by what they sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyName {
-    /// Which keys count for the other roles.
+    /// Which keys count for the other roles: the only holder's.
     Root,
+    /// The same, of one of several holders, counted from 1 to 9.
+    RootOf(u8),
     /// Bundles, baselines, waivers and the fleet document.
     Targets,
     /// The short-lived metadata.
@@ -37,20 +42,30 @@ pub enum KeyName {
 }
 
 impl KeyName {
-    /// All five, most precious first.
-    pub const ALL: [Self; 5] = [Self::Root, Self::Targets, Self::Freshness, Self::Recall, Self::Admin];
+    /// All but the root's, most precious first.
+    pub const OTHERS: [Self; 4] = [Self::Targets, Self::Freshness, Self::Recall, Self::Admin];
 
-    /// Its file name, without folder.
-    pub const fn file(self) -> &'static str {
+    /// Every name a root key can have.
+    fn roots() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Root).chain((1..=9).map(Self::RootOf))
+    }
+
+    /// What the key source calls it.
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Root => "root.pk8",
-            Self::Targets => "targets.pk8",
-            Self::Freshness => "freshness.pk8",
-            Self::Recall => "recall.pk8",
-            Self::Admin => "admin.pk8",
+            Self::Root => "root",
+            Self::RootOf(holder) => ROOT_NAMES[holder as usize % ROOT_NAMES.len()],
+            Self::Targets => "targets",
+            Self::Freshness => "freshness",
+            Self::Recall => "recall",
+            Self::Admin => "admin",
         }
     }
 }
+
+/// What the root keys of several holders are called; the first place is not used.
+const ROOT_NAMES: [&str; 10] =
+    ["root-0", "root-1", "root-2", "root-3", "root-4", "root-5", "root-6", "root-7", "root-8", "root-9"];
 
 /// `fleet.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +83,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct FleetDir {
     root: PathBuf,
+    passphrases: Source,
 }
 
 impl FleetDir {
@@ -81,15 +97,37 @@ impl FleetDir {
             let config = set("XDG_CONFIG_HOME").filter(|p| p.is_absolute());
             config.or_else(|| set("HOME").map(|home| home.join(".config"))).map(|p| p.join("croftctl"))
         };
-        named.or_else(usual).map(|root| Self { root }).ok_or_else(|| CtlError::Input {
+        let here = |root| Self { root, passphrases: Source::default() };
+        named.or_else(usual).map(here).ok_or_else(|| CtlError::Input {
             what: "--config".to_owned(),
             expected: "a folder, because HOME is not set".to_owned(),
         })
     }
 
+    /// The same folder, with passphrases from `passphrases`.
+    #[must_use]
+    pub fn with_passphrases(self, passphrases: Source) -> Self {
+        Self { passphrases, ..self }
+    }
+
+    /// Who knows the passphrases of the keys.
+    pub const fn passphrases(&self) -> &Source {
+        &self.passphrases
+    }
+
+    /// The keys. The one place that says that they are files.
+    pub fn keys(&self) -> KeyFolder<Source> {
+        KeyFolder { dir: self.root.join("keys"), passphrases: self.passphrases.clone() }
+    }
+
     /// Where a key lies.
     pub fn key(&self, name: KeyName) -> PathBuf {
-        self.root.join("keys").join(name.file())
+        self.root.join("keys").join(format!("{}.pk8", name.name()))
+    }
+
+    /// The root keys on this machine, by name.
+    pub fn root_keys(&self) -> Vec<KeyName> {
+        KeyName::roots().filter(|name| self.key(*name).exists()).collect()
     }
 
     /// Where the admin's certificate lies.
@@ -127,7 +165,8 @@ impl FleetDir {
     /// # Errors
     /// The folder holds a fleet, or keys of unknown origin.
     pub fn check_empty(&self) -> Result<(), CtlError> {
-        let has_keys = KeyName::ALL.iter().any(|name| self.key(*name).exists());
+        let has_keys =
+            KeyName::OTHERS.into_iter().chain(KeyName::roots()).any(|name| self.key(name).exists());
         let foreign = (has_keys || self.repository().exists()) && !self.unfinished().exists();
         if foreign || self.settings_file().exists() {
             return Err(CtlError::FleetExists { path: self.root.clone() });
@@ -286,7 +325,7 @@ mod tests {
     #[test]
     fn settings_round_trip_and_unknown_keys_are_errors() {
         let temp = tempfile::tempdir().expect("a folder");
-        let dir = FleetDir { root: temp.path().join("fleet") };
+        let dir = FleetDir::locate(Some(temp.path().join("fleet"))).expect("a fleet folder");
         assert!(matches!(dir.settings(), Err(CtlError::FleetMissing { .. })));
         dir.prepare().expect("a new folder");
         dir.save_settings(&settings()).expect("written");
@@ -300,7 +339,7 @@ mod tests {
     #[test]
     fn a_folder_with_a_fleet_or_any_key_is_never_prepared_again() {
         let temp = tempfile::tempdir().expect("a folder");
-        let dir = FleetDir { root: temp.path().join("fleet") };
+        let dir = FleetDir::locate(Some(temp.path().join("fleet"))).expect("a fleet folder");
         fs::create_dir_all(dir.root.join("keys")).expect("made");
         fs::write(dir.key(KeyName::Recall), b"key").expect("written");
         assert!(matches!(dir.prepare(), Err(CtlError::FleetExists { .. })));
@@ -310,7 +349,7 @@ mod tests {
     #[test]
     fn only_one_process_signs_at_a_time() {
         let temp = tempfile::tempdir().expect("a folder");
-        let dir = FleetDir { root: temp.path().to_owned() };
+        let dir = FleetDir::locate(Some(temp.path().to_owned())).expect("a fleet folder");
         let held = dir.lock().expect("free");
         assert!(matches!(dir.lock(), Err(CtlError::Conflict { .. })));
         drop(held);

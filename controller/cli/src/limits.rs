@@ -12,6 +12,9 @@ pub const FRESHNESS_TTL_S: u64 = 14 * 86_400;
 /// How long lease and recall keys count, in seconds: as long as the root that names them.
 pub const ONLINE_KEY_TTL_S: u64 = ROOT_TTL_S;
 
+/// How often a person is asked for one passphrase before the command gives up.
+pub const PASSPHRASE_PROMPTS_MAX: u32 = 3;
+
 /// Fewer days than this before a role expires, and `trust status` warns: a weekend with its Monday.
 pub const EXPIRY_WARNING_DAYS: u64 = 3;
 

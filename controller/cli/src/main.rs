@@ -13,6 +13,7 @@ mod error;
 mod fleet_dir;
 mod limits;
 mod output;
+mod passphrase;
 mod progress;
 mod random;
 mod upload;

@@ -15,7 +15,7 @@ use croft_domain::waiver::Waiver;
 use croft_proto::grpc::{PublishTrustRequest, TrustFile};
 use croft_trust::repository::{FreshnessKeys, Repository, TargetsKeys};
 
-use crate::client::{Admin, load_key, refused};
+use crate::client::{Admin, refused, signer};
 use crate::draft::manifest_bytes;
 use crate::error::{Cause, CtlError};
 use crate::fleet_dir::{FleetDir, KeyName};
@@ -234,7 +234,7 @@ pub fn set_fleet(repository: &mut Repository, fleet: &Fleet) -> Result<(), CtlEr
 /// # Errors
 /// The key cannot be used, or the disk refuses.
 pub fn sign_targets(repository: &mut Repository, dir: &FleetDir, now: Timestamp) -> Result<(), CtlError> {
-    let keys = TargetsKeys(vec![load_key(dir, KeyName::Targets)?]);
+    let keys = TargetsKeys(vec![signer(dir, KeyName::Targets)?]);
     repository.sign_targets(&keys, now.plus(TARGETS_TTL_S)).map_err(self::repository("sign the targets"))
 }
 
@@ -248,7 +248,7 @@ pub fn refresh(
     now: Timestamp,
     lifetime_s: u64,
 ) -> Result<(), CtlError> {
-    let keys = FreshnessKeys(vec![load_key(dir, KeyName::Freshness)?]);
+    let keys = FreshnessKeys(vec![signer(dir, KeyName::Freshness)?]);
     repository
         .refresh_at(&keys, now, now.plus(lifetime_s))
         .map_err(self::repository("sign the short-lived metadata"))

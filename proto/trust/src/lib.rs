@@ -9,6 +9,7 @@ pub mod clock;
 pub mod digest;
 pub mod disk;
 pub mod invite_line;
+pub mod keys;
 pub mod limits;
 pub mod repository;
 pub mod sign;

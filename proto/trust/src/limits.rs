@@ -55,8 +55,20 @@ pub const ROOT_LIFE_MAX_S: u64 = 800 * 86_400;
 /// Largest floors file, in bytes: one epoch for each bundle name there ever was.
 pub const FLOORS_LEN_MAX: u64 = 1024 * 1024;
 
-/// Largest PKCS#8 key file, in bytes: P-256 needs 138.
+/// Largest PKCS#8 key file, in bytes: P-256 needs 138, encrypted and in PEM about 450.
 pub const KEY_FILE_LEN_MAX: u64 = 4096;
+
+/// Longest passphrase, in bytes: a page of words.
+pub const PASSPHRASE_LEN_MAX: usize = 1024;
+
+/// Most memory that an encrypted key file may ask scrypt for, in bytes; ours ask for 16 MiB.
+pub const SCRYPT_MEMORY_MAX: u128 = 1 << 30;
+
+/// Most memory times repetitions that an encrypted key file may ask scrypt for, in bytes: about ten seconds.
+pub const SCRYPT_WORK_MAX: u128 = 4 << 30;
+
+/// Most rounds of PBKDF2 that an encrypted key file may ask for: about ten seconds.
+pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 
 /// Piece in which files are read while they are hashed, in bytes: large enough for BLAKE3's widest SIMD path, small
 /// enough to stay in the second-level cache.

@@ -25,6 +25,7 @@ use crate::clock;
 use crate::digest::sha256;
 use crate::disk::{create_private_dir, write_durable};
 use crate::limits::{SET_LEN_MAX, TARGET_NAME_LEN_MAX, TARGETS_MAX};
+use crate::sign::Signer;
 
 pub use error::RepositoryError;
 pub(crate) use metadata::SIGNED_AT;
@@ -66,7 +67,7 @@ impl Repository {
     pub fn create(
         dir: &Path,
         roles: &Roles,
-        keys: &RootKeys,
+        keys: &RootKeys<impl Signer>,
         expires: Timestamp,
     ) -> Result<Self, RepositoryError> {
         if dir.join("metadata/1.root.json").exists() {
@@ -119,7 +120,7 @@ impl Repository {
     pub fn rotate_root(
         &mut self,
         roles: &Roles,
-        keys: &RootKeys,
+        keys: &RootKeys<impl Signer>,
         expires: Timestamp,
     ) -> Result<(), RepositoryError> {
         let root = metadata::root(Some(&self.root.role.signed), roles, keys, expires)?;
@@ -191,7 +192,11 @@ impl Repository {
     ///
     /// # Errors
     /// When the keys do not reach the threshold or the disk refuses.
-    pub fn sign_targets(&mut self, keys: &TargetsKeys, expires: Timestamp) -> Result<(), RepositoryError> {
+    pub fn sign_targets(
+        &mut self,
+        keys: &TargetsKeys<impl Signer>,
+        expires: Timestamp,
+    ) -> Result<(), RepositoryError> {
         let listed = self.working.iter().map(|(name, entry)| (name.as_str(), entry.sha256, entry.len_bytes));
         let version = next(self.versions().targets);
         let targets = metadata::targets(&self.root.role.signed, listed, version, keys, expires)?;
@@ -204,7 +209,11 @@ impl Repository {
     ///
     /// # Errors
     /// As [`Self::refresh_at`].
-    pub fn refresh(&mut self, keys: &FreshnessKeys, expires: Timestamp) -> Result<(), RepositoryError> {
+    pub fn refresh(
+        &mut self,
+        keys: &FreshnessKeys<impl Signer>,
+        expires: Timestamp,
+    ) -> Result<(), RepositoryError> {
         self.refresh_at(keys, clock::now(), expires)
     }
 
@@ -216,7 +225,7 @@ impl Repository {
     /// When there are no signed targets, they do not verify, the keys do not reach the threshold or the disk refuses.
     pub fn refresh_at(
         &mut self,
-        keys: &FreshnessKeys,
+        keys: &FreshnessKeys<impl Signer>,
         signed_at: Timestamp,
         expires: Timestamp,
     ) -> Result<(), RepositoryError> {

@@ -1,13 +1,12 @@
 //! Signatures that Croft makes itself: ECDSA P-256 with SHA-256 (FIPS 186-5), ASN.1 DER, over the domain's prefix and
 //! the exact bytes that are sent. Nothing is serialized again to be verified.
 //!
-//! Key files are PKCS#8 DER (RFC 5958), readable by their owner only. Passphrases and hardware tokens are absent so
-//! far; callers that only sign take [`SigningKey`] by reference, so that another holder of the key can take its place.
+//! [`Signer`] is whatever holds a private key. [`SigningKey`] holds it in this process; a hardware token or a key service
+//! would be another one. How key files are read, and passphrases, are the matter of [`crate::keys`].
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+mod error;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use croft_domain::code::Code;
@@ -22,56 +21,13 @@ use ring::signature::{
 use zeroize::Zeroizing;
 
 use crate::digest::sha256;
-use crate::disk::{DiskError, write_durable};
-use crate::limits::KEY_FILE_LEN_MAX;
+use crate::disk::write_durable;
+use crate::keys::{self, NoPassphrase};
+
+pub use error::KeyError;
 
 /// Length of an uncompressed P-256 point (SEC 1, 2.3.3), in bytes.
 pub const POINT_LEN: usize = 65;
-
-/// A key file cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyError {
-    /// No random numbers.
-    #[error("cannot generate a key: the system's random source does not answer")]
-    Generate,
-    /// Not a P-256 key.
-    #[error("not an unencrypted PKCS#8 P-256 key")]
-    Malformed,
-    /// The file is not one.
-    #[error("{} is not an unencrypted PKCS#8 P-256 key", path.display())]
-    MalformedFile {
-        /// Which file.
-        path: PathBuf,
-    },
-    /// Others may read it.
-    #[error("key file {} may be read by others (mode {mode:04o}); make it 0600 and consider it known", path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Cannot be read.
-    #[error("cannot read key file {}", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
-    /// Cannot be written.
-    #[error("cannot save the key")]
-    Save(#[source] DiskError),
-}
-
-impl KeyError {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(&self) -> Code {
-        Code::Key
-    }
-}
 
 /// A signature is not to be believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +60,52 @@ impl SignError {
     }
 }
 
+/// Something that signs with one P-256 key.
+pub trait Signer: std::fmt::Debug + Send + Sync {
+    /// The public key as an uncompressed point (SEC 1).
+    fn point(&self) -> [u8; POINT_LEN];
+
+    /// Signs `message` as it is: ECDSA with SHA-256, ASN.1 DER.
+    ///
+    /// # Errors
+    /// [`KeyError::Held`] when whatever holds the key does not answer.
+    fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
+}
+
+impl Signer for SigningKey {
+    fn point(&self) -> [u8; POINT_LEN] {
+        Self::point(self)
+    }
+
+    fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        Ok(self.sign_bytes(message))
+    }
+}
+
+impl Signer for Box<dyn Signer> {
+    fn point(&self) -> [u8; POINT_LEN] {
+        (**self).point()
+    }
+
+    fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        (**self).sign_message(message)
+    }
+}
+
+/// Signs `payload` as a document of kind `domain`, with whatever holds the key.
+///
+/// # Errors
+/// As [`Signer::sign_message`].
+pub fn sign_envelope(
+    signer: &dyn Signer,
+    domain: Domain,
+    payload: impl Into<Vec<u8>>,
+) -> Result<Envelope, KeyError> {
+    let payload = payload.into();
+    let signature = signer.sign_message(&message(domain, &payload))?;
+    Ok(Envelope { payload, signature, key_id: sha256(&signer.point()) })
+}
+
 /// A private P-256 key. Cheap to clone; the bytes are wiped when the last clone is gone.
 #[derive(Clone)]
 pub struct SigningKey {
@@ -132,8 +134,9 @@ impl SigningKey {
     /// Reads an unencrypted PKCS#8 document (DER).
     ///
     /// # Errors
-    /// When it is not a P-256 key, or its public part does not belong to its private one.
+    /// When it is not a P-256 key, or its public part is missing or does not belong to its private one.
     pub fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, KeyError> {
+        keys::check_curve(pkcs8)?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, &SystemRandom::new())
             .map_err(|_| KeyError::Malformed)?;
         Ok(Self { pair: Arc::new(pair), pkcs8: Arc::new(Zeroizing::new(pkcs8.to_vec())) })
@@ -145,24 +148,15 @@ impl SigningKey {
         &self.pkcs8
     }
 
-    /// Reads a key file.
+    /// Reads a key file without a passphrase.
     ///
     /// # Errors
-    /// When anybody but its owner may read or write it, or it does not hold a P-256 key.
+    /// When anybody but its owner may read or write it, it is encrypted, or it does not hold a P-256 key.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let unreadable = |source| KeyError::Read { path: path.to_owned(), source };
-        // Permissions are asked of the open file, so that it cannot be exchanged in between.
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
-        if mode & 0o077 != 0 {
-            return Err(KeyError::Exposed { path: path.to_owned(), mode });
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(256));
-        file.take(KEY_FILE_LEN_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
-        Self::from_pkcs8(&bytes).map_err(|_| KeyError::MalformedFile { path: path.to_owned() })
+        keys::read(path, &NoPassphrase)
     }
 
-    /// Writes a key file with mode 0600, durably.
+    /// Writes a key file with mode 0600 and no passphrase, durably.
     ///
     /// # Errors
     /// When the folder cannot be written.

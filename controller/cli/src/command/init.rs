@@ -14,16 +14,18 @@ use croft_domain::time::Timestamp;
 use croft_proto::grpc::enrollment_client::EnrollmentClient;
 use croft_proto::grpc::{BootstrapAdminRequest, BootstrapAdminResponse};
 use croft_trust::repository::{Repository, RoleHolders, Roles, RootKeys};
-use croft_trust::sign::SigningKey;
+use croft_trust::sign::{POINT_LEN, SigningKey};
 use serde::{Deserialize, Serialize};
 use tonic::transport::Channel;
+use zeroize::Zeroizing;
 
 use crate::args::Init;
-use crate::client::{connect, connect_unknown, load_key, refused};
+use crate::client::{admin_key, connect, connect_unknown, point, refused, signer, unusable};
 use crate::clock;
+use crate::command::key_card;
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, Settings, read, write};
-use crate::limits::{DOCUMENT_LEN_MAX, FRESHNESS_TTL_S, ONLINE_KEY_TTL_S, ROOT_TTL_S, TARGETS_TTL_S};
+use crate::limits::{DOCUMENT_LEN_MAX, FRESHNESS_TTL_S, ONLINE_KEY_TTL_S, ROOT_TTL_S};
 use crate::output::{print_data, say};
 use crate::workbench::{WAIVERS_TARGET, publish, refresh, repository, set_fleet, sign_targets};
 
@@ -43,25 +45,26 @@ struct Bootstrap {
 /// The folder holds a fleet, the bootstrap file is not one, or the controller refuses.
 pub async fn run(dir: &FleetDir, arguments: &Init) -> Result<(), CtlError> {
     let bootstrap = load_bootstrap(&arguments.bootstrap)?;
+    check_threshold(arguments)?;
     dir.check_empty()?;
     // The line is open before there are keys: a controller that is not there must not leave half a fleet behind.
     let enrollment = connect_unknown(&bootstrap.controller, bootstrap.ca_pin).await?;
     dir.prepare()?;
     let lock = dir.lock()?;
-    make_keys(dir)?;
+    make_keys(dir, &roots(arguments), passphrase(dir, arguments)?.as_ref())?;
     let answer = take_over(dir, &bootstrap, arguments, enrollment).await?;
     write(&dir.chain(), answer.certificate_chain_pem.as_bytes(), 0o600)?;
     let now = clock::now();
     let fleet = compose(dir, &bootstrap, &answer, arguments.licenses.clone(), now)?;
     dir.clear_unfinished_repository()?;
-    let repository = sign_first(dir, &fleet, now)?;
+    let repository = sign_first(dir, &fleet, arguments.threshold, now)?;
     dir.save_settings(&Settings {
         controller: bootstrap.controller,
         ca_pin: bootstrap.ca_pin,
         fleet: bootstrap.fleet,
     })?;
     dir.finish()?;
-    print_data(&key_card(dir, now))?;
+    print_data(&key_card::write(dir, arguments.threshold, now))?;
     let not_published = |error| CtlError::NotPublished { source: Box::new(error) };
     let mut admin = connect(dir).await.map_err(not_published)?;
     publish(&repository, &mut admin).await.map_err(not_published)?;
@@ -73,6 +76,16 @@ pub async fn run(dir: &FleetDir, arguments: &Init) -> Result<(), CtlError> {
     ));
     say("next: croftctl apply -f BASELINE.yaml, then croftctl assign baseline NAME@1 --group GROUP");
     Ok(())
+}
+
+fn check_threshold(arguments: &Init) -> Result<(), CtlError> {
+    if arguments.threshold <= arguments.root_keys.max(1) {
+        return Ok(());
+    }
+    Err(CtlError::Input {
+        what: "--threshold".to_owned(),
+        expected: format!("at most the number of root keys, {}", arguments.root_keys.max(1)),
+    })
 }
 
 /// What the controller answered to the token, kept because it answers only once.
@@ -97,8 +110,10 @@ async fn take_over(
     if let Some(answer) = kept.filter(|answer| answer.fleet == bootstrap.fleet) {
         return Ok(answer);
     }
-    let csr_der = croft_link::csr::request(load_key(dir, KeyName::Admin)?.pkcs8()).map_err(|e| {
-        CtlError::Key { operation: "use", path: dir.key(KeyName::Admin), source: Box::new(e) }
+    let csr_der = croft_link::csr::request(admin_key(dir)?.pkcs8()).map_err(|e| CtlError::Key {
+        operation: "use",
+        path: dir.key(KeyName::Admin),
+        source: Box::new(e),
     })?;
     let token = hex::decode(&bootstrap.token)
         .map_err(|e| CtlError::FileParse { path: arguments.bootstrap.clone(), source: Box::new(e) })?;
@@ -118,21 +133,46 @@ fn load_bootstrap(path: &Path) -> Result<Bootstrap, CtlError> {
     })
 }
 
+/// The passphrase for all keys that `init` makes. Without a terminal and without a passphrase they are not encrypted,
+/// which is said: a harness has nobody to ask, and a person must know.
+fn passphrase(dir: &FleetDir, arguments: &Init) -> Result<Option<Zeroizing<String>>, CtlError> {
+    if arguments.no_passphrase {
+        return Ok(None);
+    }
+    let passphrase = dir.passphrases().for_new_keys().map_err(unusable("make", dir, KeyName::Root))?;
+    if passphrase.is_none() {
+        say(
+            "warning: no terminal and no passphrase: the keys are not encrypted; give --passphrase-file or CROFTCTL_PASSPHRASE",
+        );
+    }
+    Ok(passphrase)
+}
+
+/// The root keys that `init` is asked for.
+fn roots(arguments: &Init) -> Vec<KeyName> {
+    match arguments.root_keys {
+        0 | 1 => vec![KeyName::Root],
+        several => (1..=several).map(KeyName::RootOf).collect(),
+    }
+}
+
 /// Makes the keys that are not there yet, each readable by its owner only.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub fn make_keys(dir: &FleetDir) -> Result<(), CtlError> {
-    for name in KeyName::ALL {
-        let path = dir.key(name);
-        if path.exists() {
+pub fn make_keys(
+    dir: &FleetDir,
+    roots: &[KeyName],
+    passphrase: Option<&Zeroizing<String>>,
+) -> Result<(), CtlError> {
+    let passphrase = passphrase.map(|text| text.as_str());
+    for name in roots.iter().copied().chain(KeyName::OTHERS) {
+        if dir.key(name).exists() {
             continue;
         }
-        SigningKey::generate().and_then(|key| key.save(&path)).map_err(|e| CtlError::Key {
-            operation: "make",
-            path,
-            source: Box::new(e),
-        })?;
+        SigningKey::generate()
+            .and_then(|key| dir.keys().save(name.name(), &key, passphrase))
+            .map_err(unusable("make", dir, name))?;
     }
     Ok(())
 }
@@ -164,7 +204,11 @@ fn compose(
         epoch: 1,
         ca_pins,
         lease_keys: answer.lease_key_points.iter().map(lease).collect(),
-        recall_keys: vec![load_key(dir, KeyName::Recall)?.entry(from, until)],
+        recall_keys: vec![KeyEntry {
+            point: hex::encode(needed_point(dir, KeyName::Recall)?),
+            not_before: from,
+            not_after: until,
+        }],
         reviewer_keys: Vec::new(),
         groups: BTreeMap::new(),
         licenses,
@@ -177,19 +221,36 @@ fn compose(
     Ok(fleet)
 }
 
-/// The repository with its first metadata, everything signed.
+/// The public point of a key that must be on this machine.
+fn needed_point(dir: &FleetDir, name: KeyName) -> Result<[u8; POINT_LEN], CtlError> {
+    point(dir, name)?.ok_or_else(|| CtlError::NotFound {
+        what: format!("key {}", dir.key(name).display()),
+        hint: "bring it back from its backup for this command".to_owned(),
+    })
+}
+
+/// The repository with its first metadata, everything signed; `threshold` of the root keys must sign every later root.
 ///
 /// # Errors
 /// A key cannot be used, or the disk refuses.
-pub fn sign_first(dir: &FleetDir, fleet: &Fleet, now: Timestamp) -> Result<Repository, CtlError> {
-    let key = |name| load_key(dir, name);
-    let root = key(KeyName::Root)?;
+pub fn sign_first(
+    dir: &FleetDir,
+    fleet: &Fleet,
+    threshold: u8,
+    now: Timestamp,
+) -> Result<Repository, CtlError> {
+    let (mut points, mut keys) = (Vec::new(), Vec::new());
+    for name in dir.root_keys() {
+        points.push(needed_point(dir, name)?);
+        keys.push(signer(dir, name)?);
+    }
+    let one = |name| Ok::<_, CtlError>(RoleHolders { points: vec![needed_point(dir, name)?], threshold: 1 });
     let roles = Roles {
-        root: RoleHolders::solo(&root),
-        targets: RoleHolders::solo(&key(KeyName::Targets)?),
-        freshness: RoleHolders::solo(&key(KeyName::Freshness)?),
+        root: RoleHolders { points, threshold: threshold.into() },
+        targets: one(KeyName::Targets)?,
+        freshness: one(KeyName::Freshness)?,
     };
-    let keys = RootKeys(vec![root]);
+    let keys = RootKeys(keys);
     let mut made = Repository::create(&dir.repository(), &roles, &keys, now.plus(ROOT_TTL_S))
         .map_err(repository("make the repository"))?;
     set_fleet(&mut made, fleet)?;
@@ -197,58 +258,6 @@ pub fn sign_first(dir: &FleetDir, fleet: &Fleet, now: Timestamp) -> Result<Repos
     sign_targets(&mut made, dir, now)?;
     refresh(&mut made, dir, now, FRESHNESS_TTL_S)?;
     Ok(made)
-}
-
-/// What an admin has to know about each key. One screen, to be printed or kept with the backup.
-fn key_card(dir: &FleetDir, now: Timestamp) -> String {
-    let day = |seconds: u64| clock::written(now.plus(seconds)).chars().take(10).collect::<String>();
-    let file = |name: KeyName| dir.key(name).display().to_string();
-    format!(
-        "\
-KEY CARD (keep a copy with the backup)
-All five keys are on this machine, not encrypted, mode 0600. Holder of each: you.
-
-root       {root}
-           signs   who the other holders are; needed only to change keys
-           backup  two offline copies in two places, then remove it from this machine
-           ends    {root_ends}
-           lost    no key can ever be replaced: every machine must enroll anew
-targets    {targets}
-           signs   bundles, baselines, groups
-           backup  one offline copy
-           ends    {targets_ends}, renewed by each apply, approve or assign
-           lost    nothing new can be approved until root names another
-freshness  {freshness}
-           signs   that all this is current: croftctl trust refresh, once a week
-           backup  not needed: root can name another
-           ends    {freshness_ends}, then nodes stop serving
-           lost    nodes stop serving after {freshness_days} days unless root names another
-recall     {recall}
-           signs   recalls
-           backup  a copy with whoever must be able to stop a model at night
-           ends    {online_ends}
-           lost    a bad model cannot be stopped at once
-admin      {admin}
-           opens   the connection to the controller; signs no document
-           backup  not needed
-           ends    with its certificate, {chain}
-           lost    croft-controller init cannot be repeated; keep the controller's own backup
-
-One person with one machine holds every role (1 of 1): whoever takes this machine can approve anything, and no second
-person sees it. To grow: move root offline today; then give targets a second holder and a threshold of 2 by a new root.
-",
-        root = file(KeyName::Root),
-        targets = file(KeyName::Targets),
-        freshness = file(KeyName::Freshness),
-        recall = file(KeyName::Recall),
-        admin = file(KeyName::Admin),
-        chain = dir.chain().display(),
-        root_ends = day(ROOT_TTL_S),
-        targets_ends = day(TARGETS_TTL_S),
-        freshness_ends = day(FRESHNESS_TTL_S),
-        freshness_days = FRESHNESS_TTL_S / 86_400,
-        online_ends = day(ONLINE_KEY_TTL_S),
-    )
 }
 
 #[cfg(test)]
@@ -260,7 +269,7 @@ mod tests {
         let temp = tempfile::tempdir().expect("a folder");
         let dir = FleetDir::locate(Some(temp.path().join("fleet"))).expect("a fleet folder");
         dir.prepare().expect("a new folder");
-        make_keys(&dir).expect("keys");
+        make_keys(&dir, &[KeyName::Root], None).expect("keys");
         (temp, dir)
     }
 
@@ -275,7 +284,7 @@ mod tests {
     }
 
     fn answer(dir: &FleetDir) -> Answer {
-        let point = hex::encode(load_key(dir, KeyName::Admin).expect("a key").point());
+        let point = hex::encode(needed_point(dir, KeyName::Admin).expect("a key"));
         Answer {
             fleet: FleetId([2; 16]),
             certificate_chain_pem: String::new(),
@@ -287,7 +296,7 @@ mod tests {
     #[test]
     fn p3_key_files_are_for_their_owner_alone() {
         let (_temp, dir) = folder();
-        for name in KeyName::ALL {
+        for name in KeyName::OTHERS.into_iter().chain([KeyName::Root]) {
             let mode = std::fs::metadata(dir.key(name)).expect("a key file").permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name:?}");
         }
@@ -301,7 +310,8 @@ mod tests {
         let (_temp, dir) = folder();
         let path = dir.key(KeyName::Targets);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("changed");
-        assert!(matches!(load_key(&dir, KeyName::Targets), Err(CtlError::Key { .. })));
+        let error = signer(&dir, KeyName::Targets).expect_err("refused");
+        assert!(matches!(error, CtlError::Key { .. }) && error.hint().contains("chmod 600"), "{error}");
     }
 
     #[test]
@@ -318,7 +328,7 @@ mod tests {
         let (_temp, dir) = folder();
         let now = Timestamp(1_795_219_200);
         let fleet = compose(&dir, &bootstrap(), &answer(&dir), Vec::new(), now).expect("a fleet");
-        sign_first(&dir, &fleet, now).expect("signed");
+        sign_first(&dir, &fleet, 1, now).expect("signed");
         dir.save_settings(&Settings {
             controller: "https://127.0.0.1:7443".to_owned(),
             ca_pin: Sha256Digest([1; 32]),
@@ -337,29 +347,16 @@ mod tests {
     #[test]
     fn p9_an_interrupted_init_goes_on_with_the_same_keys() {
         let (_temp, dir) = folder();
-        let before = load_key(&dir, KeyName::Root).expect("a key").key_id();
+        let before = needed_point(&dir, KeyName::Root).expect("a key");
         std::fs::remove_file(dir.key(KeyName::Admin)).expect("removed");
         std::fs::create_dir_all(dir.repository().join("metadata")).expect("made");
         dir.prepare().expect("it may go on");
-        make_keys(&dir).expect("keys");
+        make_keys(&dir, &[KeyName::Root], None).expect("keys");
         dir.clear_unfinished_repository().expect("cleared");
         let fleet = compose(&dir, &bootstrap(), &answer(&dir), Vec::new(), clock::now()).expect("a fleet");
-        sign_first(&dir, &fleet, clock::now()).expect("signed");
-        assert_eq!(load_key(&dir, KeyName::Root).expect("a key").key_id(), before);
+        sign_first(&dir, &fleet, 1, clock::now()).expect("signed");
+        assert_eq!(needed_point(&dir, KeyName::Root).expect("a key"), before);
         dir.finish().expect("finished");
         assert!(matches!(dir.prepare(), Err(CtlError::FleetExists { .. })));
-    }
-
-    #[test]
-    fn the_key_card_names_every_key() {
-        let dir = FleetDir::locate(Some("/fleet".into())).expect("a fleet folder");
-        let card = key_card(&dir, Timestamp(1_795_219_200));
-        for name in KeyName::ALL {
-            assert!(card.contains(name.file()), "{name:?}");
-        }
-        assert!(
-            card.contains("2026-12-05") && card.contains("2028-11-20") && card.contains("1 of 1"),
-            "{card}"
-        );
     }
 }

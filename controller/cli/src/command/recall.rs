@@ -5,9 +5,10 @@ use croft_domain::limits::TEXT_LEN_MAX;
 use croft_domain::recall::{Recall, RecallTarget};
 use croft_domain::signed::Domain;
 use croft_proto::grpc::SubmitRecallRequest;
+use croft_trust::sign::sign_envelope;
 
 use crate::args;
-use crate::client::{connect, load_key, refused};
+use crate::client::{connect, refused, signer, unusable};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName};
 use crate::output::say;
@@ -37,7 +38,8 @@ pub async fn run(dir: &FleetDir, arguments: args::Recall) -> Result<(), CtlError
     }
     let recall = Recall { id: RecallId(random::bytes()?), target, reason, issued_at: clock::now() };
     let payload = serde_json::to_vec(&recall).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
-    let envelope = load_key(dir, KeyName::Recall)?.sign(Domain::Recall, payload);
+    let envelope = sign_envelope(&*signer(dir, KeyName::Recall)?, Domain::Recall, payload)
+        .map_err(unusable("use", dir, KeyName::Recall))?;
     let request = SubmitRecallRequest { recall: Some(envelope.into()) };
     let mut admin = connect(dir).await?;
     let answer = admin.submit_recall(request).await.map_err(refused("recall"))?;

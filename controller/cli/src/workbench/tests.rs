@@ -26,7 +26,7 @@ impl Bench {
         let temp = tempfile::tempdir().expect("a folder");
         let dir = FleetDir::locate(Some(temp.path().join("fleet"))).expect("a fleet folder");
         dir.prepare().expect("a new folder");
-        init::make_keys(&dir).expect("keys");
+        init::make_keys(&dir, &[KeyName::Root], None).expect("keys");
         let key = SigningKey::generate().expect("a key").entry(NOW, NOW.plus(1000));
         let fleet = Fleet {
             schema: 1,
@@ -41,7 +41,7 @@ impl Bench {
             licenses: vec!["MIT".to_owned()],
             baselines: BTreeMap::new(),
         };
-        init::sign_first(&dir, &fleet, NOW).expect("signed");
+        init::sign_first(&dir, &fleet, 1, NOW).expect("signed");
         let controller = "https://127.0.0.1:7443".to_owned();
         dir.save_settings(&Settings { controller, ca_pin: Sha256Digest([1; 32]), fleet: fleet.id })
             .expect("saved");

@@ -27,12 +27,14 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       help         Print this message or the help of the given subcommand(s)
 
     Options:
-          --config <DIR>     Folder with this fleet's keys, repository and drafts [default:
-                             $XDG_CONFIG_HOME/croftctl] [env: CROFTCTL_CONFIG]
-      -o, --output <OUTPUT>  How answers are written to stdout [default: table] [possible values: table,
-                             json, yaml, name, wide]
-      -h, --help             Print help (see more with '--help')
-      -V, --version          Print version
+          --config <DIR>            Folder with this fleet's keys, repository and drafts [default:
+                                    $XDG_CONFIG_HOME/croftctl] [env: CROFTCTL_CONFIG]
+          --passphrase-file <FILE>  File with the passphrase of encrypted keys, readable by you alone
+                                    [default: CROFTCTL_PASSPHRASE, else a prompt]
+      -o, --output <OUTPUT>         How answers are written to stdout [default: table] [possible values:
+                                    table, json, yaml, name, wide]
+      -h, --help                    Print help (see more with '--help')
+      -V, --version                 Print version
     --- stderr
     ");
 }

@@ -6,6 +6,7 @@ use croft_domain::code::Code;
 use croft_domain::time::Timestamp;
 
 use crate::disk::DiskError;
+use crate::sign::KeyError;
 
 /// Publishing failed; nothing was changed, or the change is complete and safe to repeat.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +49,9 @@ pub enum RepositoryError {
         /// How many of its keys were among those given.
         given: u64,
     },
+    /// A key did not sign.
+    #[error("a key did not sign")]
+    Key(#[source] KeyError),
     /// Roles contradict themselves.
     #[error("the {role} role: {reason}")]
     Roles {
@@ -85,7 +89,7 @@ impl RepositoryError {
             Self::Read { .. } | Self::Damaged { .. } => Code::StateCorrupt,
             Self::TargetName(_) | Self::Roles { .. } | Self::Order(_) | Self::Time(_) => Code::Input,
             Self::Limit(_) => Code::TrustLimits,
-            Self::KeysMissing { .. } => Code::Key,
+            Self::KeysMissing { .. } | Self::Key(_) => Code::Key,
             Self::Unverified { .. } => Code::TrustForged,
             Self::Disk(error) => error.code(),
         }

@@ -16,7 +16,7 @@ use tough::schema::{
 use super::roles::tuf_key;
 use super::{FreshnessKeys, Made, RepositoryError, Roles, RootKeys, TargetsKeys};
 use crate::digest::sha256;
-use crate::sign::SigningKey;
+use crate::sign::Signer;
 
 const SPEC_VERSION: &str = "1.0.0";
 
@@ -29,7 +29,7 @@ type MadeResult<T> = Result<Made<T>, RepositoryError>;
 pub(super) fn root(
     old: Option<&Root>,
     roles: &Roles,
-    keys: &RootKeys,
+    keys: &RootKeys<impl Signer>,
     expires: Timestamp,
 ) -> MadeResult<Root> {
     let mut listed = HashMap::new();
@@ -64,7 +64,7 @@ pub(super) fn targets<'a>(
     root: &Root,
     listed: impl Iterator<Item = (&'a str, Sha256Digest, u64)>,
     version: u64,
-    keys: &TargetsKeys,
+    keys: &TargetsKeys<impl Signer>,
     expires: Timestamp,
 ) -> MadeResult<Targets> {
     let mut targets = HashMap::new();
@@ -89,7 +89,7 @@ pub(super) fn snapshot(
     root: &Root,
     targets: &Made<Targets>,
     version: u64,
-    keys: &FreshnessKeys,
+    keys: &FreshnessKeys<impl Signer>,
     expires: Timestamp,
 ) -> MadeResult<Snapshot> {
     let mut role = Snapshot::new(SPEC_VERSION.to_owned(), nonzero(version), time(expires)?);
@@ -101,7 +101,7 @@ pub(super) fn timestamp(
     root: &Root,
     snapshot: &Made<Snapshot>,
     version: u64,
-    keys: &FreshnessKeys,
+    keys: &FreshnessKeys<impl Signer>,
     signed_at: Timestamp,
     expires: Timestamp,
 ) -> MadeResult<TimestampRole> {
@@ -121,7 +121,7 @@ fn finish<T: Role + Serialize>(
     role: T,
     root: &Root,
     name: &'static str,
-    keys: &[SigningKey],
+    keys: &[impl Signer],
 ) -> MadeResult<T> {
     let signed = sign(role, &[root], name, keys)?;
     Ok(made(signed))
@@ -132,7 +132,7 @@ fn sign<T: Role>(
     role: T,
     roots: &[&Root],
     name: &'static str,
-    keys: &[SigningKey],
+    keys: &[impl Signer],
 ) -> Result<Signed<T>, RepositoryError> {
     let canonical = role.canonical_form().expect("metadata has only texts, numbers and maps with text keys");
     let ids: Vec<_> = keys.iter().map(|key| key_id(&tuf_key(&key.point()))).collect();
@@ -149,10 +149,11 @@ fn sign<T: Role>(
         }
         signing.extend(mine);
     }
-    let signatures = signing
-        .into_iter()
-        .map(|(id, key)| Signature { keyid: id.clone(), sig: key.sign_bytes(&canonical).into() })
-        .collect();
+    let mut signatures = Vec::new();
+    for (id, key) in signing {
+        let sig = key.sign_message(&canonical).map_err(RepositoryError::Key)?;
+        signatures.push(Signature { keyid: id.clone(), sig: sig.into() });
+    }
     Ok(Signed { signed: role, signatures })
 }
 

@@ -7,19 +7,19 @@ use tough::schema::RoleType;
 use tough::schema::key::{EcdsaKey, EcdsaScheme, Key};
 
 use super::RepositoryError;
-use crate::sign::{POINT_LEN, SigningKey};
+use crate::sign::{POINT_LEN, Signer, SigningKey};
 
 /// Private keys for signing a root: for a rotation, enough of the old ones and of the new ones together.
 #[derive(Clone, Debug)]
-pub struct RootKeys(pub Vec<SigningKey>);
+pub struct RootKeys<K = SigningKey>(pub Vec<K>);
 
 /// Private keys of the targets role.
 #[derive(Clone, Debug)]
-pub struct TargetsKeys(pub Vec<SigningKey>);
+pub struct TargetsKeys<K = SigningKey>(pub Vec<K>);
 
 /// Private keys of the snapshot and timestamp roles.
 #[derive(Clone, Debug)]
-pub struct FreshnessKeys(pub Vec<SigningKey>);
+pub struct FreshnessKeys<K = SigningKey>(pub Vec<K>);
 
 /// The public keys of a role and how many of them must sign.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub struct RoleHolders {
 impl RoleHolders {
     /// One holder with one key.
     #[must_use]
-    pub fn solo(key: &SigningKey) -> Self {
+    pub fn solo(key: &impl Signer) -> Self {
         Self { points: vec![key.point()], threshold: 1 }
     }
 }

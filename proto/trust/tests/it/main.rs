@@ -4,6 +4,7 @@ mod blobs;
 mod fleet;
 mod forger;
 mod invites;
+mod keys;
 mod publisher;
 mod signatures;
 mod stored_state;
