@@ -20,6 +20,7 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       bundle       Bring a model in: import, approve, publish
       apply        Sign and publish what a YAML file declares
       assign       Say what a group may have
+      waiver       Signed exceptions from a check, which end by themselves
       recall       Stop the use of a model everywhere, at once
       trust        Look at or re-sign the fleet's metadata
       report       Compliance reports
@@ -106,7 +107,7 @@ fn a_baseline_with_a_misspelled_key_is_refused_with_its_line() {
     exit: 1
     --- stdout
     --- stderr
-    error[E-INPUT]: baseline.yaml:7:5: unknown field `mod`, expected one of mode, grace_s, paths, confidence
+    error[E-INPUT]: baseline.yaml:7:5: unknown field `mod`, expected one of mode, grace_s, paths, confidence, waivers
     hint: correct the value that the message names
     ");
 }
