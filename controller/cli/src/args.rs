@@ -1,16 +1,19 @@
 //! What may be typed. Parsing touches nothing: no file, no network, no environment beyond what clap reads.
 
+mod bundle;
+mod intake;
 mod waiver;
 
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use croft_domain::bundle::CheckPrompt;
 use croft_domain::digest::Sha256Digest;
-use croft_domain::id::{BaselineRef, BundleName, BundleRef, GroupName, ModelAlias, ReportId};
+use croft_domain::id::{BaselineRef, BundleRef, GroupName, ReportId};
 use croft_domain::limits::INVITE_TTL_MAX_S;
 use croft_domain::recall::RecallTarget;
 
+pub use bundle::{Bundle, Import};
+pub use intake::{Change, Intake};
 pub use waiver::{Grant, Until, Waiver};
 
 /// Runs a fleet from the admin's machine. Keys stay here; the controller gets signed documents only.
@@ -66,6 +69,9 @@ pub enum Command {
     /// Bring a model in: import, approve, publish
     #[command(subcommand)]
     Bundle(Bundle),
+    /// From where and under which licenses models may come in
+    #[command(subcommand)]
+    Intake(Intake),
     /// Sign and publish what a YAML file declares
     Apply(Apply),
     /// Say what a group may have
@@ -117,6 +123,9 @@ pub struct Init {
     #[arg(long = "license", value_name = "SPDX",
           default_values = ["Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0"])]
     pub licenses: Vec<String>,
+    /// How the sources begin from which models may come in; repeat for more
+    #[arg(long = "source", value_name = "PREFIX", default_values = ["https://huggingface.co/"])]
+    pub sources: Vec<String>,
 }
 
 /// `invite`
@@ -182,65 +191,6 @@ pub struct Standing {
     /// Why; goes into the audit log
     #[arg(long)]
     pub reason: String,
-}
-
-/// `bundle`
-#[derive(Debug, Subcommand)]
-pub enum Bundle {
-    /// Vet a GGUF file in a confined process and draft its manifest
-    Import(Box<Import>),
-    /// Sign a draft as approved
-    Approve {
-        /// NAME@VERSION
-        bundle: BundleRef,
-        /// Also allow the bundle's license in this fleet from now on
-        #[arg(long)]
-        allow_license: bool,
-    },
-    /// Upload an approved bundle's bytes and publish its manifest
-    Publish {
-        /// NAME@VERSION
-        bundle: BundleRef,
-    },
-}
-
-/// `bundle import`
-#[derive(Debug, ClapArgs)]
-pub struct Import {
-    /// What the bundle is called
-    pub name: BundleName,
-    /// The GGUF file
-    pub file: PathBuf,
-    /// SPDX identifier of the weights' license
-    #[arg(long, value_name = "SPDX")]
-    pub license: String,
-    /// Where the file came from: an address with a revision, or a description
-    #[arg(long, value_name = "TEXT")]
-    pub source: String,
-    /// Version [default: one above the newest here]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    pub version: Option<u32>,
-    /// Chat template (Jinja) instead of the one inside the file
-    #[arg(long, value_name = "FILE")]
-    pub template: Option<PathBuf>,
-    /// What clients may call it besides its name: chat, complete, embed; repeat for more
-    #[arg(long = "alias", value_name = "ALIAS")]
-    pub aliases: Vec<ModelAlias>,
-    /// A question whose greedy answer must contain a text; repeat for more
-    #[arg(long = "check", value_name = "PROMPT=>CONTAINS", value_parser = check_prompt)]
-    pub checks: Vec<CheckPrompt>,
-    /// Context of one conversation, in tokens [default: the file's own, at most 8192]
-    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..=1 << 24))]
-    pub context: Option<u32>,
-    /// Conversations at once
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub slots: u32,
-    /// Sampling temperature where a client asks for none, 0 to 2; 0 is greedy
-    #[arg(long, default_value_t = 0.2, value_name = "NUMBER")]
-    pub temperature: f32,
-    /// Nodes that have this version never go back to an older one, not even by an assignment
-    #[arg(long)]
-    pub no_return: bool,
 }
 
 /// `apply`
@@ -353,15 +303,6 @@ fn duration(text: &str) -> Result<u64, String> {
     if (1..=INVITE_TTL_MAX_S).contains(&seconds) { Ok(seconds) } else { Err("1s to 30d".to_owned()) }
 }
 
-fn check_prompt(text: &str) -> Result<CheckPrompt, String> {
-    match text.split_once("=>") {
-        Some((prompt, contains)) if !prompt.trim().is_empty() && !contains.trim().is_empty() => {
-            Ok(CheckPrompt { prompt: prompt.trim().to_owned(), contains: contains.trim().to_owned() })
-        }
-        _ => Err("PROMPT=>CONTAINS, both not empty".to_owned()),
-    }
-}
-
 fn recall_target(text: &str) -> Result<RecallTarget, String> {
     let digest = |text: &str| text.parse::<Sha256Digest>().map_err(|e| e.to_string());
     if let Some(runtime) = text.strip_prefix("runtime:") {
@@ -391,15 +332,6 @@ mod tests {
         for bad in ["", "10", "m", "0s", "31d", "-1m", "1w", "99999999999999999999d", "18446744073709551615d"]
         {
             assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn check_prompts_need_both_sides() {
-        let check = check_prompt("What is 2+2? => 4").expect("a check");
-        assert_eq!((check.prompt.as_str(), check.contains.as_str()), ("What is 2+2?", "4"));
-        for bad in ["", "a", "a=>", "=>b", " => "] {
-            assert!(check_prompt(bad).is_err(), "{bad}");
         }
     }
 

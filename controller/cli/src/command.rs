@@ -8,6 +8,7 @@ mod describe;
 mod get;
 mod import;
 pub mod init;
+mod intake;
 mod invite;
 mod key_card;
 mod node;
@@ -38,10 +39,11 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Describe(what) => describe::run(&dir, &what, output).await,
         Command::Node(verb) => node::run(&dir, &verb).await,
         Command::Bundle(Bundle::Import(arguments)) => import::run(&dir, *arguments).await,
-        Command::Bundle(Bundle::Approve { bundle, allow_license }) => {
-            bundle::approve(&dir, &bundle, allow_license)
+        Command::Bundle(Bundle::Approve { bundle, allow_license, allow_source }) => {
+            bundle::approve(&dir, &bundle, bundle::Allow { license: allow_license, source: allow_source })
         }
         Command::Bundle(Bundle::Publish { bundle }) => bundle::publish(&dir, &bundle).await,
+        Command::Intake(what) => intake::run(&dir, &what, output).await,
         Command::Apply(arguments) => apply::run(&dir, &arguments).await,
         Command::Assign(what) => assign::run(&dir, &what).await,
         Command::Recall(arguments) => recall::run(&dir, arguments).await,

@@ -1,9 +1,10 @@
 //! Drafts: what import found out about a file, kept until a person approves it.
 //!
-//! The bytes stay where they are; the draft remembers the path, and publishing checks them against the manifest again.
+//! The bytes stay where they are, unless they had to be unpacked; the draft remembers the paths, and publishing checks
+//! the bytes against the manifest again.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use croft_domain::bundle::Manifest;
 use croft_domain::id::{BundleName, BundleRef};
@@ -12,6 +13,7 @@ use croft_domain::limits::MANIFEST_LEN_MAX;
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, create_private, read, read_text, write};
 use crate::limits::{DOCUMENT_LEN_MAX, REPORT_LEN_MAX};
+use crate::source::Scratch;
 
 /// One draft.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,8 +22,8 @@ pub struct Draft {
     pub manifest: Manifest,
     /// The vetting report, as the confined child wrote it.
     pub vetting: Vec<u8>,
-    /// Where the bytes are.
-    pub source: PathBuf,
+    /// Where the bytes of each of the manifest's files are.
+    pub sources: Vec<PathBuf>,
 }
 
 impl Draft {
@@ -29,7 +31,7 @@ impl Draft {
     ///
     /// # Errors
     /// There is one at this version, or it cannot be written.
-    pub fn save(&self, dir: &FleetDir) -> Result<PathBuf, CtlError> {
+    pub fn save(&self, dir: &FleetDir, scratch: &Scratch) -> Result<PathBuf, CtlError> {
         let bundle = self.manifest.reference();
         let path = dir.draft(&bundle);
         if path.join("manifest.json").exists() {
@@ -40,11 +42,31 @@ impl Draft {
         }
         create_private(&dir.drafts())?;
         create_private(&path)?;
+        let written = self.write(&path, scratch);
+        if written.is_err() {
+            // Nothing of a failed import stays; what cannot be removed has no manifest and so is no draft.
+            let _ = fs::remove_dir_all(&path);
+        }
+        written.map(|()| path)
+    }
+
+    fn write(&self, path: &Path, scratch: &Scratch) -> Result<(), CtlError> {
         let manifest = manifest_bytes(&self.manifest)?;
+        let mut sources = Vec::new();
+        for (number, source) in self.sources.iter().enumerate() {
+            let mut place = source.clone();
+            if scratch.holds(source) {
+                place = path.join(format!("weights-{number}.gguf"));
+                fs::rename(source, &place)
+                    .map_err(|source| CtlError::FileWrite { path: place.clone(), source })?;
+            }
+            sources.push(place);
+        }
+        let sources = serde_json::to_vec(&sources)
+            .map_err(|_| CtlError::Input { what: "path".to_owned(), expected: "UTF-8".to_owned() })?;
         write(&path.join("vetting.json"), &self.vetting, 0o600)?;
-        write(&path.join("source"), self.source.as_os_str().as_encoded_bytes(), 0o600)?;
-        write(&path.join("manifest.json"), &manifest, 0o600)?;
-        Ok(path)
+        write(&path.join("sources.json"), &sources, 0o600)?;
+        write(&path.join("manifest.json"), &manifest, 0o600)
     }
 
     /// Reads it and checks that its parts belong together.
@@ -70,9 +92,21 @@ impl Draft {
         if !agrees {
             return Err(damaged("the manifest is of another bundle or vetting report".into()));
         }
-        let source = PathBuf::from(read_text(&path.join("source"), DOCUMENT_LEN_MAX)?);
-        Ok(Self { manifest, vetting, source })
+        let sources = sources(&path).map_err(damaged)?;
+        if sources.len() != manifest.files.len() {
+            return Err(damaged("it has not one place for each file".into()));
+        }
+        Ok(Self { manifest, vetting, sources })
     }
+}
+
+fn sources(path: &Path) -> Result<Vec<PathBuf>, crate::error::Cause> {
+    let file = path.join("sources.json");
+    if file.exists() {
+        return Ok(serde_json::from_slice(&read(&file, DOCUMENT_LEN_MAX)?)?);
+    }
+    // As drafts were written when a bundle had one file.
+    Ok(vec![PathBuf::from(read_text(&path.join("source"), DOCUMENT_LEN_MAX)?)])
 }
 
 /// The exact bytes that are signed and hashed.
@@ -132,14 +166,14 @@ mod tests {
             template: Template { source: "x".to_owned(), sha256: croft_trust::digest::sha256(b"x") },
             parameters: Parameters { context_tokens: 2048, slots: 4, temperature: 0.2 },
             aliases: vec!["chat".parse().expect("an alias")],
-            license: License { id: "MIT".to_owned(), text_sha256: None },
+            license: License::of("MIT"),
             provenance: Provenance {
                 source: "made here".to_owned(),
                 vetting_report_sha256: croft_trust::digest::sha256(&vetting),
             },
             check_prompts: Vec::new(),
         };
-        Draft { manifest, vetting, source: "/models/starter.gguf".into() }
+        Draft { manifest, vetting, sources: vec!["/models/starter.gguf".into()] }
     }
 
     fn folder() -> (tempfile::TempDir, FleetDir) {
@@ -152,9 +186,9 @@ mod tests {
     fn drafts_round_trip_and_are_never_overwritten() {
         let (_temp, dir) = folder();
         let draft = draft(1);
-        draft.save(&dir).expect("saved");
+        draft.save(&dir, &Scratch::new(&dir)).expect("saved");
         assert_eq!(Draft::load(&dir, &draft.manifest.reference()).expect("loaded"), draft);
-        assert!(matches!(draft.save(&dir), Err(CtlError::Conflict { .. })));
+        assert!(matches!(draft.save(&dir, &Scratch::new(&dir)), Err(CtlError::Conflict { .. })));
         let other = "starter@2".parse().expect("a reference");
         assert!(matches!(Draft::load(&dir, &other), Err(CtlError::NotFound { .. })));
     }
@@ -163,7 +197,7 @@ mod tests {
     fn p2_a_draft_with_another_vetting_report_is_refused() {
         let (_temp, dir) = folder();
         let draft = draft(1);
-        let path = draft.save(&dir).expect("saved");
+        let path = draft.save(&dir, &Scratch::new(&dir)).expect("saved");
         fs::write(path.join("vetting.json"), b"{}").expect("written");
         assert!(matches!(Draft::load(&dir, &draft.manifest.reference()), Err(CtlError::FileParse { .. })));
     }
@@ -174,7 +208,7 @@ mod tests {
         let name = "starter".parse().expect("a name");
         assert_eq!(newest_version(&dir, &name).expect("a version"), 0);
         for version in [2, 10, 9] {
-            draft(version).save(&dir).expect("saved");
+            draft(version).save(&dir, &Scratch::new(&dir)).expect("saved");
         }
         fs::create_dir(dir.drafts().join("starter-large.30")).expect("made");
         assert_eq!(newest_version(&dir, &name).expect("a version"), 10);

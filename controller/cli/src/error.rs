@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use croft_domain::code::Code;
+use croft_domain::digest::Sha256Digest;
 
 /// A cause of any type, for errors whose reader is a person.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -114,6 +115,24 @@ pub enum CtlError {
         /// Each with rule, offset and message.
         findings: Vec<String>,
     },
+    /// A store of another tool breaks a rule.
+    #[error("{}: {message}", place.display())]
+    Store {
+        /// The file or folder.
+        place: PathBuf,
+        /// What is wrong, or was expected.
+        message: String,
+    },
+    /// A store's bytes are not what their name says.
+    #[error("{} holds {found}", path.display())]
+    WrongDigest {
+        /// The blob.
+        path: PathBuf,
+        /// What its name says.
+        expected: Sha256Digest,
+        /// What it is.
+        found: Sha256Digest,
+    },
     /// The confined child did not do its work.
     #[error("the confined vetting of {} failed: {reason}", path.display())]
     Vetting {
@@ -184,7 +203,9 @@ impl CtlError {
     /// Its stable code.
     pub fn code(&self) -> Code {
         match self {
-            Self::FileRead { .. } | Self::Document { .. } | Self::Input { .. } => Code::Input,
+            Self::Store { .. } | Self::FileRead { .. } | Self::Document { .. } | Self::Input { .. } => {
+                Code::Input
+            }
             Self::FileWrite { .. } => Code::StateUnwritable,
             Self::FileParse { .. } => Code::StateCorrupt,
             Self::FleetExists { .. } | Self::Conflict { .. } => Code::Conflict,
@@ -194,7 +215,7 @@ impl CtlError {
             Self::Repository { .. } => Code::TrustState,
             Self::VetRefused { .. } => Code::VetRefused,
             Self::Vetting { .. } => Code::SandboxUnproven,
-            Self::SourceChanged { .. } => Code::BlobCorrupt,
+            Self::SourceChanged { .. } | Self::WrongDigest { .. } => Code::BlobCorrupt,
             Self::Link { code, .. } | Self::Refused { code, .. } => *code,
             Self::NotPublished { source } => source.code(),
             Self::Answer { .. } | Self::AnswerWrite { .. } | Self::Process { .. } => Code::Internal,
@@ -224,6 +245,9 @@ impl CtlError {
                 "the file was not judged, so it was not taken in; import needs Linux with seccomp".to_owned()
             }
             Self::SourceChanged { .. } => "import it again; what was approved are the old bytes".to_owned(),
+            Self::WrongDigest { .. } => {
+                "the store is damaged or was tampered with; get the model from its publisher again".to_owned()
+            }
             Self::Link { code: Code::Unreachable, .. } => {
                 "check that the controller runs and that its address in fleet.toml is right".to_owned()
             }

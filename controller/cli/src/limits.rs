@@ -54,6 +54,15 @@ pub const UPLOAD_ATTEMPTS: u32 = 6;
 /// Longest context that import drafts on its own, in tokens: more memory is a person's decision.
 pub const CONTEXT_DEFAULT_MAX: u32 = 8192;
 
+/// Most entries of a foreign folder that are looked at.
+pub const FOLDER_ENTRIES_MAX: usize = 10_000;
+
+/// Most layers of an artifact.
+pub const LAYERS_MAX: usize = 256;
+
+/// Most names that an error lists to choose from.
+pub const CHOICES_SHOWN_MAX: usize = 20;
+
 /// Fewest digits of a node id that may stand for the whole.
 pub const ID_PREFIX_LEN_MIN: usize = 4;
 

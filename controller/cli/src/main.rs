@@ -16,6 +16,7 @@ mod output;
 mod passphrase;
 mod progress;
 mod random;
+mod source;
 mod upload;
 mod vet;
 mod workbench;

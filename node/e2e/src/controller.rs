@@ -219,7 +219,7 @@ impl Fleet {
             check,
         ])?;
         let reference = format!("{name}@{version}");
-        self.ctl(&["bundle", "approve", &reference])?;
+        self.ctl(&["bundle", "approve", &reference, "--allow-source"])?;
         self.ctl(&["bundle", "publish", &reference])?;
         Ok(())
     }

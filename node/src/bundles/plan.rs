@@ -113,7 +113,7 @@ pub(crate) mod tests {
             template: Template { source: String::new(), sha256: Sha256Digest([0; 32]) },
             parameters: Parameters { context_tokens: 1024, slots: 1, temperature: 0.0 },
             aliases: Vec::new(),
-            license: License { id: "Apache-2.0".to_owned(), text_sha256: None },
+            license: License::of("Apache-2.0"),
             provenance: Provenance {
                 source: "test".to_owned(),
                 vetting_report_sha256: Sha256Digest([0; 32]),

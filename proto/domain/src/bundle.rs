@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Blake3Digest, Sha256Digest};
 use crate::id::{BundleName, BundleRef, ModelAlias};
-use crate::limits::{BUNDLE_FILES_MAX, TEXT_LEN_MAX};
+use crate::limits::{BUNDLE_FILES_MAX, TEXT_LEN_MAX, USE_RESTRICTIONS_MAX};
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,8 +44,20 @@ impl BundleFile {
     }
 }
 
+/// Whether the weights may be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Redistribution {
+    /// As everybody likes.
+    Allowed,
+    /// Under conditions that the license's text names.
+    Conditional,
+    /// Not at all.
+    Forbidden,
+}
+
 /// Under which terms the weights are used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct License {
     /// SPDX identifier, or `LicenseRef-…`.
@@ -53,7 +65,78 @@ pub struct License {
     /// SHA-256 of the license's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_sha256: Option<Sha256Digest>,
+    /// Whether the weights may be passed on; none where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redistribution: Option<Redistribution>,
+    /// What the terms forbid or demand of a user, one sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub use_restrictions: Vec<String>,
+    /// Who accepted the terms for the organization.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_by: Option<String>,
 }
+
+impl License {
+    /// A license without anything that its identifier does not say.
+    #[must_use]
+    pub fn of(id: impl Into<String>) -> Self {
+        Self { id: id.into(), ..Self::default() }
+    }
+
+    /// Whether the terms are those of an open-source license and nothing is added to them. An identifier that is not
+    /// known here is taken for other terms: a person should read them.
+    #[must_use]
+    pub fn is_open_source(&self) -> bool {
+        OPEN_SOURCE.contains(&self.id.as_str())
+            && self.use_restrictions.is_empty()
+            && self.redistribution.is_none_or(|r| r == Redistribution::Allowed)
+    }
+
+    /// What a user must be told before the first use, one line each; empty for open-source terms.
+    #[must_use]
+    pub fn terms(&self) -> Vec<String> {
+        if self.is_open_source() {
+            return Vec::new();
+        }
+        let mut lines = vec![format!("{} is not an open-source license", self.id)];
+        lines.extend(self.redistribution.map(|redistribution| {
+            match redistribution {
+                Redistribution::Allowed => "passing it on is allowed",
+                Redistribution::Conditional => "passing it on is allowed under conditions",
+                Redistribution::Forbidden => "passing it on is forbidden",
+            }
+            .to_owned()
+        }));
+        lines.extend(self.use_restrictions.iter().cloned());
+        lines.extend(self.accepted_by.iter().map(|who| format!("accepted for the organization by {who}")));
+        lines
+    }
+
+    fn is_bounded(&self) -> bool {
+        let restrictions = &self.use_restrictions;
+        restrictions.len() <= USE_RESTRICTIONS_MAX
+            && restrictions.iter().chain(&self.accepted_by).all(|t| !t.is_empty() && t.len() <= TEXT_LEN_MAX)
+    }
+}
+
+/// SPDX identifiers whose terms are open source: of the Open Source Initiative's list and the public-domain
+/// dedications, those under which weights are published.
+const OPEN_SOURCE: &[&str] = &[
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC-BY-4.0",
+    "CC-BY-SA-4.0",
+    "CC0-1.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "Unlicense",
+    "Zlib",
+];
 
 /// How a conversation is written for this model. Approved by hash; a template inside the GGUF is ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +269,9 @@ impl Manifest {
         if texts.iter().any(|t| t.is_empty() || t.len() > TEXT_LEN_MAX) {
             return err("architecture, license.id, provenance.source", "1 to 1024 bytes");
         }
+        if !self.license.is_bounded() {
+            return err("license", "at most 32 use restrictions, each text 1 to 1024 bytes");
+        }
         Ok(())
     }
 }
@@ -198,4 +284,26 @@ pub struct ManifestError {
     pub field: String,
     /// What was expected.
     pub expected: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_that_are_not_open_source_are_flagged() {
+        assert!(License::of("Apache-2.0").terms().is_empty());
+        assert_eq!(License::of("LicenseRef-X").terms(), ["LicenseRef-X is not an open-source license"]);
+        let narrowed = License { use_restrictions: vec!["no weapons".to_owned()], ..License::of("MIT") };
+        assert!(!narrowed.is_open_source());
+        let bound = License {
+            redistribution: Some(Redistribution::Conditional),
+            accepted_by: Some("legal".to_owned()),
+            ..narrowed
+        };
+        assert_eq!(bound.terms().len(), 4);
+        // A manifest of an older croftctl has none of these fields.
+        let older: License = serde_json::from_str(r#"{"id":"MIT"}"#).expect("an older license");
+        assert_eq!(older, License::of("MIT"));
+    }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Sha256Digest;
 use crate::id::{BaselineName, BaselineRef, BundleName, BundleRef, FleetId, GroupName};
-use crate::limits::GROUPS_MAX;
+use crate::limits::{GROUPS_MAX, SOURCES_MAX, TEXT_LEN_MAX};
 use crate::time::Timestamp;
 
 /// A public key with the time in which it counts.
@@ -72,12 +72,24 @@ pub struct Fleet {
     pub groups: BTreeMap<GroupName, GroupPolicy>,
     /// SPDX identifiers of licenses under which bundles may come in.
     pub licenses: Vec<String>,
+    /// How the sources begin from which bundles may come in. Empty: from nowhere.
+    #[serde(default)]
+    pub sources: Vec<String>,
     /// Baselines that have been published, newest version by name, for people's overview.
     #[serde(default)]
     pub baselines: BTreeMap<BaselineName, u32>,
 }
 
 impl Fleet {
+    /// Whether a bundle may come in from `source`. A prefix ends where a part of a name ends, so that allowing one
+    /// organization's folder allows no other's whose name begins alike.
+    #[must_use]
+    pub fn allows_source(&self, source: &str) -> bool {
+        // What climbs, or hides that it climbs, could leave the prefix again.
+        let climbs = source.split(['/', '\\']).any(|part| part == "..") || source.contains('%');
+        !climbs && self.sources.iter().any(|prefix| covers(prefix, source))
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors
@@ -108,11 +120,26 @@ impl Fleet {
         if self.ca_pins.is_empty() || self.ca_pins.len() > 8 {
             return err("ca_pins", "1 to 8");
         }
+        let is_text = |t: &String| !t.is_empty() && t.len() <= TEXT_LEN_MAX && !t.contains(char::is_control);
+        if self.sources.len() > SOURCES_MAX || !self.sources.iter().all(is_text) {
+            return err("sources", "at most 256 texts of 1 to 1024 bytes");
+        }
         if self.groups.values().any(|g| !(1..=3).contains(&g.tier)) {
             return err("groups.*.tier", "1, 2 or 3");
         }
         Ok(())
     }
+}
+
+fn covers(prefix: &str, source: &str) -> bool {
+    let Some(rest) = source.strip_prefix(prefix) else { return false };
+    // Behind a bare host, `@` and `:` would begin another host: https://good.example@evil.example/.
+    let has_path = prefix.split_once("://").is_none_or(|(_, place)| place.contains('/'));
+    rest.is_empty()
+        || prefix.ends_with('/')
+        || prefix.ends_with(':') && !prefix.contains("://")
+        || rest.starts_with('/')
+        || has_path && rest.starts_with(['@', ':'])
 }
 
 /// The fleet document contradicts itself or a bound.
@@ -123,4 +150,29 @@ pub struct FleetError {
     pub field: &'static str,
     /// What was expected.
     pub expected: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn p2_a_source_prefix_ends_where_a_name_ends() {
+        let hub = "https://hub.example/org";
+        for good in ["https://hub.example/org", "https://hub.example/org/m@abc", "https://hub.example/org@1"]
+        {
+            assert!(covers(hub, good), "{good}");
+        }
+        for bad in ["https://hub.example/org-evil/m", "https://hub.example", "http://hub.example/org/m"] {
+            assert!(!covers(hub, bad), "{bad}");
+        }
+        let host = "https://hub.example";
+        assert!(covers(host, "https://hub.example/any"));
+        for bad in ["https://hub.example@evil/", "https://hub.example:x@evil/", "https://hub.example.evil/"] {
+            assert!(!covers(host, bad), "{bad}");
+        }
+        assert!(covers("ollama:", "ollama:registry/m:1"));
+        assert!(covers("made here", "made here"));
+        assert!(!covers("made here", "made here too"));
+    }
 }

@@ -22,6 +22,12 @@ pub const MANIFEST_LEN_MAX: usize = 8 * 1024 * 1024;
 /// Most files in one bundle: the shard bound of the GGUF lint, rule P01.
 pub const BUNDLE_FILES_MAX: usize = 128;
 
+/// Most use restrictions that a license lists: a user should read them.
+pub const USE_RESTRICTIONS_MAX: usize = 32;
+
+/// Most prefixes of allowed sources in a fleet document.
+pub const SOURCES_MAX: usize = 256;
+
 /// Longest a lease may last, in seconds (seven days): the longest a node may serve unseen.
 pub const LEASE_TTL_MAX_S: u64 = 7 * 86_400;
 

@@ -14,3 +14,4 @@ pub mod limits;
 pub mod repository;
 pub mod sign;
 pub mod store;
+pub mod tar;

@@ -52,6 +52,12 @@ pub const TARGETS_LIFE_MAX_S: u64 = 400 * 86_400;
 /// Longest life of a root, in seconds (800 days). The default is 24 months.
 pub const ROOT_LIFE_MAX_S: u64 = 800 * 86_400;
 
+/// Longest name in an archive, in bytes.
+pub const TAR_NAME_LEN_MAX: usize = 1024;
+
+/// Largest header extension in an archive, in bytes: a name and a length.
+pub const TAR_EXTENSION_LEN_MAX: u64 = 64 * 1024;
+
 /// Largest floors file, in bytes: one epoch for each bundle name there ever was.
 pub const FLOORS_LEN_MAX: u64 = 1024 * 1024;
 

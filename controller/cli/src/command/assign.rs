@@ -150,6 +150,7 @@ mod tests {
             reviewer_keys: Vec::new(),
             groups: std::collections::BTreeMap::new(),
             licenses: Vec::new(),
+            sources: Vec::new(),
             baselines: std::collections::BTreeMap::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
-use croft_domain::bundle::BundleFile;
+use croft_domain::bundle::{BundleFile, Manifest};
 use croft_domain::code::Code;
 use croft_domain::id::BundleRef;
 use croft_link::backoff::Backoff;
@@ -23,11 +23,20 @@ use crate::progress;
 use crate::upload;
 use crate::workbench::Workbench;
 
+/// What an approval may add to what the fleet allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Allow {
+    /// The bundle's license.
+    pub license: bool,
+    /// The bundle's source.
+    pub source: bool,
+}
+
 /// Signs a draft as approved.
 ///
 /// # Errors
-/// There is no draft, its version is taken, or its license is not allowed.
-pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow_license: bool) -> Result<(), CtlError> {
+/// There is no draft, its version is taken, or its license or source is not allowed.
+pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result<(), CtlError> {
     let draft = Draft::load(dir, bundle)?;
     let mut workbench = Workbench::open(dir)?;
     match workbench.bundle(bundle)? {
@@ -43,19 +52,7 @@ pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow_license: bool) -> Resul
         }
         None => {}
     }
-    let license = &draft.manifest.license.id;
-    if !workbench.fleet().licenses.contains(license) {
-        if !allow_license {
-            return Err(CtlError::Unapproved {
-                message: format!(
-                    "license {license} is not among the fleet's ({})",
-                    workbench.fleet().licenses.join(", ")
-                ),
-                hint: format!("read it, then repeat with --allow-license to take in {license} from now on"),
-            });
-        }
-        workbench.change_fleet(|fleet| fleet.licenses.push(license.clone()))?;
-    }
+    check_intake(&mut workbench, &draft.manifest, allow)?;
     workbench.set_bundle(&draft.manifest)?;
     workbench.sign(clock::now())?;
     say(&format!(
@@ -64,6 +61,50 @@ pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow_license: bool) -> Resul
     ));
     say(&format!("next: croftctl bundle publish {bundle}"));
     Ok(())
+}
+
+/// Only from allowed sources, under allowed licenses; terms beyond open source only if somebody answers for them.
+fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) -> Result<(), CtlError> {
+    let (license, source) = (&manifest.license.id, &manifest.provenance.source);
+    if !manifest.license.is_open_source() && manifest.license.accepted_by.is_none() {
+        return Err(CtlError::Unapproved {
+            message: format!("nobody accepted the terms of {license}, which are not open source"),
+            hint: "read them, then import again with --accepted-by WHO".to_owned(),
+        });
+    }
+    let fleet = workbench.fleet();
+    if !fleet.licenses.contains(license) && !allow.license {
+        return Err(CtlError::Unapproved {
+            message: format!("license {license} is not among the fleet's ({})", fleet.licenses.join(", ")),
+            hint: format!("read it, then repeat with --allow-license to take in {license} from now on"),
+        });
+    }
+    if !fleet.allows_source(source) && !allow.source {
+        return Err(CtlError::Unapproved {
+            message: format!(
+                "source {} is not among the fleet's ({})",
+                crate::output::clean(source),
+                fleet.sources.join(", ")
+            ),
+            hint: "repeat with --allow-source for exactly this one, or allow a prefix: croftctl intake allow --source PREFIX"
+                .to_owned(),
+        });
+    }
+    workbench.change_fleet(|fleet| {
+        if !fleet.licenses.contains(license) {
+            fleet.licenses.push(license.clone());
+        }
+        if !fleet.allows_source(source) {
+            fleet.sources.push(source.clone());
+        }
+    })?;
+    if workbench.fleet().allows_source(source) {
+        return Ok(());
+    }
+    Err(CtlError::Unapproved {
+        message: format!("source {} can never be allowed", crate::output::clean(source)),
+        hint: "a source has no .. and no % in it; import it again under another --source".to_owned(),
+    })
 }
 
 /// Uploads an approved bundle's bytes, then publishes the signed set.
@@ -78,10 +119,10 @@ pub async fn publish(dir: &FleetDir, bundle: &BundleRef) -> Result<(), CtlError>
             hint: format!("croftctl bundle approve {bundle} signs its draft"),
         });
     };
-    let source = Draft::load(dir, bundle)?.source;
+    let sources = Draft::load(dir, bundle)?.sources;
     let mut admin = connect(dir).await?;
-    for file in &manifest.files {
-        send(&mut admin, &source, file).await?;
+    for (file, source) in manifest.files.iter().zip(&sources) {
+        send(&mut admin, source, file).await?;
     }
     workbench.publish(&mut admin).await?;
     say(&format!("next: croftctl assign bundle {bundle} --group GROUP"));

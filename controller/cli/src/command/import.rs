@@ -1,8 +1,6 @@
-//! `bundle import`: from a file of strangers to a draft that a person can approve.
+//! `bundle import`: from files of strangers to a draft that a person can approve.
 //!
-//! The file is opened once. What was vetted, hashed and measured is that open file, not whatever its path names later.
-
-use std::fs::File;
+//! Each file is opened once. What was vetted, hashed and measured is that open file, not whatever its path names later.
 
 use croft_domain::bundle::{BundleFile, FileRole, License, Manifest, Parameters, Provenance, Template};
 use croft_domain::id::{BundleName, BundleRef};
@@ -12,54 +10,116 @@ use croft_vetting::report::Report;
 use crate::args::Import;
 use crate::draft::{self, Draft};
 use crate::error::CtlError;
-use crate::fleet_dir::{FleetDir, read_text, real_path};
-use crate::limits::{CONTEXT_DEFAULT_MAX, HUGE_FILE_LEN, SMALL_FILE_LEN, TEMPLATE_LEN_MAX};
-use crate::output::{length, print_data, say};
+use crate::fleet_dir::{FleetDir, read, read_text};
+use crate::limits::{CONTEXT_DEFAULT_MAX, DOCUMENT_LEN_MAX, HUGE_FILE_LEN, SMALL_FILE_LEN, TEMPLATE_LEN_MAX};
+use crate::output::{clean, length, print_data, say};
+use crate::source::{self, Choice, Found, Piece, Scratch};
 use crate::workbench::Workbench;
 use crate::{progress, vet};
 
 /// Runs `bundle import`.
 ///
 /// # Errors
-/// The linter refuses the file, or an argument breaks a rule.
+/// The source holds no such model, the linter refuses a file, or an argument breaks a rule.
 pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
-    let source = real_path(&arguments.file)?;
-    let file = File::open(&source).map_err(|e| CtlError::FileRead { path: source.clone(), source: e })?;
-    let spinner = progress::spinner("vetting in a confined process");
-    let passed = vet::vet(&arguments.file, &file).await;
-    spinner.finish_and_clear();
-    let vet::Passed { report, bytes } = passed?;
-    for finding in &report.findings {
-        say(&format!("note:{}", vet::finding_text(finding)));
+    let scratch = Scratch::new(dir);
+    let choice = Choice { model: arguments.model.as_deref(), file: arguments.file.as_deref() };
+    let Found { kind, pieces, template: apart, license_text, origin } =
+        source::find(&arguments.from, choice, &scratch)?;
+    if kind != "file" {
+        say(&format!("source:   {kind}{}", origin.as_ref().map_or_else(String::new, |o| format!(", {o}"))));
     }
-    let template = template(&arguments, &report)?;
-    let (version, epoch) = number(dir, &arguments)?;
-    let described = describe(file, report.len_bytes)
-        .map_err(|e| CtlError::FileRead { path: source.clone(), source: e })?;
-    let manifest = compose(arguments, &report, template, described, (version, epoch), sha256(&bytes));
+    let vetted = vet_all(&arguments, &pieces).await?;
+    let Some((report, _)) = vetted.first() else {
+        return Err(CtlError::NotFound { what: "file of weights".to_owned(), hint: String::new() });
+    };
+    let template = template(&arguments, apart, report)?;
+    let license = license(&arguments, license_text)?;
+    let source = arguments.source.clone().or(origin).ok_or_else(|| CtlError::Input {
+        what: "--source".to_owned(),
+        expected: "where the model came from; this source does not say".to_owned(),
+    })?;
+    let numbers = number(dir, &arguments)?;
+    let (mut files, mut sources) = (Vec::new(), Vec::new());
+    for (piece, (report, _)) in pieces.into_iter().zip(&vetted) {
+        sources.push(piece.path.clone());
+        files.push(describe(piece, report.len_bytes)?);
+    }
+    let vetting = vetting_bytes(&vetted);
+    let provenance = Provenance { source, vetting_report_sha256: sha256(&vetting) };
+    let manifest = compose(arguments, report, (template, license, provenance), files, numbers);
     manifest
         .validate()
         .map_err(|e| CtlError::Input { what: e.field.clone(), expected: e.expected.to_owned() })?;
-    let draft = Draft { manifest, vetting: bytes, source };
-    draft.save(dir)?;
-    summarize(&draft, &report);
+    let draft = Draft { manifest, vetting, sources };
+    draft.save(dir, &scratch)?;
+    summarize(&draft, report);
     print_data(&format!("{}\n", draft.manifest.reference()))
 }
 
-/// The template that will be approved: the file that was named, or the one inside the weights.
-fn template(arguments: &Import, report: &Report) -> Result<Template, CtlError> {
-    let source = match (&arguments.template, &report.chat_template) {
-        (Some(path), _) => read_text(path, TEMPLATE_LEN_MAX)?,
-        (None, Some(inside)) => inside.clone(),
-        (None, None) => String::new(),
+/// Judges every file, each in a confined process of its own.
+async fn vet_all(arguments: &Import, pieces: &[Piece]) -> Result<Vec<(Report, Vec<u8>)>, CtlError> {
+    let mut vetted = Vec::new();
+    for piece in pieces {
+        // The one file that was named is called as it was named.
+        let name = if pieces.len() == 1 && piece.digest.is_none() { &arguments.from } else { &piece.path };
+        let spinner = progress::spinner("vetting in a confined process");
+        let passed = vet::vet(name, &piece.file).await;
+        spinner.finish_and_clear();
+        let vet::Passed { report, bytes } = passed?;
+        for finding in &report.findings {
+            say(&format!("note:{}", vet::finding_text(finding)));
+        }
+        vetted.push((report, bytes));
+    }
+    Ok(vetted)
+}
+
+/// One report as the confined child wrote it; several as a JSON list.
+fn vetting_bytes(vetted: &[(Report, Vec<u8>)]) -> Vec<u8> {
+    match vetted {
+        [(_, one)] => one.clone(),
+        several => {
+            let reports: Vec<&[u8]> = several.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+            [b"[".as_slice(), &reports.join(&b","[..]), b"]"].concat()
+        }
+    }
+}
+
+/// The template that will be approved: the file that was named, the one that came apart, or the one inside the weights.
+fn template(arguments: &Import, apart: Option<String>, report: &Report) -> Result<Template, CtlError> {
+    let source = match (&arguments.template, apart, &report.chat_template) {
+        (Some(path), ..) => read_text(path, TEMPLATE_LEN_MAX)?,
+        (None, Some(apart), _) => apart,
+        (None, None, Some(inside)) => inside.clone(),
+        (None, None, None) => String::new(),
     };
     if source.trim().is_empty() {
         return Err(CtlError::Input {
-            what: format!("{} has no chat template", arguments.file.display()),
+            what: format!("{} has no chat template", arguments.from.display()),
             expected: "one in --template FILE".to_owned(),
         });
     }
     Ok(Template { sha256: sha256(source.as_bytes()), source })
+}
+
+/// The terms, with the digest of the text that was named or came along.
+fn license(arguments: &Import, came_along: Option<Vec<u8>>) -> Result<License, CtlError> {
+    let text = match &arguments.license_text {
+        Some(path) => Some(read(path, DOCUMENT_LEN_MAX)?),
+        None => came_along,
+    };
+    let license = License {
+        id: arguments.license.clone(),
+        text_sha256: text.map(|text| sha256(&text)),
+        redistribution: arguments.redistribution.map(Into::into),
+        use_restrictions: arguments.use_restrictions.clone(),
+        accepted_by: arguments.accepted_by.clone(),
+    };
+    for line in license.terms() {
+        say(&format!("terms:    {}", clean(&line)));
+    }
+    Ok(license)
 }
 
 /// Version and epoch. The epoch rises only when there shall be no way back.
@@ -102,27 +162,32 @@ const fn chunk_len(len_bytes: u64) -> u64 {
     }
 }
 
-fn describe(mut file: File, len_bytes: u64) -> std::io::Result<BundleFile> {
+/// Measures a file, and holds it to what its store says it is.
+fn describe(piece: Piece, len_bytes: u64) -> Result<BundleFile, CtlError> {
+    let Piece { path, mut file, digest } = piece;
     let spinner = progress::spinner(&format!("hashing {}", length(len_bytes)));
     let chunk_len_bytes = chunk_len(len_bytes);
     let described = describe_file(&mut file, chunk_len_bytes);
     spinner.finish_and_clear();
-    let (sha256, len, chunks) = described?;
+    let fail = |source| CtlError::FileRead { path: path.clone(), source };
+    let (sha256, len, chunks) = described.map_err(fail)?;
     if len != len_bytes {
-        return Err(std::io::Error::other("the file changed while it was read"));
+        return Err(fail(std::io::Error::other("the file changed while it was read")));
     }
-    Ok(BundleFile { role: FileRole::Weights, sha256, len_bytes, chunk_len_bytes, chunks })
+    match digest {
+        Some(expected) if expected != sha256 => Err(CtlError::WrongDigest { path, expected, found: sha256 }),
+        _ => Ok(BundleFile { role: FileRole::Weights, sha256, len_bytes, chunk_len_bytes, chunks }),
+    }
 }
 
 fn compose(
     arguments: Import,
     report: &Report,
-    template: Template,
-    file: BundleFile,
+    (template, license, provenance): (Template, License, Provenance),
+    files: Vec<BundleFile>,
     (version, epoch): (u32, u32),
-    vetting_report_sha256: croft_domain::digest::Sha256Digest,
 ) -> Manifest {
-    let Import { name, license, source, aliases, checks, context, slots, temperature, .. } = arguments;
+    let Import { name, aliases, checks, context, slots, temperature, .. } = arguments;
     let context_tokens = context
         .unwrap_or_else(|| report.context_length.unwrap_or(CONTEXT_DEFAULT_MAX).min(CONTEXT_DEFAULT_MAX));
     Manifest {
@@ -131,12 +196,12 @@ fn compose(
         version,
         epoch,
         architecture: report.architecture.clone().unwrap_or_default(),
-        files: vec![file],
+        files,
         template,
         parameters: Parameters { context_tokens, slots, temperature },
         aliases,
-        license: License { id: license, text_sha256: None },
-        provenance: Provenance { source, vetting_report_sha256 },
+        license,
+        provenance,
         check_prompts: checks,
     }
 }

@@ -55,7 +55,8 @@ pub async fn run(dir: &FleetDir, arguments: &Init) -> Result<(), CtlError> {
     let answer = take_over(dir, &bootstrap, arguments, enrollment).await?;
     write(&dir.chain(), answer.certificate_chain_pem.as_bytes(), 0o600)?;
     let now = clock::now();
-    let fleet = compose(dir, &bootstrap, &answer, arguments.licenses.clone(), now)?;
+    let fleet =
+        compose(dir, &bootstrap, &answer, (arguments.licenses.clone(), arguments.sources.clone()), now)?;
     dir.clear_unfinished_repository()?;
     let repository = sign_first(dir, &fleet, arguments.threshold, now)?;
     dir.save_settings(&Settings {
@@ -181,7 +182,7 @@ fn compose(
     dir: &FleetDir,
     bootstrap: &Bootstrap,
     answer: &Answer,
-    licenses: Vec<String>,
+    (licenses, sources): (Vec<String>, Vec<String>),
     now: Timestamp,
 ) -> Result<Fleet, CtlError> {
     let unusable = |message: &str| CtlError::Answer {
@@ -212,6 +213,7 @@ fn compose(
         reviewer_keys: Vec::new(),
         groups: BTreeMap::new(),
         licenses,
+        sources,
         baselines: BTreeMap::new(),
     };
     if fleet.lease_keys.is_empty() {
@@ -320,14 +322,18 @@ mod tests {
         let now = Timestamp(1_795_219_200);
         let mut lie = answer(&dir);
         lie.ca_pins = vec![Sha256Digest([9; 32]).to_string()];
-        assert!(matches!(compose(&dir, &bootstrap(), &lie, Vec::new(), now), Err(CtlError::Answer { .. })));
+        assert!(matches!(
+            compose(&dir, &bootstrap(), &lie, (Vec::new(), Vec::new()), now),
+            Err(CtlError::Answer { .. })
+        ));
     }
 
     #[test]
     fn the_first_set_is_signed_and_can_be_opened() {
         let (_temp, dir) = folder();
         let now = Timestamp(1_795_219_200);
-        let fleet = compose(&dir, &bootstrap(), &answer(&dir), Vec::new(), now).expect("a fleet");
+        let fleet =
+            compose(&dir, &bootstrap(), &answer(&dir), (Vec::new(), Vec::new()), now).expect("a fleet");
         sign_first(&dir, &fleet, 1, now).expect("signed");
         dir.save_settings(&Settings {
             controller: "https://127.0.0.1:7443".to_owned(),
@@ -353,7 +359,8 @@ mod tests {
         dir.prepare().expect("it may go on");
         make_keys(&dir, &[KeyName::Root], None).expect("keys");
         dir.clear_unfinished_repository().expect("cleared");
-        let fleet = compose(&dir, &bootstrap(), &answer(&dir), Vec::new(), clock::now()).expect("a fleet");
+        let fleet = compose(&dir, &bootstrap(), &answer(&dir), (Vec::new(), Vec::new()), clock::now())
+            .expect("a fleet");
         sign_first(&dir, &fleet, 1, clock::now()).expect("signed");
         assert_eq!(needed_point(&dir, KeyName::Root).expect("a key"), before);
         dir.finish().expect("finished");

@@ -39,6 +39,7 @@ impl Bench {
             reviewer_keys: Vec::new(),
             groups: BTreeMap::new(),
             licenses: vec!["MIT".to_owned()],
+            sources: Vec::new(),
             baselines: BTreeMap::new(),
         };
         init::sign_first(&dir, &fleet, 1, NOW).expect("signed");

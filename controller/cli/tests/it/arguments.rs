@@ -18,6 +18,7 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       describe     Show one thing in full
       node         Change a node's standing
       bundle       Bring a model in: import, approve, publish
+      intake       From where and under which licenses models may come in
       apply        Sign and publish what a YAML file declares
       assign       Say what a group may have
       waiver       Signed exceptions from a check, which end by themselves

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::run::Place;
 
-fn starter() -> Vec<u8> {
+/// The starter model's bytes.
+pub fn starter() -> Vec<u8> {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/starter-model/croft-starter-q8_0.gguf");
     std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))

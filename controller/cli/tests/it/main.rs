@@ -5,3 +5,4 @@ mod arguments;
 mod import;
 mod init;
 mod run;
+mod source;
