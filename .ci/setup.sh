@@ -2,10 +2,11 @@
 # Installs what building and testing need beyond git, Rust, make and a C compiler. Idempotent, and silent when nothing is
 # missing. As root on Debian or Ubuntu it uses apt; otherwise a private virtual environment from PyPI under target/setup.
 #
-# usage: setup.sh [build] [store] [playbooks] [clients]
+# usage: setup.sh [build] [store] [playbooks] [oms] [clients]
 #   build      cmake and libclang, for llama.cpp
 #   store      PostgreSQL, for the store tests
 #   playbooks  ansible-core and ansible-lint, in the virtual environment
+#   oms        OpenSSF's model_signing in the virtual environment, and openssl, against which our formats are tested
 #   clients    the openai and ollama clients, in the virtual environment: the gateway is tested with them
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -101,9 +102,16 @@ need_clients() {
   echo "export CROFT_CLIENTS_PYTHON='$venv/bin/python'" >>"$env_file"
 }
 
+need_oms() {
+  command -v openssl >/dev/null || { can_apt && apt_install openssl; } || die "openssl is missing" "install openssl"
+  # model-signing 1.1.1 does not name pyOpenSSL, and does not start without it.
+  [ -x "$venv/bin/model_signing" ] || pip_install model-signing==1.1.1 pyOpenSSL==26.4.0
+  echo "export CROFT_OMS_BIN='$venv/bin/model_signing'" >>"$env_file"
+}
+
 for what in "$@"; do
   case $what in
-  build | store | playbooks | clients) "need_$what" ;;
-  *) die "unknown part: $what" "parts are build, store, playbooks and clients" ;;
+  build | store | playbooks | oms | clients) "need_$what" ;;
+  *) die "unknown part: $what" "parts are build, store, playbooks, oms and clients" ;;
   esac
 done

@@ -11,6 +11,7 @@ pub mod disk;
 pub mod invite_line;
 pub mod keys;
 pub mod limits;
+pub mod oms;
 pub mod repository;
 pub mod sign;
 pub mod store;

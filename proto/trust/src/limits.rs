@@ -76,6 +76,15 @@ pub const SCRYPT_WORK_MAX: u128 = 4 << 30;
 /// Most rounds of PBKDF2 that an encrypted key file may ask for: about ten seconds.
 pub const PBKDF2_ROUNDS_MAX: u32 = 10_000_000;
 
+/// Largest OMS signature, in bytes: 4096 files with long names.
+pub const OMS_LEN_MAX: usize = 4 * 1024 * 1024;
+
+/// Most files that one OMS signature covers.
+pub const OMS_RESOURCES_MAX: usize = 4096;
+
+/// Longest name of a file in an OMS signature, in bytes.
+pub const OMS_NAME_LEN_MAX: usize = 512;
+
 /// Piece in which files are read while they are hashed, in bytes: large enough for BLAKE3's widest SIMD path, small
 /// enough to stay in the second-level cache.
 pub const READ_LEN: usize = 1024 * 1024;

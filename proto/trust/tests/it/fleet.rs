@@ -123,6 +123,13 @@ impl Node {
         node
     }
 
+    /// An enrolled node that has taken over `source`.
+    pub fn current_of(publisher: &Publisher, source: &MemorySource) -> Self {
+        let mut node = Self::enroll(publisher);
+        node.update(source, START).expect("updated");
+        node
+    }
+
     pub fn trust(&self) -> PathBuf {
         self.dir.path().join("trust")
     }

@@ -1,10 +1,12 @@
 //! Attacks on what Croft believes, each named after the promise that it attacks.
 
+mod attack_table;
 mod blobs;
 mod fleet;
 mod forger;
 mod invites;
 mod keys;
+mod oms;
 mod publisher;
 mod signatures;
 mod stored_state;
