@@ -60,7 +60,7 @@ pub fn vet<R: Read>(mut reader: R, len_bytes: u64, depth: Depth) -> Report {
         Format::Safetensors => {
             refuse(Format::Safetensors, len_bytes, "safetensors is not served; convert the model to GGUF")
         }
-        Format::Unrecognized => refuse(
+        _ => refuse(
             Format::Unrecognized,
             len_bytes,
             "this is not a model file: GGUF begins with the letters GGUF",

@@ -4,10 +4,11 @@
 //! the file claims, and ends in a [`report::Report`]. There is deliberately no file, process, clock or network in this
 //! crate: the caller opens the file, knows its length, and confines the process.
 //!
-//! Only GGUF is judged so far. [`format::vet`] is the one entrance, and the place where scanners of other formats
-//! (pickle, zip, safetensors) will stand beside it; until then whatever is not GGUF is refused with the reason.
+//! Only GGUF is served, so [`format::vet`] refuses whatever else there is, with the reason. [`scan::scan`] judges what
+//! people find beside it (pickle, PyTorch, numpy, Keras, TensorFlow, ONNX, safetensors, archives) by content.
 
 pub mod format;
 pub mod gguf;
 pub mod limits;
 pub mod report;
+pub mod scan;

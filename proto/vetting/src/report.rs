@@ -16,6 +16,26 @@ pub enum Format {
     Pickle,
     /// Hugging Face safetensors.
     Safetensors,
+    /// PyTorch's zip archive with `data.pkl`.
+    TorchZip,
+    /// PyTorch before 1.6: several pickles, then the storages.
+    TorchLegacy,
+    /// A tar archive.
+    Tar,
+    /// A gzip stream.
+    Gzip,
+    /// A zlib stream, as joblib compresses.
+    Zlib,
+    /// One numpy array.
+    Npy,
+    /// HDF5, as Keras writes it.
+    Hdf5,
+    /// JSON: configuration, a tokenizer, an index.
+    Json,
+    /// An ONNX model.
+    Onnx,
+    /// A TensorFlow SavedModel or graph.
+    SavedModel,
     /// None of those.
     Unrecognized,
 }
@@ -44,7 +64,8 @@ pub enum Severity {
     Refuse,
 }
 
-/// The rules. G: the container. S: what the values mean together. P: shards. F: the file as a whole.
+/// The rules. F: the file as a whole. GGUF: G the container, S what the values mean together, P shards. Others: K pickle,
+/// Z zip, A tar, N numpy, W safetensors, J JSON, H Keras and HDF5, O graphs (ONNX, TensorFlow).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Rule {
     /// The format is one that Croft judges.
@@ -97,6 +118,88 @@ pub enum Rule {
     S11,
     /// One file only: shards are not accepted yet.
     P01,
+    /// The file is one thing from its first to its last byte.
+    F03,
+    /// Nesting, expansion, members and memory are within their bounds.
+    F04,
+    /// Compressed data is whole and undamaged.
+    F05,
+    /// Pickle: each opcode exists and its operand is whole.
+    K01,
+    /// Pickle: only listed names are imported.
+    K02,
+    /// Pickle: no extension registry.
+    K03,
+    /// Pickle: names are plain texts without dots.
+    K04,
+    /// Pickle: only listed names are called, and only objects that they made are given state.
+    K05,
+    /// Pickle: what is fetched was stored before, in the same pickle.
+    K06,
+    /// Pickle: opcodes, memo and stack are within their bounds.
+    K07,
+    /// Pickle: every byte belongs to a pickle that ends.
+    K08,
+    /// Pickle: persistent ids are PyTorch's storages.
+    K09,
+    /// Pickle: frames hold whole opcodes and end with their content.
+    K10,
+    /// Joblib: an array follows its wrapper as joblib writes it.
+    K11,
+    /// Zip: the end record and the central directory describe the whole file.
+    Z01,
+    /// Zip: local headers say what the central directory says.
+    Z02,
+    /// Zip: no name stands twice.
+    Z03,
+    /// Zip: neither encrypted nor patched, no unknown flags or extra fields.
+    Z04,
+    /// Zip: no bytes outside the members.
+    Z05,
+    /// Zip: lengths and checksums are true.
+    Z06,
+    /// Zip: stored or deflated.
+    Z07,
+    /// Archive: names are relative, printable, and stay inside.
+    Z08,
+    /// PyTorch archive: each storage has the length that the pickle gives it.
+    Z09,
+    /// Tar: headers are sound, members are regular files or folders.
+    A01,
+    /// Numpy: the header is a plain description.
+    N01,
+    /// Numpy: the data has the described length.
+    N02,
+    /// Safetensors: the header is strict JSON of the stated length.
+    W01,
+    /// Safetensors: each tensor has a known type and the length of its shape.
+    W02,
+    /// Safetensors: tensors lie one behind the other up to the end of the file.
+    W03,
+    /// JSON: strict, without repeated keys that matter.
+    J01,
+    /// JSON: no hooks to code of the model's own.
+    J02,
+    /// JSON: a chat template to be reviewed.
+    J03,
+    /// Keras: no layer that carries code.
+    H01,
+    /// Keras: no class or function from outside of Keras.
+    H02,
+    /// Keras: no layer that reads files or other models.
+    H03,
+    /// HDF5: the file is whole and its structure can be followed.
+    H04,
+    /// HDF5: no links or data outside of the file.
+    H05,
+    /// Graph: the message can be followed to its end, with known fields only.
+    O01,
+    /// Graph: only listed operators, in known domains.
+    O02,
+    /// Graph: no data from outside of the model's folder.
+    O03,
+    /// Graph: no functions of the model's own.
+    O04,
 }
 
 /// One broken rule or one thing to look at.

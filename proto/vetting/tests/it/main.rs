@@ -2,6 +2,7 @@
 
 mod builder;
 mod container;
+mod corpus;
 mod mutation;
 mod real_model;
 mod semantics;

@@ -1,0 +1,225 @@
+//! Everything that is not GGUF, judged by content and never by name. Nothing is unpickled, imported or called here.
+//!
+//! Whatever is not understood to its last byte does not pass: it is refused if a rule is broken, else unknown. Memory is
+//! bounded for any input ([`limits`]); data is streamed. Deliberately absent: bzip2, xz, zstd, lz4, 7z and rar, whose
+//! content is unknown here.
+
+mod compressed;
+mod graph;
+mod hdf5;
+mod json;
+mod keras;
+mod limits;
+mod numpy;
+mod onnx;
+mod pickle;
+mod safetensors;
+mod sniff;
+mod source;
+mod tar;
+mod tensorflow;
+mod zip;
+
+use std::io::Read;
+
+use crate::gguf::{self, Depth};
+use crate::report::{Finding, Findings, Format, Report, Rule, Severity, Verdict, excerpt};
+use limits::{EXPANSION_FREE_LEN, EXPANSION_MAX, HELD_LEN_MAX, MEMBERS_MAX, NESTING_MAX};
+use pickle::{Persistent, Storages};
+pub use source::ReadSeek;
+use source::{Source, Stop};
+
+/// Judges one file of `len_bytes` bytes, whatever it is, from its first byte to its last.
+pub fn scan(file: &mut dyn ReadSeek, len_bytes: u64) -> Report {
+    let mut scan = Scan { expansion_left: expansion(len_bytes), ..Scan::default() };
+    let mut source = Source::window(file, 0, len_bytes);
+    let format = scan.judge(&mut source);
+    let verdict = match (scan.findings.refused(), scan.unknown) {
+        (true, _) => Verdict::Refuse,
+        (false, true) => Verdict::Unknown,
+        (false, false) => Verdict::Pass,
+    };
+    Report { verdict, findings: scan.findings.into_vec(), ..Report::new(format, len_bytes) }
+}
+
+/// How long the content of a file of that length may become.
+fn expansion(len_bytes: u64) -> u64 {
+    len_bytes.saturating_mul(EXPANSION_MAX).max(EXPANSION_FREE_LEN)
+}
+
+/// The state of one judgment.
+#[derive(Debug, Default)]
+struct Scan {
+    findings: Findings,
+    unknown: bool,
+    /// Members that hold the present one, outermost first.
+    place: Vec<String>,
+    nesting: u32,
+    members: u64,
+    held: u64,
+    expansion_left: u64,
+}
+
+impl Scan {
+    fn add(&mut self, mut finding: Finding) {
+        if !self.place.is_empty() {
+            finding.message = format!("in {}: {}", self.place.join(" in "), finding.message);
+        }
+        self.findings.add(finding);
+    }
+
+    fn refuse(&mut self, rule: Rule, offset: u64, message: impl Into<String>) {
+        self.add(Finding { rule, severity: Severity::Refuse, offset: Some(offset), message: message.into() });
+    }
+
+    fn note(&mut self, rule: Rule, offset: u64, message: impl Into<String>) {
+        self.add(Finding { rule, severity: Severity::Note, offset: Some(offset), message: message.into() });
+    }
+
+    fn stopped(&mut self, stop: Stop) {
+        match stop {
+            Stop::Refused(finding) => self.add(finding),
+            Stop::Unknown(finding) => {
+                self.unknown = true;
+                self.add(finding);
+            }
+        }
+    }
+
+    /// Judges what `source` holds, and says what it is.
+    fn judge(&mut self, source: &mut Source<'_>) -> Format {
+        let sniffed = match sniff::sniff(source) {
+            Ok(sniffed) => sniffed,
+            Err(stop) => {
+                self.stopped(stop);
+                return Format::Unrecognized;
+            }
+        };
+        self.judge_as(source, sniffed).unwrap_or_else(|stop| {
+            self.stopped(stop);
+            sniffed.format
+        })
+    }
+
+    fn judge_as(&mut self, source: &mut Source<'_>, sniffed: sniff::Sniffed) -> Result<Format, Stop> {
+        let format = sniffed.format;
+        match format {
+            Format::Pickle => {
+                return pickle::judge(self, source, Persistent::Refused, &mut Storages::new());
+            }
+            Format::Zip => return self.judge_zip(source),
+            Format::Gguf => self.judge_gguf(source)?,
+            Format::Safetensors => safetensors::judge(source)?,
+            Format::Npy => numpy::judge(self, source)?,
+            Format::Json => json::judge(self, source)?,
+            Format::Tar => tar::judge(self, source)?,
+            Format::Gzip => compressed::gzip(self, source)?,
+            Format::Zlib => compressed::zlib(self, source)?,
+            Format::Onnx => onnx::judge(self, source)?,
+            Format::SavedModel => tensorflow::judge(self, source)?,
+            Format::Hdf5 => hdf5::judge(self, source)?,
+            Format::Unrecognized | Format::TorchZip | Format::TorchLegacy => {
+                return self.judge_unrecognized(source, sniffed.known_as);
+            }
+        }
+        Ok(format)
+    }
+
+    /// Perhaps a pickle of the oldest protocols, which has no mark to be known by. Else unknown.
+    fn judge_unrecognized(
+        &mut self,
+        source: &mut Source<'_>,
+        known_as: Option<&str>,
+    ) -> Result<Format, Stop> {
+        let unknown =
+            |what: &str| Stop::unknown(Rule::F01, 0, format!("{what}; what is not understood does not pass"));
+        if let Some(name) = known_as {
+            return Err(unknown(&format!("{name} is not judged")));
+        }
+        let Some(first) = source.peek(1)?.first().copied() else {
+            return Err(unknown("the file is empty"));
+        };
+        if !pickle::may_begin_with(first) {
+            return Err(unknown("no known format"));
+        }
+        let refused_before = self.findings.refused();
+        match pickle::judge(self, source, Persistent::Refused, &mut Storages::new()) {
+            Ok(format) => Ok(format),
+            Err(Stop::Refused(finding)) if !refused_before && !self.findings.refused() => {
+                match finding.rule {
+                    Rule::K01 | Rule::K06 | Rule::K07 | Rule::K10 => Err(unknown("no known format")),
+                    Rule::K08 if finding.offset.is_none_or(|at| at < 8) => Err(unknown("no known format")),
+                    _ => {
+                        self.add(finding);
+                        Ok(Format::Pickle)
+                    }
+                }
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn judge_gguf(&mut self, source: &mut Source<'_>) -> Result<(), Stop> {
+        let Some(len) = source.len() else {
+            return Err(source.unknown(Rule::F01, "a GGUF file of unknown length"));
+        };
+        let report = gguf::lint(source, len, Depth::Padding);
+        self.unknown |= report.verdict == Verdict::Unknown;
+        report.findings.into_iter().for_each(|finding| self.add(finding));
+        Ok(())
+    }
+
+    /// A zip needs its end first. In a compressed stream it is held in memory, up to a bound.
+    fn judge_zip(&mut self, source: &mut Source<'_>) -> Result<Format, Stop> {
+        if source.can_seek() {
+            return zip::judge(self, source);
+        }
+        let mut bytes = Vec::new();
+        let room = HELD_LEN_MAX.saturating_sub(self.held);
+        // Grows by what arrives, at most twice as much.
+        let result = Read::take(&mut *source, room / 2 + 1).read_to_end(&mut bytes);
+        if let Err(error) = result {
+            return Err(source.refuse(Rule::F05, format!("compressed data is damaged: {error}")));
+        }
+        if bytes.len() as u64 > room / 2 {
+            return Err(source.unknown(Rule::F04, "an archive in compressed data that is too long to hold"));
+        }
+        let len = bytes.len() as u64;
+        self.held += len * 2;
+        let mut cursor = std::io::Cursor::new(bytes);
+        let format = zip::judge(self, &mut Source::window(&mut cursor, 0, len));
+        self.held -= len * 2;
+        format
+    }
+
+    /// Judges a member of an archive or the content of a compressed stream.
+    fn judge_inner(&mut self, name: &[u8], source: &mut Source<'_>) -> Result<Format, Stop> {
+        self.enter(name, source.offset())?;
+        let format = self.judge(source);
+        self.leave();
+        Ok(format)
+    }
+
+    fn enter(&mut self, name: &[u8], offset: u64) -> Result<(), Stop> {
+        if self.nesting >= NESTING_MAX {
+            let message = format!("archives lie more than {NESTING_MAX} deep in each other");
+            return Err(Stop::refused(Rule::F04, offset, message));
+        }
+        self.nesting += 1;
+        self.place.insert(0, format!("'{}'", excerpt(name)));
+        Ok(())
+    }
+
+    fn leave(&mut self) {
+        self.nesting -= 1;
+        self.place.remove(0);
+    }
+
+    fn count_member(&mut self, offset: u64) -> Result<(), Stop> {
+        self.members += 1;
+        if self.members > MEMBERS_MAX {
+            return Err(Stop::refused(Rule::F04, offset, format!("more than {MEMBERS_MAX} members")));
+        }
+        Ok(())
+    }
+}

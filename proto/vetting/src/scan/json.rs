@@ -1,0 +1,46 @@
+//! JSON as a stream of events, and the hooks to code that configuration files may carry. Nothing is kept as a tree.
+
+mod hooks;
+mod reader;
+
+use super::Scan;
+use super::keras::Keras;
+use super::source::{Source, Stop};
+use crate::report::Rule;
+pub(super) use reader::{Event, Reader};
+
+/// Judges a whole file of JSON.
+pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
+    let mut keras = Keras::default();
+    value(scan, source, &mut keras)?;
+    reader::space(source)?;
+    if !source.at_end()? {
+        return Err(source.refuse(Rule::J01, "bytes follow the JSON value"));
+    }
+    Ok(())
+}
+
+/// Judges one JSON value that begins here. `keras` learns of its layers.
+pub(super) fn value(scan: &mut Scan, source: &mut Source<'_>, keras: &mut Keras) -> Result<(), Stop> {
+    let mut reader = Reader::new();
+    let mut key: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let at = source.offset();
+        let event = reader.next(source)?;
+        keras.see(scan, at, &event);
+        match &event {
+            Event::ObjectStart | Event::ArrayStart => key.push(Vec::new()),
+            Event::ObjectEnd | Event::ArrayEnd => drop(key.pop()),
+            Event::Key(text) => {
+                hooks::key(scan, at, text);
+                if let Some(last) = key.last_mut() {
+                    last.clone_from(text);
+                }
+            }
+            Event::Text(text) => hooks::text(scan, at, key.last().map_or(&[][..], |key| key), text),
+            Event::True => hooks::truth(scan, at, key.last().map_or(&[][..], |key| key)),
+            Event::Scalar => {}
+            Event::End => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The ways in which a model's configuration makes a loader run code that came with it.
+
+use super::super::Scan;
+use crate::report::{Rule, excerpt};
+
+/// Keys whose mere presence names code of the model's own.
+const KEYS: &[&[u8]] =
+    &[b"auto_map", b"custom_pipelines", b"custom_pipeline", b"__reduce__", b"!!python/object"];
+
+/// Parts of a template that reach for Python instead of text.
+const TEMPLATE_ESCAPES: &[&str] = &[
+    "__class__",
+    "__globals__",
+    "__import__",
+    "__builtins__",
+    "__init__",
+    "__mro__",
+    "__subclasses__",
+    "__base__",
+    "popen",
+    "os.system",
+    "subprocess",
+    "|attr(",
+    "| attr(",
+];
+
+pub(super) fn key(scan: &mut Scan, at: u64, key: &[u8]) {
+    if KEYS.contains(&key) {
+        let message = format!("\"{}\" makes a loader run code that comes with the model", excerpt(key));
+        scan.refuse(Rule::J02, at, message);
+    }
+}
+
+pub(super) fn truth(scan: &mut Scan, at: u64, key: &[u8]) {
+    if key == b"trust_remote_code" {
+        scan.refuse(
+            Rule::J02,
+            at,
+            "\"trust_remote_code\" asks a loader to run code that comes with the model",
+        );
+    }
+}
+
+pub(super) fn text(scan: &mut Scan, at: u64, key: &[u8], text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    let shown = excerpt(text.as_bytes());
+    if key == b"trust_remote_code" && text.eq_ignore_ascii_case("true") {
+        truth(scan, at, key);
+    }
+    if text.len() <= 512 && is_code_file(&text) {
+        scan.refuse(Rule::J02, at, format!("names a file of code: {shown}"));
+    }
+    // A list here is a pipeline of the model's own, [file, class].
+    if key == b"_class_name" && text.contains('/') {
+        scan.refuse(Rule::J02, at, format!("a class from elsewhere: {shown}"));
+    }
+    if key == b"type" && text.contains('.') && is_python_path(&text) && !is_known_module(&text) {
+        scan.refuse(Rule::J02, at, format!("a Python class from outside of the known libraries: {shown}"));
+    }
+    if key == b"_target_" || key == b"__target__" {
+        scan.refuse(Rule::J02, at, format!("names something to call: {shown}"));
+    }
+    let is_template =
+        matches!(key, b"chat_template" | b"template") || (text.contains("{%") && text.contains("%}"));
+    if is_template || text.contains("{{") {
+        if let Some(part) = TEMPLATE_ESCAPES.iter().find(|part| text.contains(**part)) {
+            scan.refuse(Rule::J03, at, format!("a template that reaches for Python: {part}"));
+        } else if is_template {
+            scan.note(Rule::J03, at, "a chat template; Croft serves only the one in an approved manifest");
+        }
+    }
+}
+
+fn is_code_file(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let ending = [".py", ".pyc", ".so", ".dll", ".dylib", ".sh", ".ps1", ".exe"];
+    let one_word = !lower.contains(char::is_whitespace);
+    one_word && lower.len() > 3 && ending.iter().any(|ending| lower.ends_with(ending))
+}
+
+fn is_python_path(text: &str) -> bool {
+    text.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+fn is_known_module(text: &str) -> bool {
+    ["sentence_transformers.", "torch.nn."].iter().any(|known| text.starts_with(known))
+}

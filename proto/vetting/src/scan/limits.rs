@@ -1,0 +1,75 @@
+//! Bounds of the scanner, each with its unit and its reason. No input may take more than 64 MiB of memory.
+
+/// Bytes read at a time.
+pub(super) const BUFFER_LEN: usize = 64 * 1024;
+
+/// Bytes looked at to recognize a format: a tar header.
+pub(super) const SNIFF_LEN: usize = 512;
+
+/// How deep archives and compressed streams may lie in each other.
+pub(super) const NESTING_MAX: u32 = 5;
+
+/// How many times longer data may become when it is expanded. Weights hardly shrink.
+pub(super) const EXPANSION_MAX: u64 = 100;
+
+/// Up to this length expansion is not counted, in bytes: small arrays of zeros shrink a lot.
+pub(super) const EXPANSION_FREE_LEN: u64 = 1 << 20;
+
+/// Most members of one archive.
+pub(super) const MEMBERS_MAX: u64 = 10_000;
+
+/// Longest name of a member, in bytes.
+pub(super) const NAME_LEN_MAX: usize = 1024;
+
+/// Compressed data that must be looked at in any order (a zip in a zip) is held in memory up to this length, in bytes,
+/// all levels together.
+pub(super) const HELD_LEN_MAX: u64 = 24 << 20;
+
+/// Most opcodes of one pickle; the largest public checkpoints take less than one million.
+pub(super) const OPCODES_MAX: u64 = 10_000_000;
+
+/// Highest memo index and highest stack.
+pub(super) const MEMO_MAX: usize = 1_000_000;
+
+/// Values on the stack of the pickle machine.
+pub(super) const STACK_MAX: usize = 500_000;
+
+/// Items of small tuples that the pickle machine remembers.
+pub(super) const ITEMS_MAX: usize = 250_000;
+
+/// Texts that the pickle machine remembers, in bytes; what does not fit cannot name anything.
+pub(super) const TEXTS_LEN_MAX: usize = 8 << 20;
+
+/// Longest text that can be a name, in bytes.
+pub(super) const TEXT_LEN_MAX: usize = 256;
+
+/// Longest line of a text pickle, in bytes.
+pub(super) const LINE_LEN_MAX: usize = 64 * 1024;
+
+/// Pickles in one file, one behind the other.
+pub(super) const STACKED_MAX: u32 = 1_000;
+
+/// Storages of one PyTorch archive.
+pub(super) const STORAGES_MAX: usize = 100_000;
+
+/// Longest header of a numpy array, in bytes; numpy's own bound is 10,000.
+pub(super) const NUMPY_HEADER_LEN_MAX: u64 = 64 * 1024;
+
+/// Longest safetensors header, in bytes: the reference's own bound.
+pub(super) const SAFETENSORS_HEADER_LEN_MAX: u64 = 100_000_000;
+
+/// Most tensors of a safetensors file.
+pub(super) const SAFETENSORS_TENSORS_MAX: usize = 200_000;
+
+/// How deep JSON may nest.
+pub(super) const JSON_DEPTH_MAX: usize = 64;
+
+/// As much of a JSON text is looked at, in bytes; what is longer is no name and no path.
+pub(super) const JSON_TEXT_LEN_MAX: usize = 256 * 1024;
+
+/// How deep messages may nest in a graph.
+pub(super) const MESSAGE_DEPTH_MAX: usize = 48;
+
+const _: () = assert!(BUFFER_LEN >= SNIFF_LEN);
+// The machine's memory: 16 bytes a value.
+const _: () = assert!((MEMO_MAX + STACK_MAX + ITEMS_MAX) * 16 + TEXTS_LEN_MAX < 40 << 20);

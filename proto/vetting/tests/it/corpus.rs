@@ -1,0 +1,150 @@
+//! The corpus of everything that is not GGUF: hostile files by technique, and honest ones that must pass. All bytes are
+//! made here; nothing in them would do harm even if it were loaded.
+
+mod archives;
+mod benign;
+mod graphs;
+mod pickles;
+mod torch;
+pub mod write;
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use croft_vetting::limits::FINDINGS_MAX;
+use croft_vetting::report::{Report, Rule, Severity, Verdict};
+use croft_vetting::scan::scan;
+use proptest::prelude::*;
+
+/// One file, and the technique that it stands for.
+pub struct Sample {
+    pub technique: &'static str,
+    pub name: String,
+    pub bytes: Vec<u8>,
+}
+
+pub fn sample(technique: &'static str, name: impl Into<String>, bytes: Vec<u8>) -> Sample {
+    Sample { technique, name: name.into(), bytes }
+}
+
+pub fn judge(bytes: &[u8]) -> Report {
+    scan(&mut Cursor::new(bytes), bytes.len() as u64)
+}
+
+/// Every hostile file.
+pub fn hostile() -> Vec<Sample> {
+    let mut all = pickles::hostile();
+    all.extend(torch::hostile());
+    all.extend(archives::hostile());
+    all.extend(graphs::hostile());
+    all
+}
+
+#[test]
+fn p2_hostile_files_do_not_pass() {
+    let all = hostile();
+    let mut table: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
+    let mut missed = Vec::new();
+    for sample in &all {
+        let row = table.entry(sample.technique).or_default();
+        match judge(&sample.bytes).verdict {
+            Verdict::Refuse => row.0 += 1,
+            Verdict::Unknown => row.1 += 1,
+            Verdict::Pass => {
+                row.2 += 1;
+                missed.push(format!("{}: {}", sample.technique, sample.name));
+            }
+        }
+    }
+    println!("{:<34} {:>6} {:>7} {:>7} {:>6}", "technique", "files", "refuse", "unknown", "missed");
+    for (technique, (refused, unknown, passed)) in &table {
+        let files = refused + unknown + passed;
+        println!("{technique:<34} {files:>6} {refused:>7} {unknown:>7} {passed:>6}");
+    }
+    println!("{} hostile files, {} missed", all.len(), missed.len());
+    assert!(all.len() >= 200, "only {} files", all.len());
+    assert!(missed.len() <= 2, "{missed:#?}");
+}
+
+#[test]
+fn p2_honest_files_pass() {
+    let all = benign::all();
+    let mut refused = Vec::new();
+    for sample in &all {
+        let report = judge(&sample.bytes);
+        if report.verdict != Verdict::Pass {
+            refused.push(format!("{}: {}: {:?}", sample.technique, sample.name, report.findings));
+        }
+    }
+    println!("{} honest files, {} refused or unknown", all.len(), refused.len());
+    assert!(all.len() >= 50, "only {} files", all.len());
+    assert!(refused.len() <= 1, "{refused:#?}");
+}
+
+#[track_caller]
+fn refused_by(bytes: &[u8], rule: Rule) {
+    let report = judge(bytes);
+    let rules: Vec<Rule> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Refuse)
+        .map(|finding| finding.rule)
+        .collect();
+    assert!(rules.contains(&rule), "{rule:?} is not among {report:#?}");
+}
+
+#[test]
+fn p2_a_memo_is_not_carried_from_pickle_to_pickle() {
+    refused_by(&pickles::memo_of_the_first(), Rule::K02);
+}
+
+#[test]
+fn p2_a_finding_names_rule_place_and_what_was_found() {
+    let report = judge(b"\x80\x02cos\nsystem\nX\x02\0\0\0id\x85R.");
+    let finding = &report.findings[0];
+    assert_eq!((finding.rule, finding.offset), (Rule::K02, Some(2)));
+    assert_eq!(finding.message, "imports os.system, which is not on the list");
+    refused_by(b"\x80\x02clogging\nos.system\n.", Rule::K04);
+    refused_by(b"\x80\x02\x82\x01.", Rule::K03);
+    refused_by(b"\x80\x02h\x00.", Rule::K06);
+    refused_by(b"\x80\x02N.PK\x03\x04", Rule::K08);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn p2_arbitrary_content_never_panics(
+        head in prop::sample::select(vec![
+            &b""[..], b"\x80\x04", b"PK\x03\x04", b"PK\x05\x06", b"\x93NUMPY\x01\0", b"\x89HDF\r\n\x1a\n\0", b"\x1f\x8b\x08\0",
+            b"\x78\x9c", b"{", b"\x08\x01\x12", b"\x08\x07\x12", b"\x0a\x08\x0a\x02ab",
+        ]),
+        bytes in proptest::collection::vec(any::<u8>(), 0..1024),
+    ) {
+        let report = judge(&[head, &bytes].concat());
+        prop_assert!(report.findings.len() <= FINDINGS_MAX);
+    }
+
+    #[test]
+    fn p2_damage_to_honest_and_hostile_files_never_panics(
+        which in any::<prop::sample::Index>(),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in proptest::option::of(any::<prop::sample::Index>()),
+    ) {
+        static ALL: std::sync::LazyLock<Vec<Sample>> = std::sync::LazyLock::new(|| {
+            let mut all = hostile();
+            all.extend(benign::all());
+            all.retain(|sample| (1..64 * 1024).contains(&sample.bytes.len()));
+            all
+        });
+        let mut bytes = ALL[which.index(ALL.len())].bytes.clone();
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        judge(&bytes);
+    }
+}
