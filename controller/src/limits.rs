@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Links of a chain in one answer to an auditor: with the largest evidence and verdict, well below a message's bound.
+pub const CHAIN_PAGE_MAX: usize = 32;
+
 /// Open connections at once. A fleet of 10,000 nodes holds one each; the rest is room for downloads and a storm.
 pub const CONNECTIONS_MAX: usize = 20_000;
 

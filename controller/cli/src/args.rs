@@ -1,5 +1,6 @@
 //! What may be typed. Parsing touches nothing: no file, no network, no environment beyond what clap reads.
 
+mod audit;
 mod bundle;
 mod intake;
 mod waiver;
@@ -12,6 +13,7 @@ use croft_domain::id::{BaselineRef, BundleRef, GroupName, ReportId};
 use croft_domain::limits::INVITE_TTL_MAX_S;
 use croft_domain::recall::RecallTarget;
 
+pub use audit::Audit;
 pub use bundle::{Bundle, Import};
 pub use intake::{Change, Intake};
 pub use waiver::{Grant, Until, Waiver};
@@ -77,6 +79,9 @@ pub enum Command {
     /// Say what a group may have
     #[command(subcommand)]
     Assign(Assign),
+    /// Recompute the past and hold it in place
+    #[command(subcommand)]
+    Audit(Audit),
     /// Signed exceptions from a check, which end by themselves
     #[command(subcommand)]
     Waiver(Waiver),

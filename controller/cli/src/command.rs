@@ -2,6 +2,7 @@
 
 mod apply;
 mod assign;
+mod audit;
 mod bundle;
 mod completions;
 mod describe;
@@ -48,6 +49,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Assign(what) => assign::run(&dir, &what).await,
         Command::Recall(arguments) => recall::run(&dir, arguments).await,
         Command::Waiver(verb) => waiver::run(&dir, verb, output).await,
+        Command::Audit(verb) => audit::run(&dir, &verb, output).await,
         Command::Trust(verb) => trust::run(&dir, verb, output).await,
         Command::Report(verb) => report::run(&dir, &verb, output).await,
         Command::Completions { .. } | Command::VetConfined => Ok(()),

@@ -183,6 +183,14 @@ pub enum CtlError {
         /// Why.
         source: Box<CtlError>,
     },
+    /// The past does not hold.
+    #[error("{broken} of {chains} verdict chains do not hold")]
+    Chain {
+        /// How many do not.
+        broken: usize,
+        /// Of how many.
+        chains: usize,
+    },
     /// An answer cannot be serialized.
     #[error("cannot write the answer")]
     AnswerWrite {
@@ -218,6 +226,7 @@ impl CtlError {
             Self::SourceChanged { .. } | Self::WrongDigest { .. } => Code::BlobCorrupt,
             Self::Link { code, .. } | Self::Refused { code, .. } => *code,
             Self::NotPublished { source } => source.code(),
+            Self::Chain { .. } => Code::ChainBroken,
             Self::Answer { .. } | Self::AnswerWrite { .. } | Self::Process { .. } => Code::Internal,
         }
     }
@@ -250,6 +259,11 @@ impl CtlError {
             }
             Self::Link { code: Code::Unreachable, .. } => {
                 "check that the controller runs and that its address in fleet.toml is right".to_owned()
+            }
+            Self::Chain { .. } => {
+                "the controller's database was edited or restored from an older backup; keep a copy of it as it is, and \
+                 compare it with a backup"
+                    .to_owned()
             }
             Self::NotPublished { .. } => {
                 "nothing is lost: when the cause is gone, publish with croftctl trust refresh".to_owned()

@@ -140,6 +140,11 @@ impl FleetDir {
         self.root.join("repository")
     }
 
+    /// Where signed checkpoints of the verdict chains lie.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
     /// Where drafts lie.
     pub fn drafts(&self) -> PathBuf {
         self.root.join("drafts")

@@ -67,3 +67,9 @@ pub const CHOICES_SHOWN_MAX: usize = 20;
 pub const ID_PREFIX_LEN_MIN: usize = 4;
 
 const _: () = assert!((200 << 30) / (16 << 20) * 67 < croft_domain::limits::MANIFEST_LEN_MAX as u64);
+
+/// Largest checkpoint file, in bytes: the heads of 100,000 nodes.
+pub const CHECKPOINT_LEN_MAX: u64 = 32 << 20;
+
+/// Most links of one chain that are taken in: six years with one every ten minutes.
+pub const CHAIN_LENGTH_MAX: usize = 320_000;

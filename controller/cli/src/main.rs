@@ -4,6 +4,7 @@
 //! database and no server here.
 
 mod args;
+mod audit;
 mod baseline_file;
 mod client;
 mod clock;

@@ -298,4 +298,20 @@ impl Admin for Service {
         };
         got.await.map(Response::new).map_err(|e| self.refuse(&e))
     }
+
+    async fn export_chain(
+        &self,
+        request: Request<ExportChainRequest>,
+    ) -> Result<Response<ExportChainResponse>, Status> {
+        let (_, ExportChainRequest { node_id, after_position }) = self.admin(request).await?;
+        let exported =
+            async { self.app.export_chain(convert::id("node_id", &node_id)?, after_position).await };
+        let page = exported.await.map_err(|e| self.refuse(&e))?;
+        Ok(Response::new(ExportChainResponse {
+            key_point: page.row.key_point.to_vec(),
+            chain_head: page.row.chain_head.map(|head| head.0.to_vec()).unwrap_or_default(),
+            chain_length: page.row.chain_length,
+            entries: page.entries.into_iter().map(convert::chain_entry).collect(),
+        }))
+    }
 }

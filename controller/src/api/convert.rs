@@ -3,9 +3,10 @@
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{Mode, Ownership};
 use croft_domain::signed::Envelope;
-use croft_proto::grpc::{SignedDocument, TrustFile};
+use croft_proto::grpc::{ChainEntry, ChainLink, SignedDocument, TrustFile};
+use croft_trust::chain::Link;
 
-use crate::app::AppError;
+use crate::app::{AppError, ChainRow};
 
 pub(super) fn parsed<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, AppError>
 where
@@ -66,4 +67,15 @@ pub(super) const fn mode_word(mode: Mode) -> &'static str {
 
 pub(super) fn trust_files(files: Vec<(String, Vec<u8>)>) -> Vec<TrustFile> {
     files.into_iter().map(|(name, content)| TrustFile { name, content }).collect()
+}
+
+pub(super) fn link(link: &Link) -> ChainLink {
+    let Link { commitment, verdict, at } = link;
+    ChainLink { evidence_commitment: commitment.0.to_vec(), verdict_sha256: verdict.0.to_vec(), at: at.0 }
+}
+
+pub(super) fn chain_entry(row: ChainRow) -> ChainEntry {
+    let ChainRow { position, at, head, salt, evidence_commitment, evidence, evidence_signature, verdict } =
+        row;
+    ChainEntry { position, at: at.0, head, salt, evidence_commitment, evidence, evidence_signature, verdict }
 }

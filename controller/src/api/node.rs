@@ -25,10 +25,16 @@ impl Node for Service {
         &self,
         request: Request<ChallengeRequest>,
     ) -> Result<Response<ChallengeResponse>, Status> {
-        let (node, ChallengeRequest {}) = self.node(request).await?;
+        let (node, ChallengeRequest { chain_head: known }) = self.node(request).await?;
+        let shown = async {
+            let known = if known.is_empty() { None } else { Some(convert::digest("chain_head", &known)?) };
+            self.app.links_since(&node, known).await
+        };
+        let links = shown.await.map_err(|e| self.refuse(&e))?;
         Ok(Response::new(ChallengeResponse {
             nonce: self.app.challenge(&node, now()),
             chain_head: node.chain_head.map(|head| head.0.to_vec()).unwrap_or_default(),
+            links: links.iter().map(convert::link).collect(),
         }))
     }
 
@@ -44,6 +50,8 @@ impl Node for Service {
             verdict_json: attested.verdict_json,
             lease: attested.lease.map(Into::into),
             chain_head: attested.chain_head.to_vec(),
+            salt: attested.salt.to_vec(),
+            judged_at: attested.at.0,
         }))
     }
 

@@ -11,11 +11,11 @@ use croft_domain::limits::EVIDENCE_LEN_MAX;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{Assurance, Verdict};
+use croft_trust::chain::{Link, commitment, next_head};
 use croft_trust::digest::sha256;
 use croft_trust::store::TrustView;
 use serde::Deserialize;
 
-use super::chain::{commitment, next_head};
 use super::nonce::Purpose;
 use super::policy::{baseline_of, bundles_of, parse_recalls};
 use super::{App, AppError, random};
@@ -32,6 +32,10 @@ pub struct Attested {
     pub lease: Option<Envelope>,
     /// The chain's head after this verdict.
     pub chain_head: [u8; 32],
+    /// Salt of the evidence's commitment.
+    pub salt: [u8; 32],
+    /// When it was judged.
+    pub at: Timestamp,
 }
 
 impl App {
@@ -65,7 +69,8 @@ impl App {
 
         let salt = random()?;
         let evidence_commitment = commitment(&salt, &envelope.payload);
-        let head = next_head(node.chain_head, evidence_commitment, &verdict_json, now);
+        let link = Link { commitment: evidence_commitment, verdict: sha256(&verdict_json), at: now };
+        let head = next_head(node.chain_head, &link);
         let lease_json = lease.as_ref().map(json).transpose()?.unwrap_or_default();
         let new = NewVerdict {
             node: node.id,
@@ -79,6 +84,7 @@ impl App {
             salt,
             evidence_commitment,
             evidence: envelope.payload.clone(),
+            evidence_signature: envelope.signature.clone(),
             verdict: verdict_json.clone(),
             lease: lease_json.clone(),
             lease_until: lease.as_ref().map_or(Timestamp(0), |lease| lease.expires_at),
@@ -97,6 +103,8 @@ impl App {
             verdict_json,
             lease: lease.map(|_| self.lease_key.sign(Domain::Lease, lease_json)),
             chain_head: head.0,
+            salt,
+            at: now,
         })
     }
 

@@ -1,40 +1,55 @@
-//! The head of a node's verdict chain: a commitment to everything that was ever judged about it (P7).
+//! Showing chains: to the node, how its own went on; to an auditor, everything (P7).
 
 use croft_domain::digest::Sha256Digest;
-use croft_domain::time::Timestamp;
+use croft_domain::id::NodeId;
+use croft_domain::limits::CHAIN_LINKS_MAX;
+use croft_trust::chain::Link;
 use croft_trust::digest::sha256;
 
-/// SHA-256 of salt and evidence. Once body and salt are erased, it says nothing about what was erased.
-#[must_use]
-pub fn commitment(salt: &[u8; 32], evidence: &[u8]) -> Sha256Digest {
-    sha256(&[salt.as_slice(), evidence].concat())
+use super::{App, AppError};
+use crate::limits::CHAIN_PAGE_MAX;
+use crate::store::{ChainRow, NodeRow};
+
+/// A page of a chain, with what the books say about the whole.
+pub struct ChainPage {
+    /// The node.
+    pub row: NodeRow,
+    /// Its links.
+    pub entries: Vec<ChainRow>,
 }
 
-/// The head after a verdict: SHA-256 of the head before (zeros before the first), the evidence's commitment, the
-/// verdict's digest and the time in seconds, big-endian.
-#[must_use]
-pub fn next_head(
-    before: Option<Sha256Digest>,
-    commitment: Sha256Digest,
-    verdict_json: &[u8],
-    at: Timestamp,
-) -> Sha256Digest {
-    let before = before.map_or([0; 32], |head| head.0);
-    sha256(&[&before[..], &commitment.0, &sha256(verdict_json).0, &at.0.to_be_bytes()].concat())
-}
+impl App {
+    /// The links from the head that a node knows to the present one. None if this chain never had that head, or went on
+    /// too far: the node then raises its alarm, which is right.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn links_since(
+        &self,
+        node: &NodeRow,
+        known: Option<Sha256Digest>,
+    ) -> Result<Vec<Link>, AppError> {
+        if known == node.chain_head {
+            return Ok(Vec::new());
+        }
+        let Some(position) = self.store.position_of(node.id, known).await? else { return Ok(Vec::new()) };
+        let rows = self.store.chain(node.id, position, CHAIN_LINKS_MAX).await?;
+        rows.into_iter()
+            .map(|row| {
+                let commitment = row.evidence_commitment.try_into();
+                let commitment =
+                    commitment.map_err(|_| AppError::Internal("a stored commitment is damaged"))?;
+                Ok(Link { commitment: Sha256Digest(commitment), verdict: sha256(&row.verdict), at: row.at })
+            })
+            .collect()
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn p7_each_part_moves_the_head() {
-        let at = Timestamp(7);
-        let base = next_head(None, Sha256Digest([1; 32]), b"{}", at);
-        assert_ne!(base, next_head(Some(Sha256Digest([0xff; 32])), Sha256Digest([1; 32]), b"{}", at));
-        assert_ne!(base, next_head(None, Sha256Digest([2; 32]), b"{}", at));
-        assert_ne!(base, next_head(None, Sha256Digest([1; 32]), b"{ }", at));
-        assert_ne!(base, next_head(None, Sha256Digest([1; 32]), b"{}", Timestamp(8)));
-        assert_ne!(commitment(&[0; 32], b"x"), commitment(&[1; 32], b"x"));
+    /// A page of a node's chain.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn export_chain(&self, id: NodeId, after: u64) -> Result<ChainPage, AppError> {
+        let row = self.store.node(id).await?.ok_or_else(|| AppError::NotFound(format!("node {id}")))?;
+        Ok(ChainPage { entries: self.store.chain(id, after, CHAIN_PAGE_MAX).await?, row })
     }
 }

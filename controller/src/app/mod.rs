@@ -24,6 +24,7 @@ use croft_domain::time::Timestamp;
 use croft_trust::sign::SigningKey;
 
 pub use attest::Attested;
+pub use chain::ChainPage;
 pub use enroll::{Bootstrapped, Enrollment};
 pub use error::AppError;
 pub use hub::Hub;
@@ -33,7 +34,7 @@ pub use nonce::Nonces;
 pub use watch::{Desired, Watched};
 
 // What use cases take and give of what is kept; `api` knows it by these names and the store not at all.
-pub use crate::store::{Assignment, InviteRow, NodeRow, Standing, StoreError};
+pub use crate::store::{Assignment, ChainRow, InviteRow, NodeRow, Standing, StoreError};
 
 use crate::blobs::Blobs;
 use crate::ca::{Authority, Subject};

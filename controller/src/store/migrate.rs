@@ -4,8 +4,14 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{Engine, Store, StoreError, failed};
 
-// Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA; all else is shared.
-const VERSIONS: &[&[&str]] = &[&[
+// Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA and writes
+// X'' as ''; all else is shared.
+const VERSIONS: &[&[&str]] = &[V1, V2];
+
+// The node's signature over each evidence, so that an auditor can check which head the node countersigned.
+const V2: &[&str] = &["ALTER TABLE verdicts ADD COLUMN evidence_signature BLOB NOT NULL DEFAULT X''"];
+
+const V1: &[&str] = &[
     "CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)",
     "CREATE TABLE admins (name TEXT NOT NULL PRIMARY KEY, key_point BLOB NOT NULL, created_at BIGINT NOT NULL)",
     "CREATE TABLE invites (
@@ -43,7 +49,7 @@ const VERSIONS: &[&[&str]] = &[&[
         id BLOB NOT NULL PRIMARY KEY, at BIGINT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
         object TEXT NOT NULL, detail TEXT NOT NULL)",
     "CREATE INDEX audit_by_time ON audit (at)",
-]];
+];
 
 impl Store {
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
@@ -77,7 +83,7 @@ impl Store {
             for statement in *statements {
                 let text = match self.engine {
                     Engine::Sqlite => (*statement).to_owned(),
-                    Engine::Postgres => statement.replace("BLOB", "BYTEA"),
+                    Engine::Postgres => statement.replace("BLOB", "BYTEA").replace("X''", "''"),
                 };
                 sqlx::query(AssertSqlSafe(text)).execute(&mut *write.tx).await.map_err(failed(step))?;
             }

@@ -6,6 +6,7 @@
 
 mod assignment;
 mod audit;
+mod chain;
 mod invite;
 mod migrate;
 mod node;
@@ -24,6 +25,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 pub use assignment::Assignment;
 pub use audit::AuditEntry;
+pub use chain::ChainRow;
 pub use invite::{InviteRow, Redeemed};
 pub use node::{NewNode, NodeRow, Receipt, Standing};
 pub use report::{ReportRow, StoredReport};

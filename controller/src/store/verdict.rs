@@ -34,6 +34,8 @@ pub struct NewVerdict {
     pub evidence_commitment: Sha256Digest,
     /// The evidence as signed.
     pub evidence: Vec<u8>,
+    /// The node's signature over the evidence.
+    pub evidence_signature: Vec<u8>,
     /// The verdict as JSON, exactly as sent.
     pub verdict: Vec<u8>,
     /// The lease's payload; empty if none was granted.
@@ -116,8 +118,9 @@ impl Store {
             return Ok(Appended::Raced);
         }
         sqlx::query(
-            "INSERT INTO verdicts (node, position, id, at, head, salt, evidence_commitment, evidence, verdict, lease)
-             SELECT id, chain_length, $1, $2, $3, $4, $5, $6, $7, $8 FROM nodes WHERE id = $9",
+            "INSERT INTO verdicts (node, position, id, at, head, salt, evidence_commitment, evidence, verdict, lease,
+                 evidence_signature)
+             SELECT id, chain_length, $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM nodes WHERE id = $10",
         )
         .bind(new.id.0.to_vec())
         .bind(signed(new.at.0))
@@ -127,6 +130,7 @@ impl Store {
         .bind(new.evidence.clone())
         .bind(new.verdict.clone())
         .bind(new.lease.clone())
+        .bind(new.evidence_signature.clone())
         .bind(new.node.0.to_vec())
         .execute(&mut *write.tx)
         .await

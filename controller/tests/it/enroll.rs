@@ -81,7 +81,7 @@ async fn p8_a_node_renews_by_key_proof_without_a_certificate() {
     let request = renewal(&fleet, &node, &node.key, &node.key).await;
     let answer = fleet.enrollment().await.renew(request).await.unwrap().into_inner();
     let mut renewed = fleet.node_client(&node.key, &answer.certificate_chain_pem).await;
-    renewed.challenge(croft_proto::grpc::ChallengeRequest {}).await.unwrap();
+    renewed.challenge(croft_proto::grpc::ChallengeRequest::default()).await.unwrap();
 }
 
 #[tokio::test]

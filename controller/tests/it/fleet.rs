@@ -229,7 +229,7 @@ impl Fleet {
 
 impl Node {
     pub async fn challenge(&mut self) -> ChallengeResponse {
-        self.client.challenge(ChallengeRequest {}).await.unwrap().into_inner()
+        self.client.challenge(ChallengeRequest::default()).await.unwrap().into_inner()
     }
 
     pub fn evidence(&self, challenge: &ChallengeResponse, counter: u64) -> Evidence {

@@ -34,10 +34,10 @@ async fn a_banned_node_on_an_open_stream_is_told_and_cut() {
     assert!(next(&mut stream).await.is_none());
     // The old connection is gone; a new one with the same, still valid certificate is refused at each request.
     let mut again = fleet.node_client(&node.key, &node.chain).await;
-    assert_eq!(code(again.challenge(ChallengeRequest {}).await), "E-NODE-REVOKED");
+    assert_eq!(code(again.challenge(ChallengeRequest::default()).await), "E-NODE-REVOKED");
     fleet.admin().await.set_node_standing(standing(node.id, "active")).await.unwrap();
     let mut restored = fleet.node_client(&node.key, &node.chain).await;
-    restored.challenge(ChallengeRequest {}).await.unwrap();
+    restored.challenge(ChallengeRequest::default()).await.unwrap();
 }
 
 #[tokio::test]
@@ -92,7 +92,7 @@ async fn p10_an_owner_leaves_with_the_nodes_own_signature_only() {
     node.client.leave(LeaveRequest { farewell: Some(farewell.into()) }).await.unwrap();
     assert!(matches!(next(&mut stream).await, Some(Event::Revoked(_))));
     assert!(next(&mut stream).await.is_none());
-    assert_eq!(code(node.client.challenge(ChallengeRequest {}).await), "E-NODE-REVOKED");
+    assert_eq!(code(node.client.challenge(ChallengeRequest::default()).await), "E-NODE-REVOKED");
     // Who left comes back with an invite, not by an admin's word.
     let refused = fleet.admin().await.set_node_standing(standing(node.id, "active")).await;
     assert_eq!(code(refused), "E-NOT-FOUND");

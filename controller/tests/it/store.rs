@@ -75,6 +75,7 @@ fn verdict(number: u8, before: Option<u8>, after: u8, counter: u64) -> NewVerdic
         salt: [3; 32],
         evidence_commitment: ca::sha256(b"salted"),
         evidence: b"evidence".to_vec(),
+        evidence_signature: b"signature".to_vec(),
         verdict: b"{}".to_vec(),
         lease: Vec::new(),
         lease_until: NOW.plus(3600),

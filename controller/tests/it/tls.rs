@@ -88,9 +88,9 @@ async fn each_service_demands_its_own_kind_of_certificate() {
     let mut as_nobody = AdminClient::new(fleet.channel(None).await);
     assert_eq!(code(as_nobody.list_nodes(ListNodesRequest {}).await), "E-DENIED");
     let mut as_admin = NodeClient::new(fleet.channel(Some(&fleet.admin_identity())).await);
-    assert_eq!(code(as_admin.challenge(ChallengeRequest {}).await), "E-DENIED");
+    assert_eq!(code(as_admin.challenge(ChallengeRequest::default()).await), "E-DENIED");
     let mut as_nobody = NodeClient::new(fleet.channel(None).await);
-    assert_eq!(code(as_nobody.challenge(ChallengeRequest {}).await), "E-DENIED");
+    assert_eq!(code(as_nobody.challenge(ChallengeRequest::default()).await), "E-DENIED");
 }
 
 #[tokio::test]
@@ -107,13 +107,13 @@ async fn a_certificate_of_another_ca_or_over_another_key_opens_nothing() {
     let identity = ClientIdentity { chain_pem: chain, key_pkcs8: thief.pkcs8().to_vec() };
     let config = client_config(&[fleet.pin()], Some(&identity)).unwrap();
     if let Ok(channel) = croft_link::channel::grpc(&crate::fleet::url(fleet.running()), &config).await {
-        assert!(NodeClient::new(channel).challenge(ChallengeRequest {}).await.is_err());
+        assert!(NodeClient::new(channel).challenge(ChallengeRequest::default()).await.is_err());
     }
     // Our own CA over another key, as only a stolen CA key could make: the first-seen key is immutable.
     let authority = fleet.running().app.authority.clone();
     let chain = authority.certify(&request, &subject, 3600, now()).unwrap();
     let mut client = fleet.node_client(&thief, &chain).await;
-    assert_eq!(code(client.challenge(ChallengeRequest {}).await), "E-DENIED");
+    assert_eq!(code(client.challenge(ChallengeRequest::default()).await), "E-DENIED");
     let admin = Subject::Admin("root".parse().unwrap());
     let chain = authority.certify(&request, &admin, 3600, now()).unwrap();
     let identity = ClientIdentity { chain_pem: chain, key_pkcs8: thief.pkcs8().to_vec() };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use croft_domain::baseline::Baseline;
+use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{BundleStatus, Evidence, Mode, Ownership, Platform, UsageCount};
 use croft_domain::fact::{Confidence, Fact, Observation};
 use croft_domain::id::GroupName;
@@ -22,6 +23,8 @@ pub struct Occasion<'a> {
     pub identity: &'a Identity,
     /// What it answers.
     pub challenge: &'a Challenge,
+    /// Head of the chain as this node knows it: signed with the evidence, it countersigns the history so far (P7).
+    pub chain_head: Option<Sha256Digest>,
     /// Its number.
     pub counter: u64,
     /// This boot.
@@ -115,7 +118,7 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
         nonce: hex::encode(&occasion.challenge.nonce),
         counter: occasion.counter,
         boot_id: occasion.boot_id.clone(),
-        chain_head: occasion.challenge.chain_head,
+        chain_head: occasion.chain_head,
         taken_at: occasion.now,
         mode: occasion.mode,
         ownership: enrollment.ownership,

@@ -48,6 +48,7 @@ pub async fn leave(shared: &Shared) -> Result<Departure, Failure> {
         memory.verdict = None;
         memory.broken = None;
         memory.alarm = None;
+        memory.chain_alarm = None;
         memory.attested_at = None;
         memory.history.clear();
         memory.recalls.clear();

@@ -86,6 +86,8 @@ pub struct Memory {
     pub trust: Option<Arc<TrustView>>,
     /// Something the admin must hear of; serving goes on from the old set.
     pub alarm: Option<Failure>,
+    /// The controller's history of this node does not continue what the node was shown.
+    pub chain_alarm: Option<Failure>,
     /// Damage that nothing may be built on.
     pub broken: Option<Failure>,
     /// The lease, verified.

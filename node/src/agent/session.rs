@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use croft_domain::appraise::{Subject, appraise, history_of};
 use croft_domain::code::Code;
+use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::Evidence;
 use croft_domain::lease::Lease;
 use croft_domain::signed::{Domain, Envelope};
@@ -16,13 +17,14 @@ use croft_trust::store::TrustView;
 use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::chain;
 use super::evidence::{Occasion, baseline_of, compose};
 use super::memory::Shared;
 use super::schedule::{attest_at, renewal_at, trust_at};
 use super::senses::{Observed, Request, Senses};
 use crate::bundles::recalled;
 use crate::clock;
-use crate::controller_client::{Anonymous, Answer, CallError, ControllerTrust, Enrolled, News};
+use crate::controller_client::{Anonymous, Answer, CallError, Challenge, ControllerTrust, Enrolled, News};
 use crate::failure::Failure;
 use crate::limits::{POLL_EVERY, RECALLS_MAX, RECONNECT_MAX, RECONNECT_MIN, TICK};
 use crate::state::history::LastVerdict;
@@ -318,12 +320,15 @@ impl Session {
     /// Observes, signs, sends, and takes in what follows.
     async fn attest(&self, client: &Enrolled, identity: &Identity, reason: &str) -> Result<(), End> {
         let observed = self.observe(identity).await;
-        let challenge = client.challenge(reason).await?;
+        let known = self.shared.memory().verdict.as_ref().and_then(|last| last.chain_head);
+        let challenge = client.challenge(known, reason).await?;
+        let chain_head = self.resume_chain(known, &challenge);
         let state = |e: crate::state::files::StateError| End::Failed(Failure::caused(e.code(), &e));
         let counter = counter::next(&self.shared.paths).map_err(state)?;
         let occasion = Occasion {
             identity,
             challenge: &challenge,
+            chain_head,
             counter,
             boot_id: clock::boot_id(),
             listen: self.listen,
@@ -344,6 +349,23 @@ impl Session {
         self.subtract_usage(&sent_usage);
         self.take_in(&evidence, answer, identity)?;
         self.send_receipts(client, identity).await
+    }
+
+    /// What this node signs is what it knows: a history that it cannot follow changes nothing but the alarm.
+    fn resume_chain(&self, known: Option<Sha256Digest>, challenge: &Challenge) -> Option<Sha256Digest> {
+        let resumed = chain::resume(known, challenge);
+        let mut memory = self.shared.memory();
+        match resumed {
+            Ok(head) => {
+                memory.chain_alarm = None;
+                head
+            }
+            Err(failure) => {
+                tracing::error!(code = %failure.code(), detail = failure.message(), "verdict chain");
+                memory.chain_alarm = Some(failure);
+                known
+            }
+        }
     }
 
     async fn observe(&self, identity: &Identity) -> Observed {
@@ -383,8 +405,16 @@ impl Session {
 
     /// Takes in a verdict and a lease. The node judges itself as well, and the stricter verdict counts.
     fn take_in(&self, evidence: &Evidence, answer: Answer, identity: &Identity) -> Result<(), End> {
-        let Answer { verdict, lease: granted, chain_head } = answer;
+        let extended = chain::extend(evidence.chain_head, &answer);
+        let Answer { verdict, lease: granted, .. } = answer;
         let mut memory = self.shared.memory();
+        let chain_head = match extended {
+            Ok(head) => Some(head),
+            Err(failure) => {
+                memory.chain_alarm.get_or_insert(failure);
+                evidence.chain_head
+            }
+        };
         // A clock that was set back must not bring an ended waiver or grace back.
         let now = clock::now().max(memory.kept.latest_seen);
         memory.attested_at = Some(now);

@@ -2,6 +2,7 @@
 
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::{BaselineRef, BundleRef, NodeId};
+use croft_domain::limits::CHAIN_LINKS_MAX;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::Verdict;
@@ -10,9 +11,11 @@ use croft_link::fetch::HttpsClient;
 use croft_link::tls::{ClientIdentity, client_config};
 use croft_proto::grpc::node_client::NodeClient;
 use croft_proto::grpc::{
-    AttestRequest, ChallengeRequest, DesiredState, LeaveRequest, MESSAGE_LEN_MAX, SignedDocument,
+    AttestRequest, ChainLink, ChallengeRequest, DesiredState, LeaveRequest, MESSAGE_LEN_MAX, SignedDocument,
     SubmitReceiptRequest, WatchEvent, WatchRequest, watch_event,
 };
+use croft_trust::chain::{Link, commitment};
+use croft_trust::digest::sha256;
 use croft_trust::sign::SigningKey;
 use futures_util::{Stream, StreamExt};
 use tonic::transport::Channel;
@@ -36,6 +39,8 @@ pub struct Challenge {
     pub nonce: Vec<u8>,
     /// Head of this node's chain, if it has one.
     pub chain_head: Option<Sha256Digest>,
+    /// How the chain went on from the head that this node knows.
+    pub links: Vec<Link>,
 }
 
 /// What followed from evidence.
@@ -43,6 +48,8 @@ pub struct Challenge {
 pub struct Answer {
     /// The judgment.
     pub verdict: Verdict,
+    /// The link that this answer adds to the chain.
+    pub link: Link,
     /// Permission to serve, unverified; none if the verdict blocks.
     pub lease: Option<Envelope>,
     /// Head of this node's chain after it.
@@ -103,14 +110,20 @@ impl Enrolled {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn challenge(&self, reason: &str) -> Result<Challenge, CallError> {
+    pub async fn challenge(&self, known: Option<Sha256Digest>, reason: &str) -> Result<Challenge, CallError> {
         const CALL: &str = "Challenge";
-        self.recorder.record(CALL, reason, r#"{"call":"Challenge"}"#)?;
-        let answer = within(CALL, self.client.clone().challenge(ChallengeRequest {})).await?;
+        let shown = serde_json::json!({"call": CALL, "chain_head": known});
+        self.recorder.record(CALL, reason, shown.to_string())?;
+        let request = ChallengeRequest { chain_head: known.map(|head| head.0.to_vec()).unwrap_or_default() };
+        let answer = within(CALL, self.client.clone().challenge(request)).await?;
         if answer.nonce.is_empty() || answer.nonce.len() > 512 {
             return Err(CallError::malformed(CALL, "the nonce must be 1 to 512 bytes"));
         }
-        Ok(Challenge { nonce: answer.nonce, chain_head: head(CALL, &answer.chain_head)? })
+        if answer.links.len() > CHAIN_LINKS_MAX {
+            return Err(CallError::malformed(CALL, "more links than a chain may be behind"));
+        }
+        let links = answer.links.iter().map(link).collect::<Result<_, _>>()?;
+        Ok(Challenge { nonce: answer.nonce, chain_head: head(CALL, &answer.chain_head)?, links })
     }
 
     /// Sends evidence.
@@ -120,13 +133,21 @@ impl Enrolled {
     pub async fn attest(&self, evidence: Envelope, reason: &str) -> Result<Answer, CallError> {
         const CALL: &str = "Attest";
         self.recorder.record(CALL, reason, evidence.payload.clone())?;
+        let payload = evidence.payload.clone();
         let request = AttestRequest { evidence: Some(SignedDocument::from(evidence)) };
         let answer = within(CALL, self.client.clone().attest(request)).await?;
         let verdict =
             serde_json::from_slice(&answer.verdict_json).map_err(|e| CallError::malformed(CALL, e))?;
         let lease = answer.lease.map(Envelope::try_from).transpose();
+        // Computed here from what this node sent: the controller cannot commit to other evidence than this.
+        let link = Link {
+            commitment: commitment(&answer.salt, &payload),
+            verdict: sha256(&answer.verdict_json),
+            at: Timestamp(answer.judged_at),
+        };
         Ok(Answer {
             verdict,
+            link,
             lease: lease.map_err(|e| CallError::malformed(CALL, e))?,
             chain_head: head(CALL, &answer.chain_head)?,
         })
@@ -183,6 +204,19 @@ fn head(call: &'static str, bytes: &[u8]) -> Result<Option<Sha256Digest>, CallEr
     }
     let digest = bytes.try_into().map_err(|_| CallError::malformed(call, "a chain head is 32 bytes"))?;
     Ok(Some(Sha256Digest(digest)))
+}
+
+fn link(wire: &ChainLink) -> Result<Link, CallError> {
+    let digest = |bytes: &[u8]| {
+        let digest = bytes.try_into().map_err(|_| CallError::malformed("Challenge", "a digest is 32 bytes"));
+        digest.map(Sha256Digest)
+    };
+    let ChainLink { evidence_commitment, verdict_sha256, at } = wire;
+    Ok(Link {
+        commitment: digest(evidence_commitment)?,
+        verdict: digest(verdict_sha256)?,
+        at: Timestamp(*at),
+    })
 }
 
 fn news(event: WatchEvent) -> Result<Option<News>, CallError> {

@@ -17,7 +17,7 @@ pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusRespon
         Serving::Yes { .. } => ("serving", String::new(), String::new()),
         Serving::No(failure) => ("not-serving", failure.code().to_string(), failure.message().to_owned()),
     };
-    let alarm = memory.broken.as_ref().or(memory.alarm.as_ref());
+    let alarm = memory.broken.as_ref().or(memory.chain_alarm.as_ref()).or(memory.alarm.as_ref());
     LocalStatusResponse {
         enrolled: enrollment.is_some(),
         fleet_name: enrollment.map(|e| e.fleet_name.clone()).unwrap_or_default(),

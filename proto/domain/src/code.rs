@@ -57,6 +57,8 @@ codes! {
     TrustRollback = "E-TRUST-ROLLBACK", "the controller or mirror offers an older state than this node has seen; tell the admin, this can be an attack";
     /// Metadata or a document whose signatures do not hold.
     TrustForged = "E-TRUST-FORGED", "signatures do not match the fleet's keys; tell the admin, this can be an attack";
+    /// The verdict chain does not continue what the node was shown.
+    ChainBroken = "E-CHAIN-BROKEN", "the controller's history of this node does not continue what this node was shown: it was restored from an old backup, or edited; tell the admin, who runs croftctl audit verify";
     /// The node's own trust state is missing or damaged.
     TrustState = "E-TRUST-STATE", "stored trust state is damaged; tell the admin, then croft leave and enroll again";
     /// Metadata beyond its bounds.

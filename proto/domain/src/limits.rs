@@ -46,6 +46,9 @@ pub const CHECKS_MAX: usize = 64;
 /// Longest a waiver counts, in seconds (one year), whatever it says: an exception for good is a change of the baseline.
 pub const WAIVER_TTL_MAX_S: u64 = 366 * 86_400;
 
+/// Most links of a verdict chain that one answer shows a node: what it can have missed while answers got lost.
+pub const CHAIN_LINKS_MAX: usize = 256;
+
 /// Most waivers at once. More exceptions than this are no longer exceptions.
 pub const WAIVERS_MAX: usize = 1024;
 

@@ -23,6 +23,8 @@ pub enum Domain {
     Recall,
     /// Reviewer → auditor: a report was read and judged.
     Review,
+    /// Freshness key holder → auditor: the heads of all verdict chains at one time.
+    Checkpoint,
 }
 
 impl Domain {
@@ -37,6 +39,7 @@ impl Domain {
             Self::Lease => b"croft/lease/v1\0",
             Self::Recall => b"croft/recall/v1\0",
             Self::Review => b"croft/review/v1\0",
+            Self::Checkpoint => b"croft/checkpoint/v1\0",
         }
     }
 }

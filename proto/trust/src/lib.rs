@@ -5,6 +5,7 @@
 //! nodes and on the controller, which is only a mirror. No key of the publisher's side is ever needed on the client's.
 //! There is deliberately no network here: bytes come through [`store::TrustSource`].
 
+pub mod chain;
 pub mod clock;
 pub mod digest;
 pub mod disk;

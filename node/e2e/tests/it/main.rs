@@ -4,6 +4,7 @@
 mod clients;
 mod enrollment;
 mod faults;
+mod history;
 mod integrity;
 mod kill_anywhere;
 mod main_job;

@@ -1,0 +1,168 @@
+//! One node's chain, recomputed.
+
+use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::Evidence;
+use croft_domain::id::NodeId;
+use croft_domain::signed::{Domain, Envelope};
+use croft_domain::time::Timestamp;
+use croft_domain::verdict::Verdict;
+use croft_trust::chain::{Link, commitment, next_head};
+use croft_trust::digest::sha256;
+
+use super::checkpoint::Checkpoint;
+
+/// One link as the controller exports it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Counted from 1.
+    pub position: u64,
+    /// When, in the head.
+    pub at: Timestamp,
+    /// The head after it, as claimed.
+    pub head: Vec<u8>,
+    /// Salt; empty when erased.
+    pub salt: Vec<u8>,
+    /// The commitment, as claimed.
+    pub commitment: Vec<u8>,
+    /// The evidence; empty when erased.
+    pub evidence: Vec<u8>,
+    /// The node's signature over it; empty before controllers kept it.
+    pub signature: Vec<u8>,
+    /// The verdict.
+    pub verdict: Vec<u8>,
+}
+
+/// A whole chain as the controller exports it.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// Whose.
+    pub node: NodeId,
+    /// The node's public point.
+    pub key_point: Vec<u8>,
+    /// Its head, by the books; none before the first verdict.
+    pub head: Option<Sha256Digest>,
+    /// Its length, by the books.
+    pub length: u64,
+    /// Its links, in the order they came.
+    pub entries: Vec<Entry>,
+}
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// In which link; 0 for the chain as a whole.
+    pub position: u64,
+    /// What, for a person.
+    pub what: String,
+}
+
+/// What is wrong with a chain, in order; nothing if it holds.
+pub fn verify(chain: &Chain, checkpoints: &[Checkpoint]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut heads: Vec<Sha256Digest> = Vec::new();
+    let (mut counter, mut time) = (0, Timestamp(0));
+    for (index, entry) in chain.entries.iter().enumerate() {
+        let mut found = |what: &str| {
+            findings.push(Finding { position: entry.position, what: what.to_owned() });
+        };
+        if entry.position != index as u64 + 1 {
+            found("a link before it is missing, or links changed places");
+        }
+        if entry.at < time {
+            found("it is older than the link before it");
+        }
+        time = time.max(entry.at);
+        let before = heads.last().copied();
+        let head = check_hashes(entry, before, &mut found);
+        if !entry.evidence.is_empty() {
+            counter = check_evidence(chain, entry, before, counter, &mut found);
+        }
+        heads.push(head);
+    }
+    let mut whole = |what: String| findings.push(Finding { position: 0, what });
+    if chain.length != heads.len() as u64 || chain.head != heads.last().copied() {
+        whole(format!(
+            "the books claim {} links and another head than the {} links lead to",
+            chain.length,
+            heads.len()
+        ));
+    }
+    for checkpoint in checkpoints {
+        check_checkpoint(chain.node, &heads, checkpoint, &mut whole);
+    }
+    findings
+}
+
+// Goes on from the recomputed head and not from the claimed one: after one edit every later link is shown as broken too,
+// unless somebody recomputed them, which the countersignatures show.
+fn check_hashes(entry: &Entry, before: Option<Sha256Digest>, found: &mut impl FnMut(&str)) -> Sha256Digest {
+    let Ok(claimed) = <[u8; 32]>::try_from(entry.commitment.as_slice()) else {
+        found("its commitment is damaged");
+        return Sha256Digest([0; 32]);
+    };
+    let link = Link { commitment: Sha256Digest(claimed), verdict: sha256(&entry.verdict), at: entry.at };
+    let head = next_head(before, &link);
+    if entry.head != head.0 {
+        found("its head does not follow from the link before, its evidence, its verdict and its time");
+    }
+    if !entry.evidence.is_empty() && commitment(&entry.salt, &entry.evidence) != link.commitment {
+        found("its evidence is not the one that was judged");
+    }
+    match serde_json::from_slice::<Verdict>(&entry.verdict) {
+        Ok(verdict) if verdict.at == entry.at => {}
+        Ok(_) => found("its verdict is of another time"),
+        Err(_) => found("its verdict is none"),
+    }
+    head
+}
+
+fn check_evidence(
+    chain: &Chain,
+    entry: &Entry,
+    before: Option<Sha256Digest>,
+    counter: u64,
+    found: &mut impl FnMut(&str),
+) -> u64 {
+    let Ok(evidence) = serde_json::from_slice::<Evidence>(&entry.evidence) else {
+        found("its evidence is none");
+        return counter;
+    };
+    if evidence.node != chain.node {
+        found("its evidence is another node's");
+    }
+    if evidence.counter <= counter {
+        found("its evidence's counter does not rise");
+    }
+    if !entry.signature.is_empty() {
+        let envelope = Envelope {
+            payload: entry.evidence.clone(),
+            signature: entry.signature.clone(),
+            key_id: sha256(&chain.key_point),
+        };
+        if croft_trust::sign::verify(&envelope, Domain::Evidence, &chain.key_point).is_err() {
+            found("its evidence is not signed by the node");
+        }
+    }
+    if evidence.chain_head != before {
+        found("the node countersigned another history: it was edited, forked, or the node restored");
+    }
+    evidence.counter.max(counter)
+}
+
+fn check_checkpoint(
+    node: NodeId,
+    heads: &[Sha256Digest],
+    checkpoint: &Checkpoint,
+    whole: &mut impl FnMut(String),
+) {
+    let Some(then) = checkpoint.heads.iter().find(|head| head.node == node) else { return };
+    let now = usize::try_from(then.length).ok().and_then(|length| heads.get(length.checked_sub(1)?));
+    if now != Some(&then.head) {
+        let at = crate::clock::written(checkpoint.at);
+        whole(format!("its history is not the one of the checkpoint of {at}: it was rewritten or cut"));
+    }
+}
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

@@ -1,0 +1,276 @@
+//! `audit`: the past, recomputed from what the controller exports, and checkpoints that hold it in place.
+
+use std::path::{Path, PathBuf};
+
+use croft_domain::digest::Sha256Digest;
+use croft_domain::id::NodeId;
+use croft_domain::signed::{Domain, Envelope};
+use croft_proto::grpc::{ChainEntry, ExportChainRequest};
+use croft_trust::digest::sha256;
+use serde::{Deserialize, Serialize};
+
+use crate::args::{Audit, Format};
+use crate::audit::{Chain, Checkpoint, Entry, Head, signed_by, verify};
+use crate::client::{Admin, connect, load_key, nodes, refused, resolve_node};
+use crate::clock::{now, written};
+use crate::error::CtlError;
+use crate::fleet_dir::{FleetDir, KeyName, read_text, write};
+use crate::limits::{CHAIN_LENGTH_MAX, CHECKPOINT_LEN_MAX};
+use crate::output::{Column, Resource, column, print_data, print_list, say};
+use crate::workbench::Workbench;
+
+/// Runs `audit`.
+///
+/// # Errors
+/// A chain or a checkpoint does not hold, or the controller refuses.
+pub async fn run(dir: &FleetDir, verb: &Audit, format: Format) -> Result<(), CtlError> {
+    match verb {
+        Audit::Verify { node, checkpoints } => audit(dir, node.as_deref(), checkpoints, format).await,
+        Audit::Checkpoint { out } => checkpoint(dir, out.as_deref(), format).await,
+    }
+}
+
+async fn audit(
+    dir: &FleetDir,
+    node: Option<&str>,
+    named: &[PathBuf],
+    format: Format,
+) -> Result<(), CtlError> {
+    let root = Workbench::open(dir)?.root_bytes().to_vec();
+    let mut checkpoints = kept(dir, &root)?;
+    for file in named {
+        checkpoints.push(read(file, &root)?);
+    }
+    let mut admin = connect(dir).await?;
+    let only = match node {
+        Some(text) => Some(resolve_node(&mut admin, text).await?),
+        None => None,
+    };
+    let chains = export_all(&mut admin, only).await?;
+    judge(&chains, &checkpoints, only.is_none(), format)
+}
+
+/// Verifies and prints; a node that a checkpoint names and the controller does not is a finding like any other.
+fn judge(
+    chains: &[Chain],
+    checkpoints: &[Checkpoint],
+    is_whole: bool,
+    format: Format,
+) -> Result<(), CtlError> {
+    let mut lines: Vec<Line> = chains.iter().map(|chain| Line::of(chain, checkpoints)).collect();
+    if is_whole {
+        let known = |node: &NodeId| chains.iter().any(|chain| chain.node == *node);
+        let mut gone: Vec<NodeId> = checkpoints.iter().flat_map(|c| &c.heads).map(|head| head.node).collect();
+        gone.sort_unstable();
+        gone.dedup();
+        lines.extend(gone.into_iter().filter(|node| !known(node)).map(Line::gone));
+    }
+    print_list(&lines, format)?;
+    let broken = lines.iter().filter(|line| !line.findings.is_empty()).count();
+    if broken > 0 {
+        return Err(CtlError::Chain { broken, chains: lines.len() });
+    }
+    let links: u64 = lines.iter().map(|line| line.links).sum();
+    say(&format!(
+        "{} chains with {links} links hold, against {} checkpoints",
+        lines.len(),
+        checkpoints.len()
+    ));
+    Ok(())
+}
+
+async fn checkpoint(dir: &FleetDir, out: Option<&Path>, format: Format) -> Result<(), CtlError> {
+    let workbench = Workbench::open(dir)?;
+    let root = workbench.root_bytes().to_vec();
+    let before = kept(dir, &root)?;
+    let mut admin = connect(dir).await?;
+    let chains = export_all(&mut admin, None).await?;
+    // What does not hold is not signed: a checkpoint must not make an edited history look old.
+    judge(&chains, &before, true, format)?;
+    let heads = chains
+        .iter()
+        .filter_map(|chain| Some(Head { node: chain.node, length: chain.length, head: chain.head? }));
+    let at = now();
+    let previous = files(dir)?.last().map(std::fs::read).transpose();
+    let previous = previous.map_err(|source| CtlError::FileRead { path: dir.checkpoints(), source })?;
+    let document = Checkpoint {
+        fleet: dir.settings()?.fleet,
+        at,
+        previous: previous.map(|bytes| sha256(&bytes)),
+        heads: heads.collect(),
+    };
+    let unwritable = |e: serde_json::Error| CtlError::AnswerWrite { source: Box::new(e) };
+    let payload = serde_json::to_vec(&document).map_err(unwritable)?;
+    let envelope = load_key(dir, KeyName::Freshness)?.sign(Domain::Checkpoint, payload);
+    let text = serde_json::to_vec_pretty(&Signed::from(envelope)).map_err(unwritable)?;
+    let file = dir.checkpoints().join(format!("{:012}.json", at.0));
+    croft_trust::disk::create_private_dir(&dir.checkpoints())
+        .map_err(|e| CtlError::FileWrite { path: dir.checkpoints(), source: std::io::Error::other(e) })?;
+    write(&file, &text, 0o600)?;
+    if let Some(out) = out {
+        write(out, &text, 0o600)?;
+    }
+    say(&format!("signed the heads of {} chains at {}", document.heads.len(), written(at)));
+    print_data(&format!("{}\n", file.display()))
+}
+
+/// A signed checkpoint as a file: the payload as text, so that a person can read it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed {
+    payload: String,
+    signature: String,
+    key_id: Sha256Digest,
+}
+
+impl From<Envelope> for Signed {
+    fn from(envelope: Envelope) -> Self {
+        let Envelope { payload, signature, key_id } = envelope;
+        Self {
+            payload: String::from_utf8_lossy(&payload).into_owned(),
+            signature: hex::encode(signature),
+            key_id,
+        }
+    }
+}
+
+fn read(file: &Path, root: &[u8]) -> Result<Checkpoint, CtlError> {
+    let damaged = |source: crate::error::Cause| CtlError::FileParse { path: file.to_owned(), source };
+    let signed: Signed =
+        serde_json::from_str(&read_text(file, CHECKPOINT_LEN_MAX)?).map_err(|e| damaged(Box::new(e)))?;
+    let signature = hex::decode(&signed.signature).map_err(|e| damaged(Box::new(e)))?;
+    let envelope = Envelope { payload: signed.payload.into_bytes(), signature, key_id: signed.key_id };
+    if !signed_by(root, &envelope) {
+        return Err(damaged("no freshness key of this fleet signed it".into()));
+    }
+    serde_json::from_slice(&envelope.payload).map_err(|e| damaged(Box::new(e)))
+}
+
+// By name, which is by time.
+fn files(dir: &FleetDir) -> Result<Vec<PathBuf>, CtlError> {
+    let folder = dir.checkpoints();
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(CtlError::FileRead { path: folder, source }),
+    };
+    let mut files: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    Ok(files)
+}
+
+/// The checkpoints in the config folder; each must be signed, and name the one before.
+fn kept(dir: &FleetDir, root: &[u8]) -> Result<Vec<Checkpoint>, CtlError> {
+    let mut checkpoints = Vec::new();
+    let mut previous = None;
+    for file in files(dir)? {
+        let checkpoint = read(&file, root)?;
+        if checkpoint.previous != previous {
+            let source = "it does not continue the checkpoint before it".into();
+            return Err(CtlError::FileParse { path: file, source });
+        }
+        let bytes = std::fs::read(&file).map_err(|source| CtlError::FileRead { path: file, source })?;
+        previous = Some(sha256(&bytes));
+        checkpoints.push(checkpoint);
+    }
+    Ok(checkpoints)
+}
+
+async fn export_all(admin: &mut Admin, only: Option<NodeId>) -> Result<Vec<Chain>, CtlError> {
+    let ids = match only {
+        Some(id) => vec![id],
+        None => {
+            let known = nodes(admin).await?;
+            known.iter().filter_map(|node| NodeId::try_from(node.node_id.as_slice()).ok()).collect()
+        }
+    };
+    let mut chains = Vec::new();
+    for id in ids {
+        chains.push(export(admin, id).await?);
+    }
+    Ok(chains)
+}
+
+async fn export(admin: &mut Admin, node: NodeId) -> Result<Chain, CtlError> {
+    let mut chain = Chain { node, key_point: Vec::new(), head: None, length: 0, entries: Vec::new() };
+    loop {
+        let after_position = chain.entries.last().map_or(0, |entry| entry.position);
+        let request = ExportChainRequest { node_id: node.0.to_vec(), after_position };
+        let page = admin.export_chain(request).await.map_err(refused("export a chain"))?.into_inner();
+        chain.key_point = page.key_point;
+        chain.head = page.chain_head.try_into().ok().map(Sha256Digest);
+        chain.length = page.chain_length;
+        if page.entries.is_empty() {
+            return Ok(chain);
+        }
+        chain.entries.extend(page.entries.into_iter().map(entry));
+        let moved = chain.entries.last().is_some_and(|last| last.position > after_position);
+        if !moved || chain.entries.len() > CHAIN_LENGTH_MAX {
+            let message = "its pages do not end".to_owned();
+            return Err(CtlError::Answer { operation: "export a chain", message });
+        }
+    }
+}
+
+fn entry(wire: ChainEntry) -> Entry {
+    let ChainEntry { position, at, head, salt, evidence_commitment, evidence, evidence_signature, verdict } =
+        wire;
+    Entry {
+        position,
+        at: croft_domain::time::Timestamp(at),
+        head,
+        salt,
+        commitment: evidence_commitment,
+        evidence,
+        signature: evidence_signature,
+        verdict,
+    }
+}
+
+/// One chain, as `-o json` writes it.
+#[derive(Debug, Serialize)]
+struct Line {
+    node: String,
+    links: u64,
+    head: String,
+    findings: Vec<String>,
+}
+
+impl Line {
+    fn of(chain: &Chain, checkpoints: &[Checkpoint]) -> Self {
+        let findings = verify(chain, checkpoints);
+        let text = |finding: crate::audit::Finding| match finding.position {
+            0 => finding.what,
+            position => format!("link {position}: {}", finding.what),
+        };
+        Self {
+            node: chain.node.to_string(),
+            links: chain.entries.len() as u64,
+            head: chain.head.map(|head| head.to_string()).unwrap_or_default(),
+            findings: findings.into_iter().map(text).collect(),
+        }
+    }
+
+    fn gone(node: NodeId) -> Self {
+        let finding = "a checkpoint has its history, the controller does not know it any more".to_owned();
+        Self { node: node.to_string(), links: 0, head: String::new(), findings: vec![finding] }
+    }
+}
+
+impl Resource for Line {
+    const COLUMNS: &'static [Column] = &[column("NODE"), column("LINKS"), column("RESULT")];
+
+    fn cells(&self) -> Vec<String> {
+        let result = if self.findings.is_empty() {
+            "holds".to_owned()
+        } else {
+            format!("BROKEN: {}", self.findings.join("; "))
+        };
+        vec![self.node.clone(), self.links.to_string(), result]
+    }
+
+    fn name(&self) -> String {
+        self.node.clone()
+    }
+}
