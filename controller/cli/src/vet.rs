@@ -43,7 +43,7 @@ pub fn judge_standard_input() -> Result<(), CtlError> {
     croft_confine::enter(&entry)
         .and_then(|_| croft_confine::lock_down(Role::Vetting))
         .map_err(|e| CtlError::Process { operation: "confine vetting", source: std::io::Error::other(e) })?;
-    let report = croft_vetting::format::vet(BufReader::new(file), len_bytes, Depth::Padding);
+    let report = croft_vetting::format::vet(BufReader::new(file), len_bytes, Depth::Full);
     let bytes = serde_json::to_vec(&report).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
     std::io::stdout()
         .lock()

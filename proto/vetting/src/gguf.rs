@@ -1,24 +1,35 @@
-//! GGUF: the container rules (G) and what its values must mean together (S).
+//! GGUF: the container rules (G), what its values must mean together (S), and shards (P).
 //!
 //! The lint is stricter than llama.cpp's own reader on purpose: whatever one of the two would read differently is
-//! refused. Weights are not interpreted here; whether they are the approved ones is the digest's work.
+//! refused. Weights are not interpreted here, beyond being finite; whether they are the approved ones is the digest's
+//! work.
 
 mod architecture;
 mod container;
 mod cursor;
 mod element;
+mod family;
+mod hyperparameters;
 mod metadata;
+mod projector;
 mod quantization;
+mod scales;
+mod schema;
+mod shape;
+mod shard;
 mod tensor;
 mod text;
 mod tokenizer;
 mod value;
+mod vocabulary;
 
 use std::io::Read;
 
+use crate::policy::Policy;
 use crate::report::{Findings, Format, Report, Rule, Verdict};
 use cursor::{Cursor, Stop};
 use metadata::Metadata;
+pub use shard::{Shard, lint_shards};
 use tensor::Tensor;
 
 /// How much of the file is read.
@@ -28,6 +39,8 @@ pub enum Depth {
     Header,
     /// All of it, so that the padding between the weights is checked as well.
     Padding,
+    /// All of it, and that weights and scales are finite.
+    Full,
 }
 
 /// Lints the header of a GGUF file of `len_bytes` bytes. No tensor data is needed.
@@ -37,28 +50,55 @@ pub fn lint_gguf<R: Read>(reader: R, len_bytes: u64) -> Report {
 
 /// Lints a GGUF file of `len_bytes` bytes as deep as asked.
 pub fn lint<R: Read>(reader: R, len_bytes: u64, depth: Depth) -> Report {
+    lint_under(reader, len_bytes, depth, &Policy::default())
+}
+
+/// Lints a GGUF file of `len_bytes` bytes as deep as asked, with what a signed policy allows.
+pub fn lint_under<R: Read>(reader: R, len_bytes: u64, depth: Depth, policy: &Policy) -> Report {
     let mut report = Report::new(Format::Gguf, len_bytes);
     let mut findings = Findings::default();
     let mut cursor = Cursor::new(reader, len_bytes);
     match container::read(&mut cursor, depth, &mut report) {
-        Ok((metadata, tensors)) => judge(&metadata, &tensors, &mut report, &mut findings),
-        Err(Stop::Refused(finding)) => findings.add(finding),
-        Err(Stop::Unreadable { offset, source }) => {
-            findings.warn(Rule::F02, format!("reading failed at byte {offset}: {source}"));
-            report.findings = findings.into_vec();
-            return report;
+        Ok((metadata, tensors)) => {
+            shard::judge_alone(&metadata, tensors.len(), &mut findings);
+            judge(&metadata, &tensors, policy, &mut report, &mut findings);
         }
+        Err(stop) => return stopped(stop, report, findings),
     }
+    finish(report, findings)
+}
+
+fn finish(mut report: Report, findings: Findings) -> Report {
     report.verdict = if findings.refused() { Verdict::Refuse } else { Verdict::Pass };
     report.findings = findings.into_vec();
     report
 }
 
+fn stopped(stop: Stop, mut report: Report, mut findings: Findings) -> Report {
+    match stop {
+        Stop::Refused(finding) => {
+            findings.add(finding);
+            finish(report, findings)
+        }
+        Stop::Unreadable { offset, source } => {
+            findings.warn(Rule::F02, format!("reading failed at byte {offset}: {source}"));
+            report.findings = findings.into_vec();
+            report
+        }
+    }
+}
+
 /// What the values mean together. Unlike the container's rules these do not stop at the first that is broken.
-fn judge(metadata: &Metadata, tensors: &[Tensor], report: &mut Report, findings: &mut Findings) {
+fn judge(
+    metadata: &Metadata,
+    tensors: &[Tensor],
+    policy: &Policy,
+    report: &mut Report,
+    findings: &mut Findings,
+) {
     report.parameter_count = tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.elements));
     report.quantization = metadata.u32("general.file_type", findings).map(quantization::name);
     report.chat_template = metadata.text("tokenizer.chat_template", findings).map(str::to_owned);
     report.tokens = tokenizer::judge(metadata, findings);
-    report.context_length = architecture::judge(metadata, tensors, findings);
+    report.context_length = architecture::judge(metadata, tensors, report.tokens, policy, findings);
 }

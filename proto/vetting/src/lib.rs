@@ -10,5 +10,6 @@
 pub mod format;
 pub mod gguf;
 pub mod limits;
+pub mod policy;
 pub mod report;
 pub mod scan;

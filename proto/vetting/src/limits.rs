@@ -30,8 +30,9 @@ pub const TOKEN_LEN_MAX: u64 = 4 * 1024;
 /// Longest string of any other key, in bytes.
 pub const TEXT_LEN_MAX: u64 = 1024 * 1024;
 
-/// All metadata together, in bytes: room for a vocabulary of a million tokens.
-pub const METADATA_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// All metadata together, in bytes: twice what a vocabulary of 256 k tokens with its merges takes. It is also what
+/// keeps a judgement within 64 MB of memory, whatever the file.
+pub const METADATA_LEN_MAX: u64 = 32 * 1024 * 1024;
 
 /// Alignment of tensor data when the file does not name one, in bytes.
 pub const ALIGNMENT_DEFAULT: u64 = 32;
@@ -68,6 +69,21 @@ pub const WIDTH_MAX: u32 = 1 << 20;
 
 /// Most tokens in a vocabulary.
 pub const TOKENS_MAX: usize = 1_048_576;
+
+/// Most shards of one model, and so the manifest's bound on files.
+pub const SHARDS_MAX: usize = 128;
+
+/// Largest patch of an image projector, in pixels.
+pub const PATCH_SIZE_MAX: u32 = 64;
+
+/// Largest image of an image projector, in pixels.
+pub const IMAGE_SIZE_MAX: u32 = 8_192;
+
+/// Most patches of one image: the positions of a projector's transformer.
+pub const PATCHES_MAX: u64 = 65_536;
+
+/// Most architectures that a policy can add.
+pub const ARCHITECTURES_MAX: usize = 64;
 
 /// Most findings kept in a report; a file with this many is refused all the same.
 pub const FINDINGS_MAX: usize = 64;

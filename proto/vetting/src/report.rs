@@ -106,6 +106,8 @@ pub enum Rule {
     S02,
     /// Hyperparameters agree with each other and with the tensors.
     S03,
+    /// Each tensor has the shape that its architecture's formula gives, none is missing and none is left over.
+    S04,
     /// The vocabulary is complete, unique, and its columns have one length.
     S05,
     /// Special token ids are in the vocabulary, and the end token is a control token.
@@ -114,9 +116,17 @@ pub enum Rule {
     S07,
     /// Merges are two tokens of the vocabulary with one space between.
     S08,
-    /// Quantized tensors come with quantization version 2.
+    /// The character map holds at least its own header, and as many bytes as that declares.
+    S09,
+    /// Suppressed tokens are in the vocabulary.
+    S10,
+    /// Quantized tensors come with quantization version 2, and weights and scales are finite.
     S11,
-    /// One file only: shards are not accepted yet.
+    /// Links are https.
+    S12,
+    /// An image projector's patches are bounded.
+    S13,
+    /// Shards are complete, in order, and agree with each other and with their names.
     P01,
     /// The file is one thing from its first to its last byte.
     F03,
@@ -290,6 +300,10 @@ pub(crate) struct Findings {
 
 impl Findings {
     pub(crate) fn add(&mut self, finding: Finding) {
+        // Two rules may meet at one value; said once is enough.
+        if self.list.contains(&finding) {
+            return;
+        }
         let first_refusal = finding.severity == Severity::Refuse && !self.refused;
         self.refused |= finding.severity == Severity::Refuse;
         if self.list.len() >= FINDINGS_MAX {
@@ -305,12 +319,20 @@ impl Findings {
         self.add(Finding { rule, severity: Severity::Refuse, offset: None, message: message.into() });
     }
 
+    pub(crate) fn refuse_at(&mut self, rule: Rule, offset: Option<u64>, message: impl Into<String>) {
+        self.add(Finding { rule, severity: Severity::Refuse, offset, message: message.into() });
+    }
+
     pub(crate) fn warn(&mut self, rule: Rule, message: impl Into<String>) {
         self.add(Finding { rule, severity: Severity::Warning, offset: None, message: message.into() });
     }
 
     pub(crate) fn note(&mut self, rule: Rule, message: impl Into<String>) {
-        self.add(Finding { rule, severity: Severity::Note, offset: None, message: message.into() });
+        self.note_at(rule, None, message);
+    }
+
+    pub(crate) fn note_at(&mut self, rule: Rule, offset: Option<u64>, message: impl Into<String>) {
+        self.add(Finding { rule, severity: Severity::Note, offset, message: message.into() });
     }
 
     pub(crate) const fn refused(&self) -> bool {
@@ -338,8 +360,8 @@ mod tests {
     #[test]
     fn a_flood_of_notes_cannot_hide_a_refusal() {
         let mut findings = Findings::default();
-        for _ in 0..FINDINGS_MAX * 2 {
-            findings.note(Rule::S02, "look");
+        for number in 0..FINDINGS_MAX * 2 {
+            findings.note(Rule::S02, number.to_string());
         }
         findings.refuse(Rule::G13, "no");
         assert!(findings.refused());

@@ -6,6 +6,7 @@ use super::Depth;
 use super::cursor::{Cursor, Stop};
 use super::metadata::Metadata;
 use super::tensor::{self, Tensor};
+use super::value::Value;
 use crate::limits::{ENTRIES_MAX, ENTRY_LEN_MIN, HEADER_LEN, TENSOR_INFO_LEN_MIN, TENSORS_MAX};
 use crate::report::{Report, Rule};
 
@@ -16,12 +17,14 @@ pub(super) fn read<R: Read>(
 ) -> Result<(Metadata, Vec<Tensor>), Stop> {
     let (tensor_count, entry_count) = read_counts(cursor)?;
     let metadata = Metadata::read(cursor, entry_count)?;
-    if let Some(name) = metadata.text("general.architecture", &mut crate::report::Findings::default()) {
+    if report.architecture.is_none()
+        && let Some(Value::Text(name)) = metadata.value("general.architecture")
+    {
         report.architecture = Some(name.chars().take(crate::limits::EXCERPT_CHARS_MAX).collect());
     }
     let alignment = metadata.alignment(cursor)?;
     let tensors = tensor::read_all(cursor, tensor_count, alignment)?;
-    report.tensor_count = tensor_count;
+    report.tensor_count += tensor_count;
     check_end(cursor, &tensors, alignment)?;
     read_padding(cursor, &tensors, alignment, depth)?;
     Ok((metadata, tensors))
@@ -93,7 +96,10 @@ fn read_padding<R: Read>(
         return Ok(());
     }
     for tensor in tensors {
-        cursor.skip(tensor.len, Rule::G12, &tensor.name)?;
+        match depth {
+            Depth::Full => cursor.finite(tensor.len, tensor.element, &tensor.name)?,
+            Depth::Header | Depth::Padding => cursor.skip(tensor.len, Rule::G12, &tensor.name)?,
+        }
         let gap = cursor.offset().next_multiple_of(alignment) - cursor.offset();
         cursor.zeros(gap.min(cursor.remaining()), &format!("padding after {}", tensor.name))?;
     }

@@ -2,6 +2,8 @@
 
 use std::io::{BufReader, ErrorKind, Read};
 
+use super::element::Element;
+use super::scales;
 use crate::limits::READ_STEP;
 use crate::report::{Finding, Rule, Severity};
 
@@ -106,6 +108,31 @@ impl<R: Read> Cursor<R> {
         self.append(&mut padding, len, Rule::G13, what)?;
         if padding.iter().any(|byte| *byte != 0) {
             return Err(self.refuse(Rule::G13, format!("{what} is not zero")));
+        }
+        Ok(())
+    }
+
+    /// Reads `len` bytes of whole blocks and refuses if a floating-point number in them is not finite.
+    pub(super) fn finite(&mut self, len: u64, element: Element, what: &str) -> Result<(), Stop> {
+        self.expect(u128::from(len), Rule::G12, what)?;
+        // Bounded by READ_STEP, so they fit.
+        let block_len = usize::try_from(element.block_len).unwrap_or(READ_STEP);
+        let mut step = vec![0; READ_STEP / block_len * block_len];
+        let mut left = len;
+        while left > 0 {
+            let now = usize::try_from(left).unwrap_or(usize::MAX).min(step.len());
+            let (part, _) = step.split_at_mut(now);
+            let start = self.offset;
+            self.fill(part)?;
+            if let Some(at) = scales::first_not_finite(element, part) {
+                return Err(Stop::Refused(Finding {
+                    rule: Rule::S11,
+                    severity: Severity::Refuse,
+                    offset: Some(start.saturating_add(at as u64)),
+                    message: format!("{what} holds a number that is not finite"),
+                }));
+            }
+            left -= now as u64;
         }
         Ok(())
     }

@@ -11,7 +11,14 @@ use crate::limits::{
 use crate::report::{Findings, Rule, excerpt};
 
 #[derive(Debug, Default)]
-pub(super) struct Metadata(BTreeMap<String, Value>);
+pub(super) struct Metadata(BTreeMap<String, Entry>);
+
+#[derive(Debug)]
+struct Entry {
+    /// Where the key lies in the file, in bytes.
+    at: u64,
+    value: Value,
+}
 
 impl Metadata {
     /// Reads `count` entries, which the caller has bounded.
@@ -19,12 +26,13 @@ impl Metadata {
         let mut entries = BTreeMap::new();
         for left in (1..=count).rev() {
             cursor.expect(u128::from(left) * u128::from(ENTRY_LEN_MIN), Rule::G02, "metadata")?;
+            let at = cursor.offset();
             let key = read_key(cursor)?;
             if entries.contains_key(&key) {
                 return Err(cursor.refuse(Rule::G03, format!("key {key} occurs twice")));
             }
             let value = Value::read(cursor, &key)?;
-            entries.insert(key, value);
+            entries.insert(key, Entry { at, value });
             if cursor.offset() > METADATA_LEN_MAX {
                 return Err(
                     cursor.refuse(Rule::G06, format!("metadata is longer than {METADATA_LEN_MAX} bytes"))
@@ -38,7 +46,7 @@ impl Metadata {
     pub(super) fn alignment<R: Read>(&self, cursor: &Cursor<R>) -> Result<u64, Stop> {
         let bad =
             || cursor.refuse(Rule::G08, "general.alignment must be a uint32, a power of two, 8 to 4096");
-        match self.0.get("general.alignment") {
+        match self.value("general.alignment") {
             None => Ok(ALIGNMENT_DEFAULT),
             Some(Value::Scalar(Kind::U32, bytes)) => {
                 let alignment = u64::from(low_u32(bytes));
@@ -56,47 +64,47 @@ impl Metadata {
 
     /// The uint32 under `key`. Another type is a finding and counts as absent.
     pub(super) fn u32(&self, key: &str, findings: &mut Findings) -> Option<u32> {
-        match self.0.get(key)? {
+        match self.value(key)? {
             Value::Scalar(Kind::U32, bytes) => Some(low_u32(bytes)),
-            _ => wrong_type(key, "a uint32", findings),
+            _ => self.wrong_type(key, "a uint32", findings),
         }
     }
 
     /// The float32 under `key`.
     pub(super) fn f32(&self, key: &str, findings: &mut Findings) -> Option<f32> {
-        match self.0.get(key)? {
+        match self.value(key)? {
             Value::Scalar(Kind::F32, bytes) => Some(f32::from_bits(low_u32(bytes))),
-            _ => wrong_type(key, "a float32", findings),
+            _ => self.wrong_type(key, "a float32", findings),
         }
     }
 
     /// The text under `key`.
     pub(super) fn text(&self, key: &str, findings: &mut Findings) -> Option<&str> {
-        match self.0.get(key)? {
+        match self.value(key)? {
             Value::Text(text) => Some(text),
-            _ => wrong_type(key, "a string", findings),
+            _ => self.wrong_type(key, "a string", findings),
         }
     }
 
     /// The array of texts under `key`.
     pub(super) fn texts(&self, key: &str, findings: &mut Findings) -> Option<&Texts> {
-        match self.0.get(key)? {
+        match self.value(key)? {
             Value::Texts(texts) => Some(texts),
-            _ => wrong_type(key, "an array of strings", findings),
+            _ => self.wrong_type(key, "an array of strings", findings),
         }
     }
 
     /// The bytes of the array of numbers under `key`, if its elements are of `kind`.
     pub(super) fn numbers(&self, key: &str, kind: Kind, findings: &mut Findings) -> Option<&[u8]> {
-        match self.0.get(key)? {
+        match self.value(key)? {
             Value::Numbers(found, bytes) if *found == kind => Some(bytes),
-            _ => wrong_type(key, &format!("an array of {kind:?}"), findings),
+            _ => self.wrong_type(key, &format!("an array of {kind:?}"), findings),
         }
     }
 
     /// The number under `key` if it is an integer of whatever width.
     pub(super) fn integer(&self, key: &str) -> Option<u64> {
-        match self.0.get(key)? {
+        match self.value(key)? {
             Value::Scalar(Kind::F32 | Kind::F64 | Kind::Bool, _) => None,
             Value::Scalar(_, bytes) => Some(u64::from_le_bytes(*bytes)),
             _ => None,
@@ -106,16 +114,25 @@ impl Metadata {
     pub(super) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
+
+    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+        self.0.get(key).map(|entry| &entry.value)
+    }
+
+    /// Where `key` lies in the file, in bytes.
+    pub(super) fn at(&self, key: &str) -> Option<u64> {
+        self.0.get(key).map(|entry| entry.at)
+    }
+
+    fn wrong_type<T>(&self, key: &str, wanted: &str, findings: &mut Findings) -> Option<T> {
+        findings.refuse_at(Rule::S02, self.at(key), format!("{key} must be {wanted}"));
+        None
+    }
 }
 
 fn low_u32(bytes: &[u8; 8]) -> u32 {
     let [a, b, c, d, ..] = *bytes;
     u32::from_le_bytes([a, b, c, d])
-}
-
-fn wrong_type<T>(key: &str, wanted: &str, findings: &mut Findings) -> Option<T> {
-    findings.refuse(Rule::S02, format!("{key} must be {wanted}"));
-    None
 }
 
 fn read_key<R: Read>(cursor: &mut Cursor<R>) -> Result<String, Stop> {

@@ -11,8 +11,12 @@ use crate::report::{Rule, excerpt};
 #[derive(Debug)]
 pub(super) struct Tensor {
     pub name: String,
+    /// Elements in each dimension, rows first, as many as the file states.
+    pub dimensions: Vec<u64>,
     pub elements: u64,
-    pub quantized: bool,
+    pub element: Element,
+    /// Where its description lies in the file, in bytes.
+    pub described_at: u64,
     /// From the beginning of the tensor data, in bytes.
     pub offset: u64,
     pub len: u64,
@@ -51,33 +55,34 @@ pub(super) fn read_all<R: Read>(
 }
 
 fn read<R: Read>(cursor: &mut Cursor<R>) -> Result<Tensor, Stop> {
+    let described_at = cursor.offset();
     let name = read_name(cursor)?;
-    let dimensions = cursor.u32(Rule::G10, &name)?;
-    if !(1..=DIMENSIONS_MAX).contains(&dimensions) {
-        return Err(
-            cursor.refuse(Rule::G10, format!("{name} has {dimensions} dimensions, allowed are 1 to 4"))
-        );
+    let count = cursor.u32(Rule::G10, &name)?;
+    if !(1..=DIMENSIONS_MAX).contains(&count) {
+        return Err(cursor.refuse(Rule::G10, format!("{name} has {count} dimensions, allowed are 1 to 4")));
     }
-    let mut row = 0;
+    let mut dimensions = Vec::new();
     let mut elements: u128 = 1;
-    for index in 0..dimensions {
+    for _ in 0..count {
         let dimension = cursor.u64(Rule::G10, &name)?;
         if !(1..=DIMENSION_MAX).contains(&dimension) {
-            return Err(cursor.refuse(Rule::G10, format!("{name} has a dimension of {dimension}")));
+            let message = format!("{name} has a dimension of {dimension}, allowed are 1 to 2^40");
+            return Err(cursor.refuse(Rule::G10, message));
         }
-        if index == 0 {
-            row = dimension;
-        }
+        dimensions.push(dimension);
         // At most 2^48 times 2^40.
         elements *= u128::from(dimension);
         if elements > ELEMENTS_MAX {
-            return Err(cursor.refuse(Rule::G10, format!("{name} has more than 2^48 elements")));
+            let message = format!("{name} has more than 2^48 elements, the most allowed");
+            return Err(cursor.refuse(Rule::G10, message));
         }
     }
     let kind = cursor.u32(Rule::G11, &name)?;
-    let Some(Element { block, block_len, quantized }) = element::parse(kind) else {
+    let Some(element) = element::parse(kind) else {
         return Err(cursor.refuse(Rule::G11, format!("{name} has element type {kind}, which does not exist")));
     };
+    let Element { block, block_len, .. } = element;
+    let row = dimensions.first().copied().unwrap_or_default();
     if row % block != 0 {
         let message = format!("{name} has rows of {row} elements, not whole blocks of {block}");
         return Err(cursor.refuse(Rule::G11, message));
@@ -87,7 +92,8 @@ fn read<R: Read>(cursor: &mut Cursor<R>) -> Result<Tensor, Stop> {
     let (Ok(elements), Ok(len)) = (u64::try_from(elements), u64::try_from(len)) else {
         return Err(cursor.refuse(Rule::G10, format!("{name} is too large")));
     };
-    Ok(Tensor { name, elements, quantized, offset, len })
+    dimensions.shrink_to_fit();
+    Ok(Tensor { name, dimensions, elements, element, described_at, offset, len })
 }
 
 fn read_name<R: Read>(cursor: &mut Cursor<R>) -> Result<String, Stop> {

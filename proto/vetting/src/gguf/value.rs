@@ -58,7 +58,7 @@ impl Kind {
 }
 
 /// Many texts in one buffer.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Texts {
     bytes: String,
     ends: Vec<u32>,
@@ -67,6 +67,16 @@ pub(super) struct Texts {
 impl Texts {
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// The text at `index`.
+    pub(super) fn get(&self, index: usize) -> Option<&str> {
+        let end = *self.ends.get(index)? as usize;
+        let start = match index.checked_sub(1) {
+            Some(before) => *self.ends.get(before)? as usize,
+            None => 0,
+        };
+        self.bytes.get(start..end)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
@@ -80,7 +90,7 @@ impl Texts {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Value {
     /// One number or boolean, in the file's bytes.
     Scalar(Kind, [u8; 8]),
@@ -131,6 +141,7 @@ impl Value {
             let len = u64::try_from(claimed).unwrap_or(u64::MAX);
             cursor.append(&mut bytes, len, Rule::G04, key)?;
             check_numbers(cursor, key, element, &bytes)?;
+            bytes.shrink_to_fit();
             return Ok(Self::Numbers(element, bytes));
         }
         let mut bytes = Vec::new();
@@ -149,6 +160,8 @@ impl Value {
             // Within METADATA_LEN_MAX, so it fits.
             ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         }
+        bytes.shrink_to_fit();
+        ends.shrink_to_fit();
         let bytes = String::from_utf8(bytes).map_err(|_| cursor.refuse(Rule::G05, not_utf8(key)))?;
         Ok(Self::Texts(Texts { bytes, ends }))
     }

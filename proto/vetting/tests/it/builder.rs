@@ -4,6 +4,7 @@ use croft_vetting::gguf::{Depth, lint};
 use croft_vetting::report::{Report, Rule, Severity, Verdict};
 
 pub const U8: u32 = 0;
+pub const U16: u32 = 2;
 pub const U32: u32 = 4;
 pub const I32: u32 = 5;
 pub const F32: u32 = 6;
@@ -39,6 +40,12 @@ pub struct Tensor {
     pub offset: Option<u64>,
 }
 
+/// A tensor of 8-bit weights.
+pub fn quantized(name: &str, dimensions: &[u64]) -> Tensor {
+    let plain = tensor(name, dimensions);
+    Tensor { kind: TYPE_Q8_0, len: plain.len / 4 / 32 * 34, ..plain }
+}
+
 pub fn tensor(name: &str, dimensions: &[u64]) -> Tensor {
     let len =
         dimensions.iter().fold(4, |len, dimension| len * usize::try_from(*dimension).unwrap_or(usize::MAX));
@@ -61,39 +68,22 @@ pub struct Gguf {
 impl Gguf {
     /// A whole small model that passes.
     pub fn valid() -> Self {
-        let u = |value: u32| value.to_le_bytes().to_vec();
-        let f = |value: f32| value.to_le_bytes().to_vec();
-        let mut file = Self {
+        Self::family("llama", 8, 1)
+    }
+
+    /// Nothing at all, correctly written.
+    pub fn empty() -> Self {
+        Self {
             magic: *b"GGUF",
             version: 3,
             tensor_count: None,
             entry_count: None,
             entries: Vec::new(),
-            tensors: vec![tensor("token_embd.weight", &[8, 7]), tensor("blk.0.attn_norm.weight", &[5])],
+            tensors: Vec::new(),
             alignment: 32,
             padding: 0,
             tail: Vec::new(),
-        };
-        file.set("general.architecture", TEXT, text("llama"));
-        file.set("general.type", TEXT, text("model"));
-        file.set("general.name", TEXT, text("tiny"));
-        file.set("general.file_type", U32, u(0));
-        file.set("llama.context_length", U32, u(128));
-        file.set("llama.embedding_length", U32, u(8));
-        file.set("llama.block_count", U32, u(1));
-        file.set("llama.attention.head_count", U32, u(4));
-        file.set("llama.attention.head_count_kv", U32, u(2));
-        file.set("llama.attention.layer_norm_rms_epsilon", F32, f(1e-5));
-        file.set("llama.rope.freq_base", F32, f(10_000.0));
-        file.set("tokenizer.ggml.model", TEXT, text("llama"));
-        file.set("tokenizer.ggml.tokens", ARRAY, texts(&["<unk>", "<s>", "</s>", "a", "b", "ab", "<0x0A>"]));
-        file.set("tokenizer.ggml.scores", ARRAY, array(F32, &vec![f(0.0); 7]));
-        let types = [2_i32, 3, 3, 1, 1, 1, 6].map(|kind| kind.to_le_bytes().to_vec());
-        file.set("tokenizer.ggml.token_type", ARRAY, array(I32, &types));
-        file.set("tokenizer.ggml.eos_token_id", U32, u(2));
-        file.set("tokenizer.ggml.add_bos_token", BOOL, vec![1]);
-        file.set("tokenizer.chat_template", TEXT, text("{{ messages }}\n"));
-        file
+        }
     }
 
     /// Replaces or adds an entry.
@@ -138,6 +128,12 @@ impl Gguf {
         out
     }
 
+    /// Where the weights begin.
+    pub fn data_start(&self) -> usize {
+        let data: usize = self.tensors.iter().map(|t| t.len.next_multiple_of(self.alignment)).sum();
+        self.bytes().len() - data - self.tail.len()
+    }
+
     pub fn lint(&self) -> Report {
         lint_bytes(&self.bytes())
     }
@@ -161,5 +157,5 @@ impl Gguf {
 }
 
 pub fn lint_bytes(bytes: &[u8]) -> Report {
-    lint(bytes, bytes.len() as u64, Depth::Padding)
+    lint(bytes, bytes.len() as u64, Depth::Full)
 }

@@ -3,6 +3,8 @@
 mod builder;
 mod container;
 mod corpus;
+mod families;
 mod mutation;
 mod real_model;
 mod semantics;
+mod shards;
