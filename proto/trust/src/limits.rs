@@ -36,6 +36,9 @@ pub const TARGET_LEN_MAX: u64 = 2 * 1024 * 1024;
 /// Largest sum of all targets of one set, in bytes, because a node holds them in memory while it verifies.
 pub const SET_LEN_MAX: u64 = 256 * 1024 * 1024;
 
+/// Largest handover between publishers, in bytes: all documents of a large fleet.
+pub const HANDOVER_LEN_MAX: u64 = 64 * 1024 * 1024;
+
 /// Furthest a version may rise in one update, so that a stolen key cannot burn the version space (TUF 5.3.11 calls it a
 /// fast-forward attack). A node that slept for years under a refresh every day stays within it.
 pub const VERSION_JUMP_MAX: u64 = 1000;

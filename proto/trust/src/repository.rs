@@ -7,6 +7,7 @@
 //! Layout: `metadata/` has every root, and the newest of the other roles, under the names in which they are served;
 //! `targets/` has `HEX.name`; `working.json` lists what the next targets metadata will hold.
 
+mod ceremony;
 mod error;
 mod metadata;
 mod roles;
@@ -27,6 +28,7 @@ use crate::disk::{create_private_dir, write_durable};
 use crate::limits::{SET_LEN_MAX, TARGET_NAME_LEN_MAX, TARGETS_MAX};
 use crate::sign::Signer;
 
+pub use ceremony::{Change, Progress};
 pub use error::RepositoryError;
 pub(crate) use metadata::SIGNED_AT;
 pub use roles::{FreshnessKeys, RoleHolders, Roles, RootKeys, TargetsKeys};

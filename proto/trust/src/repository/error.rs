@@ -69,6 +69,9 @@ pub enum RepositoryError {
         #[source]
         source: Box<tough::schema::Error>,
     },
+    /// A handover is not one, or not for this machine.
+    #[error("handover refused: {0}")]
+    Handover(&'static str),
     /// The next step needs an earlier one.
     #[error("{0}")]
     Order(&'static str),
@@ -90,7 +93,7 @@ impl RepositoryError {
             Self::TargetName(_) | Self::Roles { .. } | Self::Order(_) | Self::Time(_) => Code::Input,
             Self::Limit(_) => Code::TrustLimits,
             Self::KeysMissing { .. } | Self::Key(_) => Code::Key,
-            Self::Unverified { .. } => Code::TrustForged,
+            Self::Unverified { .. } | Self::Handover(_) => Code::TrustForged,
             Self::Disk(error) => error.code(),
         }
     }

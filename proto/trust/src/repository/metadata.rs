@@ -67,6 +67,14 @@ pub(super) fn targets<'a>(
     keys: &TargetsKeys<impl Signer>,
     expires: Timestamp,
 ) -> MadeResult<Targets> {
+    finish(unsigned_targets(listed, version, expires)?, root, "targets", &keys.0)
+}
+
+pub(super) fn unsigned_targets<'a>(
+    listed: impl Iterator<Item = (&'a str, Sha256Digest, u64)>,
+    version: u64,
+    expires: Timestamp,
+) -> Result<Targets, RepositoryError> {
     let mut targets = HashMap::new();
     for (name, digest, length) in listed {
         let name = TargetName::new(name).map_err(|_| RepositoryError::TargetName(name.to_owned()))?;
@@ -74,15 +82,32 @@ pub(super) fn targets<'a>(
             Target { length, hashes: hashes(&digest), custom: HashMap::new(), _extra: HashMap::new() };
         targets.insert(name, target);
     }
-    let role = Targets {
+    Ok(Targets {
         spec_version: SPEC_VERSION.to_owned(),
         version: nonzero(version),
         expires: time(expires)?,
         targets,
         delegations: None,
         _extra: HashMap::new(),
-    };
-    finish(role, root, "targets", &keys.0)
+    })
+}
+
+/// Signatures over `role` by those of `keys` that `root` lists for it, each once.
+pub(super) fn signatures<T: Role>(
+    role: &T,
+    root: &Root,
+    keys: &[impl Signer],
+) -> Result<Vec<Signature>, RepositoryError> {
+    let canonical = role.canonical_form().expect("metadata has only texts, numbers and maps with text keys");
+    let ids: Vec<_> = keys.iter().map(|key| key_id(&tuf_key(&key.point()))).collect();
+    let listed = |id: &_| root.roles.get(&T::TYPE).is_some_and(|holders| holders.keyids.contains(id));
+    let mine: BTreeMap<_, _> = ids.iter().zip(keys).filter(|(id, _)| listed(*id)).collect();
+    let mut made = Vec::new();
+    for (id, key) in mine {
+        let sig = key.sign_message(&canonical).map_err(RepositoryError::Key)?;
+        made.push(Signature { keyid: id.clone(), sig: sig.into() });
+    }
+    Ok(made)
 }
 
 pub(super) fn snapshot(
@@ -111,7 +136,7 @@ pub(super) fn timestamp(
     finish(role, root, "timestamp", &keys.0)
 }
 
-fn made<T: Serialize>(role: Signed<T>) -> Made<T> {
+pub(super) fn made<T: Serialize>(role: Signed<T>) -> Made<T> {
     let mut bytes = serde_json::to_vec_pretty(&role).expect("metadata has only texts, numbers and text keys");
     bytes.push(b'\n');
     Made { role, bytes }

@@ -76,7 +76,10 @@ fn roles(seen: &TrustSeen, offered: &TrustSeen) -> [(&'static str, u64, u64); 4]
 
 impl Floors {
     /// Refuses versions below the floors.
-    pub(super) fn check_not_below(&self, offered: &TrustSeen) -> Result<(), TrustError> {
+    ///
+    /// # Errors
+    /// [`TrustError::Rollback`] names the first role that is below.
+    pub fn check_not_below(&self, offered: &TrustSeen) -> Result<(), TrustError> {
         for (what, seen, offered) in roles(&self.versions, offered) {
             if offered < seen {
                 return Err(TrustError::Rollback { what: what.to_owned(), seen, offered });
@@ -96,7 +99,10 @@ impl Floors {
     }
 
     /// Refuses documents below their epochs.
-    pub(super) fn check_epochs(
+    ///
+    /// # Errors
+    /// [`TrustError::Rollback`] names the first document that is below.
+    pub fn check_epochs(
         &self,
         fleet_epoch: u64,
         bundle_epochs: &BTreeMap<BundleName, u32>,
@@ -116,7 +122,7 @@ impl Floors {
     }
 
     /// Raises every floor to what was accepted; none ever falls.
-    pub(super) fn raise(&mut self, accepted: &Self) {
+    pub fn raise(&mut self, accepted: &Self) {
         let (own, new) = (&mut self.versions, &accepted.versions);
         own.root = own.root.max(new.root);
         own.targets = own.targets.max(new.targets);

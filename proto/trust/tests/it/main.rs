@@ -2,6 +2,7 @@
 
 mod attack_table;
 mod blobs;
+mod ceremonies;
 mod fleet;
 mod forger;
 mod invites;
