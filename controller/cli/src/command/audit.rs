@@ -7,11 +7,12 @@ use croft_domain::id::NodeId;
 use croft_domain::signed::{Domain, Envelope};
 use croft_proto::grpc::{ChainEntry, ExportChainRequest};
 use croft_trust::digest::sha256;
+use croft_trust::sign::sign_envelope;
 use serde::{Deserialize, Serialize};
 
 use crate::args::{Audit, Format};
 use crate::audit::{Chain, Checkpoint, Entry, Head, signed_by, verify};
-use crate::client::{Admin, connect, load_key, nodes, refused, resolve_node};
+use crate::client::{Admin, connect, nodes, refused, resolve_node, signer, unusable};
 use crate::clock::{now, written};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read_text, write};
@@ -101,7 +102,8 @@ async fn checkpoint(dir: &FleetDir, out: Option<&Path>, format: Format) -> Resul
     };
     let unwritable = |e: serde_json::Error| CtlError::AnswerWrite { source: Box::new(e) };
     let payload = serde_json::to_vec(&document).map_err(unwritable)?;
-    let envelope = load_key(dir, KeyName::Freshness)?.sign(Domain::Checkpoint, payload);
+    let envelope = sign_envelope(&*signer(dir, KeyName::Freshness)?, Domain::Checkpoint, payload)
+        .map_err(unusable("use", dir, KeyName::Freshness))?;
     let text = serde_json::to_vec_pretty(&Signed::from(envelope)).map_err(unwritable)?;
     let file = dir.checkpoints().join(format!("{:012}.json", at.0));
     croft_trust::disk::create_private_dir(&dir.checkpoints())
