@@ -10,6 +10,7 @@
 mod answer;
 mod body;
 mod clock;
+pub mod content;
 mod control;
 mod errors;
 mod fields;

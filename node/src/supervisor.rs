@@ -54,6 +54,10 @@ pub enum Event {
         prompt_tokens: u64,
         /// Tokens generated.
         completion_tokens: u64,
+        /// Requests in which content was replaced.
+        redacted: u64,
+        /// Requests refused for their content.
+        blocked: u64,
     },
     /// Something about a worker.
     Worker {

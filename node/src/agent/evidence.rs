@@ -109,6 +109,8 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
         requests: used.requests,
         prompt_tokens: used.prompt_tokens,
         completion_tokens: used.completion_tokens,
+        redacted: used.redacted,
+        blocked: used.blocked,
     });
     let mut census = observed.census;
     census.truncate(FACTS_MAX);

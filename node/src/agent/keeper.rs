@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::Serving;
+use super::evidence::baseline_of;
 use super::memory::{Memory, OwnedDecision, Shared};
 use crate::bundles::load::open_verified;
 use crate::clock;
@@ -177,11 +178,17 @@ impl Keeper {
             }
             Serving::No(failure) => Permission::Refuse(failure.clone()),
         };
+        // What the group's signed baseline says holds for every request here.
+        let group = memory.identity.as_ref().map(|identity| &identity.enrollment.group);
+        let baseline =
+            memory.trust.as_ref().zip(group).and_then(|(trust, group)| baseline_of(trust, group, &memory));
+        let data_classes = baseline.map(|baseline| baseline.data_classes.clone()).unwrap_or_default();
         Policy {
             permission,
             models: served(&loaded),
             uids: enrolled_uids,
             api_key_sha256: api_key.as_deref().map(api_key::digest).unwrap_or_default(),
+            data_classes,
         }
     }
 
@@ -200,13 +207,15 @@ impl Keeper {
                 memory.gateway_pid = None;
                 memory.gateway_proof = None;
             }
-            Event::Usage { slot, requests, prompt_tokens, completion_tokens } => {
+            Event::Usage { slot, requests, prompt_tokens, completion_tokens, redacted, blocked } => {
                 let bundle = self.supervisor.loaded().find(|(_, at)| *at == slot).map(|(bundle, _)| bundle);
                 let Some(alias) = bundle.and_then(|bundle| alias_of(&memory, bundle)) else { return };
                 let used = memory.usage.entry(alias).or_default();
                 used.requests = used.requests.saturating_add(requests);
                 used.prompt_tokens = used.prompt_tokens.saturating_add(prompt_tokens);
                 used.completion_tokens = used.completion_tokens.saturating_add(completion_tokens);
+                used.redacted = used.redacted.saturating_add(redacted);
+                used.blocked = used.blocked.saturating_add(blocked);
             }
             Event::Worker { bundle, change } => self.hear_worker(&mut memory, &bundle, change),
         }

@@ -75,6 +75,10 @@ pub struct Use {
     pub prompt_tokens: u64,
     /// Tokens generated.
     pub completion_tokens: u64,
+    /// Requests in which content was replaced.
+    pub redacted: u64,
+    /// Requests refused for their content.
+    pub blocked: u64,
 }
 
 /// What the daemon knows.

@@ -398,6 +398,8 @@ impl Session {
                 now.requests = now.requests.saturating_sub(used.requests);
                 now.prompt_tokens = now.prompt_tokens.saturating_sub(used.prompt_tokens);
                 now.completion_tokens = now.completion_tokens.saturating_sub(used.completion_tokens);
+                now.redacted = now.redacted.saturating_sub(used.redacted);
+                now.blocked = now.blocked.saturating_sub(used.blocked);
             }
         }
         memory.usage.retain(|_, used| *used != super::memory::Use::default());

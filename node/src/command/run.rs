@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use croft_domain::code::Code;
+use croft_domain::data_class::DataClasses;
 use croft_domain::digest::Sha256Digest;
 use croft_trust::digest::sha256_reader;
 use rustix::fs::{FlockOperation, flock};
@@ -102,6 +103,7 @@ fn first_policy() -> Policy {
         models: Vec::new(),
         uids: Vec::new(),
         api_key_sha256: String::new(),
+        data_classes: DataClasses::new(),
     }
 }
 

@@ -35,19 +35,35 @@ impl Outbox {
 
     /// Counts a finished request.
     pub fn usage(&self, slot: u32, finished: &Finished) {
-        let (prompt, completion) = (u64::from(finished.prompt_tokens), u64::from(finished.completion_tokens));
+        self.count(Usage {
+            slot,
+            requests: 1,
+            prompt_tokens: u64::from(finished.prompt_tokens),
+            completion_tokens: u64::from(finished.completion_tokens),
+            ..Usage::default()
+        });
+    }
+
+    /// Counts requests with content that models must not see.
+    pub fn count_screened(&self, slot: u32, redacted: u64, blocked: u64) {
+        self.count(Usage { slot, redacted, blocked, ..Usage::default() });
+    }
+
+    fn count(&self, more: Usage) {
         let mut messages = self.messages.borrow_mut();
         let waiting = messages.iter_mut().find_map(|message| match message {
-            from_gateway::Message::Usage(usage) if usage.slot == slot => Some(usage),
+            from_gateway::Message::Usage(usage) if usage.slot == more.slot => Some(usage),
             _ => None,
         });
         if let Some(usage) = waiting {
-            usage.requests = usage.requests.saturating_add(1);
-            usage.prompt_tokens = usage.prompt_tokens.saturating_add(prompt);
-            usage.completion_tokens = usage.completion_tokens.saturating_add(completion);
+            let Usage { slot: _, requests, prompt_tokens, completion_tokens, redacted, blocked } = more;
+            usage.requests = usage.requests.saturating_add(requests);
+            usage.prompt_tokens = usage.prompt_tokens.saturating_add(prompt_tokens);
+            usage.completion_tokens = usage.completion_tokens.saturating_add(completion_tokens);
+            usage.redacted = usage.redacted.saturating_add(redacted);
+            usage.blocked = usage.blocked.saturating_add(blocked);
         } else {
-            let usage = Usage { slot, requests: 1, prompt_tokens: prompt, completion_tokens: completion };
-            messages.push_back(from_gateway::Message::Usage(usage));
+            messages.push_back(from_gateway::Message::Usage(more));
         }
         drop(messages);
         self.wake.notify_one();
@@ -136,6 +152,7 @@ mod tests {
                 requests: n,
                 prompt_tokens: 3 * n,
                 completion_tokens: 2 * n,
+                ..Usage::default()
             })
         };
         assert_eq!(messages, [usage(1, 2), usage(2, 1)]);

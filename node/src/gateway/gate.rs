@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::answer::Answer;
 use super::body::{Budget, Reservation};
 use super::clock;
+use super::content::{self, Screened};
 use super::control::Outbox;
 use super::errors::Refusal;
 use super::guard::Caller;
@@ -32,6 +33,7 @@ pub struct Gate {
     /// Memory for bodies.
     pub budget: Budget,
     policy: RefCell<Option<Rc<Policy>>>,
+    daemon: Rc<Outbox>,
     slots: Vec<Rc<Slot>>,
     /// Separates the prefix caches of callers, unguessably and only for this start.
     partition_key: [u8; 32],
@@ -55,6 +57,7 @@ impl Gate {
             lookup,
             budget: Budget::default(),
             policy: RefCell::new(None),
+            daemon: Rc::clone(daemon),
             slots: (0..).take(slots).map(|index| Slot::new(index, Rc::clone(daemon))).collect(),
             partition_key: partition_key.try_into().expect("the first 32 of 40 bytes"),
             random: Cell::new(u64::from_ne_bytes(random.try_into().expect("the last 8 of 40 bytes"))),
@@ -80,7 +83,9 @@ impl Gate {
         match message.message {
             Some(to_gateway::Message::Policy(policy)) => {
                 tracing::info!(serving = policy.serving, models = policy.models.len(), "policy received");
-                *self.policy.borrow_mut() = Some(Rc::new(Policy::parse(policy, clock::now())));
+                let policy = Policy::parse(policy, clock::now());
+                let earlier = self.policy.take();
+                self.policy.replace(Some(Rc::new(policy.keeping_rules_of(earlier.as_deref()))));
             }
             Some(to_gateway::Message::WorkerUp(up)) => {
                 if let Some(slot) = slot(up.slot) {
@@ -156,6 +161,22 @@ impl Gate {
         }
         let events = slot.submit(caller, generate, reservation)?;
         Ok(Answer { events, gate: Rc::clone(self), slot: model.slot, digest: model.digest.clone() })
+    }
+
+    /// Looks through a request for what models must not see, and replaces what is to be redacted.
+    ///
+    /// # Errors
+    /// [`Code::DataBlocked`], and if there is no such model.
+    pub async fn screen(&self, asked: &mut Asked) -> Result<Screened, Refusal> {
+        let policy = self.policy_needed()?;
+        let slot = policy.model(&asked.model)?.slot;
+        let screened = content::screen(&policy.content_rules(), asked.texts()).await;
+        match &screened {
+            Ok(screened) if screened.is_changed() => self.daemon.count_screened(slot, 1, 0),
+            Err(_) => self.daemon.count_screened(slot, 0, 1),
+            Ok(_) => {}
+        }
+        screened
     }
 
     fn partition(&self, caller: Caller) -> u64 {

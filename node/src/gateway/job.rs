@@ -82,6 +82,19 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Every text in it that a model would read.
+    pub fn texts(&mut self) -> Vec<&mut String> {
+        match &mut self.input {
+            generate::Input::Prompt(prompt) => vec![prompt],
+            generate::Input::Chat(chat) => chat
+                .messages
+                .iter_mut()
+                .flat_map(|message| [&mut message.content, &mut message.tool_calls_json])
+                .collect(),
+            generate::Input::Infill(infill) => vec![&mut infill.prefix, &mut infill.suffix],
+        }
+    }
+
     /// The worker's frame.
     #[must_use]
     pub fn generate(self, model: &ServedModel, partition: u64, random: u64) -> Generate {

@@ -79,6 +79,10 @@ pub const STOP_MAX: usize = 16;
 /// Longest stop text, in bytes.
 pub const STOP_LEN_MAX: usize = 256;
 
+/// How much of a text is looked through for forbidden content before others get their turn, in bytes: about a
+/// millisecond.
+pub const SCAN_STEP_LEN: usize = 64 * 1024;
+
 /// Most messages in a conversation.
 pub const MESSAGES_MAX: usize = 4096;
 

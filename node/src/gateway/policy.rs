@@ -2,11 +2,14 @@
 //! a lease ends: it compares both clocks itself, at every request and at every piece of an answer.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use croft_domain::code::Code;
+use croft_domain::data_class::{DataAction, DataClass, DataClasses};
 use croft_proto::frames::{GatewayPolicy, ServedModel};
 
 use super::clock::Moment;
+use super::content::Rules;
 use super::errors::{Refusal, code_named};
 use super::limits::MODEL_NAME_LEN_MAX;
 
@@ -20,6 +23,8 @@ pub struct Policy {
     enrolled_uids: BTreeSet<u32>,
     api_key_sha256: Option<[u8; 32]>,
     received_at_s: u64,
+    data_classes: DataClasses,
+    content_rules: Rc<Rules>,
 }
 
 impl Policy {
@@ -35,8 +40,14 @@ impl Policy {
             models,
             enrolled_uids,
             api_key_sha256,
+            data_rules,
         } = policy;
         let code = code_named(&refusal_code).unwrap_or(Code::NotCompliant);
+        // A class that this program does not know cannot be looked for; daemon and gateway are one executable.
+        let data_classes: DataClasses = data_rules
+            .iter()
+            .filter_map(|rule| Some((DataClass::named(&rule.data_class)?, DataAction::named(&rule.action))))
+            .collect();
         let mut key = [0_u8; 32];
         let key = hex::decode_to_slice(&api_key_sha256, &mut key).is_ok().then_some(key);
         Self {
@@ -48,6 +59,8 @@ impl Policy {
             enrolled_uids: enrolled_uids.into_iter().filter(|uid| *uid != 0).collect(),
             api_key_sha256: key,
             received_at_s: now.wall_s,
+            content_rules: Rc::new(Rules::new(&data_classes)),
+            data_classes,
         }
     }
 
@@ -118,6 +131,21 @@ impl Policy {
     #[must_use]
     pub fn knows_callers(&self) -> bool {
         self.api_key_sha256.is_some() || !self.enrolled_uids.is_empty()
+    }
+
+    /// What to look for in requests.
+    #[must_use]
+    pub fn content_rules(&self) -> Rc<Rules> {
+        Rc::clone(&self.content_rules)
+    }
+
+    /// The same policy with the rules of an earlier one, if they are for the same classes: their patterns are compiled.
+    #[must_use]
+    pub fn keeping_rules_of(mut self, earlier: Option<&Self>) -> Self {
+        if let Some(earlier) = earlier.filter(|earlier| earlier.data_classes == self.data_classes) {
+            self.content_rules = Rc::clone(&earlier.content_rules);
+        }
+        self
     }
 
     /// When it came, in Unix seconds.

@@ -20,6 +20,7 @@ use tokio::task::spawn_local;
 
 use super::answer::{deliver, json};
 use super::body::{self, Body};
+use super::content::Screened;
 use super::errors::Refusal;
 use super::gate::Gate;
 use super::guard::{self, Caller, Endpoint};
@@ -154,15 +155,16 @@ async fn infer(
     let body = body::read(incoming, &mut reservation).await?;
     match endpoint {
         Endpoint::ChatCompletions | Endpoint::Completions => {
-            let (shape, (asked, include_usage)) = if endpoint == Endpoint::ChatCompletions {
+            let (shape, (mut asked, include_usage)) = if endpoint == Endpoint::ChatCompletions {
                 (openai::Shape::Chat, openai::chat(&body)?)
             } else {
                 (openai::Shape::Text, openai::completion(&body)?)
             };
             drop(body);
+            let screened = gate.screen(&mut asked).await?;
             let (model, stream) = (asked.model.clone(), asked.stream);
             let voice = OpenAiVoice::new(shape, gate.random(), clock::now().wall_s, model, include_usage);
-            deliver(gate.submit(caller, asked, reservation)?, voice, stream).await
+            Ok(marked(deliver(gate.submit(caller, asked, reservation)?, voice, stream).await?, &screened))
         }
         _ => {
             let (shape, wanted) = if endpoint == Endpoint::Chat {
@@ -171,18 +173,29 @@ async fn infer(
                 (ollama::Shape::Generate, ollama::generate(&body)?)
             };
             drop(body);
-            let asked = match wanted {
+            let mut asked = match wanted {
                 Wanted::Answer(asked) => asked,
                 Wanted::Load(model) => {
                     gate.policy_needed()?.model(&model)?;
                     return Ok(json(&ollama::loaded(shape, &model)));
                 }
             };
+            let screened = gate.screen(&mut asked).await?;
             let (model, stream) = (asked.model.clone(), asked.stream);
             let voice = OllamaVoice::new(shape, model, begun_ns);
-            deliver(gate.submit(caller, asked, reservation)?, voice, stream).await
+            Ok(marked(deliver(gate.submit(caller, asked, reservation)?, voice, stream).await?, &screened))
         }
     }
+}
+
+/// Says in a header what the model did not see.
+fn marked(mut response: Response<Body>, screened: &Screened) -> Response<Body> {
+    if screened.is_changed()
+        && let Ok(value) = HeaderValue::from_str(&screened.header())
+    {
+        response.headers_mut().insert("x-croft-redacted", value);
+    }
+    response
 }
 
 fn root() -> Response<Body> {

@@ -24,6 +24,7 @@ fn baseline(checks: &[(&str, &[&str])]) -> Baseline {
         tier: 1,
         lease_ttl_s: 3600,
         checks,
+        data_classes: BTreeMap::new(),
     }
 }
 

@@ -188,6 +188,8 @@ impl Keeper {
                 requests: usage.requests,
                 prompt_tokens: usage.prompt_tokens,
                 completion_tokens: usage.completion_tokens,
+                redacted: usage.redacted,
+                blocked: usage.blocked,
             },
             Some(from_gateway::Message::SlotReady(_)) | None => return,
         };

@@ -107,7 +107,8 @@ mod tests {
         let (ours, theirs) = channel().expect("a pair");
         rustix::io::ioctl_fionbio(&theirs, true).expect("a flag");
         let mut peer = Packets::new(theirs).expect("registers");
-        let usage = Usage { slot: 3, requests: 1, prompt_tokens: 2, completion_tokens: 3 };
+        let usage =
+            Usage { slot: 3, requests: 1, prompt_tokens: 2, completion_tokens: 3, ..Usage::default() };
         ours.send(&usage).await.expect("sent");
         assert_eq!(peer.receive::<Usage>().await.expect("received"), Some(usage));
         drop(ours);

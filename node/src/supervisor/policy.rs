@@ -1,9 +1,10 @@
 //! What the gateway may do, in the daemon's words, and how it is put on the wire.
 
+use croft_domain::data_class::DataClasses;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::BundleRef;
 use croft_domain::time::Timestamp;
-use croft_proto::frames::{GatewayPolicy, ServedModel};
+use croft_proto::frames::{DataRule, GatewayPolicy, ServedModel};
 
 use crate::failure::Failure;
 
@@ -57,15 +58,24 @@ pub struct Policy {
     pub uids: Vec<u32>,
     /// SHA-256 of the key for others, hexadecimal; empty if there is none.
     pub api_key_sha256: String,
+    /// What becomes of requests that hold such content.
+    pub data_classes: DataClasses,
 }
 
 impl From<Policy> for GatewayPolicy {
     fn from(policy: Policy) -> Self {
-        let Policy { permission, models, uids, api_key_sha256 } = policy;
+        let Policy { permission, models, uids, api_key_sha256, data_classes } = policy;
         let base = Self {
             models: models.into_iter().map(ServedModel::from).collect(),
             enrolled_uids: uids,
             api_key_sha256,
+            data_rules: data_classes
+                .iter()
+                .map(|(class, action)| DataRule {
+                    data_class: class.as_str().to_owned(),
+                    action: action.as_str().to_owned(),
+                })
+                .collect(),
             ..Self::default()
         };
         match permission {

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod client;
+mod content;
 mod ollama;
 mod openai;
 mod peers;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data_class::DataClasses;
 use crate::fact::Confidence;
 use crate::id::{BaselineName, BaselineRef, CheckName};
 use crate::limits::{CHECKS_MAX, LEASE_TTL_MAX_S, TEXT_LEN_MAX};
@@ -88,6 +89,9 @@ pub struct Baseline {
     pub lease_ttl_s: u64,
     /// The checks, by name.
     pub checks: BTreeMap<CheckName, CheckPolicy>,
+    /// What becomes of requests that hold such content; a class that is not named is allowed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data_classes: DataClasses,
 }
 
 const fn one_day() -> u64 {

@@ -103,6 +103,8 @@ codes! {
     RequestInvalid = "E-REQUEST-INVALID", "correct the field that the message names";
     /// The request asks for something that is not there.
     RequestUnsupported = "E-REQUEST-UNSUPPORTED", "leave the named field out; Croft refuses what it would otherwise ignore silently";
+    /// The request holds what models must not see here.
+    DataBlocked = "E-DATA-BLOCKED", "take the named kind of content out of the request; if it was a real secret, have it replaced";
     /// Nobody known asks.
     CallerUnknown = "E-CALLER-UNKNOWN", "send Authorization: Bearer KEY; croft key prints the key";
     /// Host header not allowed.

@@ -98,6 +98,17 @@ pub struct UsageCount {
     pub prompt_tokens: u64,
     /// Tokens generated.
     pub completion_tokens: u64,
+    /// Requests in which content of a data class was replaced.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redacted: u64,
+    /// Requests refused for content of a data class.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub blocked: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference.
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The document a node signs.
