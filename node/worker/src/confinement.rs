@@ -7,6 +7,7 @@ use croft_confine::{Entry, ResourceLimits, Role};
 use llama_cpp_2::llama_backend::LlamaBackend;
 
 use crate::args::Args;
+use crate::complaint;
 use crate::engine::log;
 use crate::fault::Fault;
 use crate::inherit::Inherited;
@@ -46,7 +47,8 @@ impl SelfTest {
 /// [`Fault::Confine`] if a mandatory layer could not be had, [`Fault::Backend`] if llama.cpp did not start.
 pub fn confine(args: &Args, inherited: &Inherited) -> Result<(LlamaBackend, SelfTest), Fault> {
     let Inherited { slot, report, model, template } = inherited;
-    let mut keep_fds = vec![slot.as_raw_fd(), report.as_raw_fd(), model.as_raw_fd()];
+    let outlet = complaint::keep_to_ourselves().map_err(Fault::Quiet)?;
+    let mut keep_fds = vec![outlet, slot.as_raw_fd(), report.as_raw_fd(), model.as_raw_fd()];
     keep_fds.extend(template.iter().map(|file| file.as_fd().as_raw_fd()));
     // The model is read through the descriptor that is open already: no file may be opened again.
     let limits = ResourceLimits {

@@ -4,6 +4,9 @@
 //! The engine touches no socket: frames come in by [`Engine::accept`], and [`Engine::step`] gives frames back.
 
 pub mod batch;
+pub mod draft;
+mod intake;
+pub mod jinja;
 pub mod load;
 pub mod log;
 pub mod prefix;
@@ -12,15 +15,17 @@ pub mod sampler;
 pub mod slots;
 pub mod stop;
 pub mod stream;
+pub mod talk;
 pub mod template;
 pub mod text;
 pub mod utf8;
+pub mod voice;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
 use croft_domain::code::Code;
-use croft_proto::frames::{Failed, Finished, Generate, Piece, Step, from_worker, to_worker};
+use croft_proto::frames::{Failed, Piece, Step, TokenLogprob, TopLogprob, from_worker};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -30,13 +35,15 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::clock;
 use crate::engine::batch::{Pace, Share};
-use crate::engine::request::{Input, Refusal, Request};
+use crate::engine::intake::Waiting;
+use crate::engine::request::Refusal;
+use crate::engine::sampler::Logits;
 use crate::engine::slots::Slots;
-use crate::engine::stream::{Reason, Stream, Terms};
-use crate::engine::template::Template;
+use crate::engine::stream::{Chosen, Stream};
+use crate::engine::template::{Layout, Template};
 use crate::engine::text::Vocabulary;
 use crate::fault::Fault;
-use crate::limits::{BATCH_TOKENS_MAX, WAITING_MAX};
+use crate::limits::{BATCH_TOKENS_MAX, DRAFT_STEP_TOKENS_MAX};
 
 /// What a worker gives back.
 pub type Outbound = from_worker::Frame;
@@ -57,7 +64,7 @@ pub struct Size {
 pub struct Engine<'m> {
     model: &'m LlamaModel,
     vocabulary: Vocabulary<'m>,
-    template: Option<Template>,
+    layout: Option<Layout>,
     context: LlamaContext<'m>,
     batch: LlamaBatch<'static>,
     slots: Slots,
@@ -65,12 +72,6 @@ pub struct Engine<'m> {
     pace: Pace,
     context_tokens: usize,
     requests: u64,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    request: Request,
-    tokens: Vec<LlamaToken>,
 }
 
 impl<'m> Engine<'m> {
@@ -110,8 +111,8 @@ impl<'m> Engine<'m> {
             waiting: VecDeque::new(),
             pace: Pace::default(),
             requests: 0,
+            layout: template.map(|template| Layout::new(model, template)),
             model,
-            template,
             context,
         })
     }
@@ -122,159 +123,112 @@ impl<'m> Engine<'m> {
         u32::try_from(self.context_tokens).unwrap_or(u32::MAX)
     }
 
+    /// Whether the model fills in the middle.
+    #[must_use]
+    pub fn infills(&self) -> bool {
+        self.vocabulary.infill("", "").is_some()
+    }
+
     /// Whether a step has anything to do.
     #[must_use]
     pub fn busy(&self) -> bool {
         !self.waiting.is_empty() || self.slots.busy()
     }
 
-    /// Takes a frame. Refusals and cancellations are answered at once.
-    pub fn accept(&mut self, frame: to_worker::Frame) -> Option<Outbound> {
-        match frame {
-            to_worker::Frame::Generate(wire) => {
-                let id = wire.request;
-                self.enqueue(wire).err().map(|refusal| failed(id, refusal))
-            }
-            to_worker::Frame::Cancel(cancel) => self.cancel(cancel.request),
-            to_worker::Frame::Embed(embed) => {
-                Some(failed(embed.request, Refusal::unsupported("this runtime makes no embeddings")))
-            }
-        }
-    }
-
-    fn enqueue(&mut self, wire: Generate) -> Result<(), Refusal> {
-        let request = Request::try_from(wire)?;
-        if self.waiting.iter().any(|w| w.request.id == request.id) || self.slots.find(request.id).is_some() {
-            return Err(Refusal::invalid("request is under way already"));
-        }
-        if self.waiting.len() >= WAITING_MAX {
-            return Err(Refusal { code: Code::QueueFull, message: "too many requests wait for this model" });
-        }
-        let full =
-            Refusal { code: Code::ContextFull, message: "the prompt does not fit the model's context" };
-        let len = match &request.input {
-            Input::Text(text) => text.len(),
-            Input::Chat(turns) => turns.iter().map(|turn| turn.content.len()).sum(),
-        };
-        // Before tokenizing, which takes time: no token stands for more than so many bytes.
-        if len > self.context_tokens.saturating_mul(self.vocabulary.piece_len_max()) {
-            return Err(full);
-        }
-        let tokens = self.tokens(&request.input)?;
-        if tokens.is_empty() {
-            return Err(Refusal::invalid("prompt is empty"));
-        }
-        if tokens.len() >= self.context_tokens {
-            return Err(full);
-        }
-        self.waiting.push_back(Waiting { request, tokens });
-        Ok(())
-    }
-
-    fn tokens(&self, input: &Input) -> Result<Vec<LlamaToken>, Refusal> {
-        let turns = match input {
-            Input::Text(text) => return Ok(self.vocabulary.raw(text)),
-            Input::Chat(turns) => turns,
-        };
-        let template = self.template.as_ref().ok_or(Refusal {
-            code: Code::RequestUnsupported,
-            message: "this model has no approved chat template; only plain completions are possible",
-        })?;
-        let roles: Vec<_> = turns.iter().map(|turn| turn.role).collect();
-        let contents: Vec<_> = turns.iter().map(|turn| turn.content.as_str()).collect();
-        Ok(self.vocabulary.conversation(&template.lay_out(self.model, &roles)?, &contents))
-    }
-
-    fn cancel(&mut self, request: u64) -> Option<Outbound> {
-        if let Some(at) = self.waiting.iter().position(|w| w.request.id == request) {
-            let tokens = self.waiting.remove(at).map_or(0, |w| w.tokens.len());
-            let finished = Finished {
-                reason: Reason::Canceled.as_str().to_owned(),
-                prompt_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
-                ..Finished::default()
-            };
-            let piece = Piece { request, finished: Some(finished), ..Piece::default() };
-            return Some(Outbound::Step(Step { pieces: vec![piece] }));
-        }
-        let slot = self.slots.find(request)?;
-        let piece = self.slots.end(slot)?.cancel(clock::now());
-        Some(Outbound::Step(Step { pieces: vec![piece] }))
-    }
-
     /// Gives idle slots to waiting requests, then evaluates one batch. One step frame at most for all streams.
     pub fn step(&mut self) -> Vec<Outbound> {
-        self.admit();
+        self.slots.shift(&mut self.context);
+        let mut out = Vec::new();
+        let mut pieces = Vec::new();
+        self.admit(&mut pieces, &mut out);
+        // Together, streams use the machine as well as guesses would.
+        self.slots.guess(DRAFT_STEP_TOKENS_MAX);
         let demands = self.slots.demands();
-        let running = demands.iter().filter(|demand| demand.running).count();
+        let running: usize = demands.iter().filter(|d| d.running).map(|d| d.pending).sum();
         // More than its own batch llama.cpp answers by ending the process.
         let room = usize::try_from(self.context.n_batch()).unwrap_or(0).saturating_sub(running);
         let shares = batch::divide(&demands, self.pace.prefill_tokens(running > 0).min(room));
-        if shares.is_empty() {
-            return Vec::new();
-        }
-        let began = clock::now();
-        let Some(outputs) = self.fill(&shares).filter(|_| self.context.decode(&mut self.batch).is_ok())
-        else {
-            return self.fail_all();
-        };
-        let evaluated: usize = shares.iter().map(|share| share.tokens).sum();
-        self.pace.observe(evaluated.saturating_sub(running), clock::micros(began, clock::now()));
-        for share in &shares {
-            self.slots.evaluated(share);
-        }
-        let pieces: Vec<Piece> =
-            outputs.into_iter().filter_map(|(slot, index)| self.sample(slot, index)).collect();
-        if pieces.is_empty() { Vec::new() } else { vec![Outbound::Step(Step { pieces })] }
-    }
-
-    fn admit(&mut self) {
-        while let Some(next) = self.waiting.front() {
-            let partition = next.request.cache_partition;
-            let Some((slot, keep)) = self.slots.take(&mut self.context, partition, &next.tokens) else {
-                return;
+        if !shares.is_empty() {
+            let began = clock::now();
+            let Some(outputs) = self.fill(&shares).filter(|_| self.context.decode(&mut self.batch).is_ok())
+            else {
+                out.extend(self.fail_all());
+                return out;
             };
-            let Some(Waiting { request, tokens }) = self.waiting.pop_front() else { return };
-            self.requests += 1;
-            let banned = if request.ignore_eos { self.vocabulary.ends() } else { &[] };
-            let sampler =
-                sampler::build(&request.sampling, self.vocabulary.len(), banned, &tokens, self.requests);
-            let terms = Terms {
-                stop: request.stop,
-                max_tokens: request.max_tokens,
-                context_tokens: self.context_tokens,
-            };
-            self.slots.begin(slot, Stream::new(request.id, tokens, keep, sampler, terms, clock::now()));
+            let evaluated: usize = shares.iter().map(|share| share.tokens).sum();
+            self.pace.observe(evaluated.saturating_sub(running), clock::micros(began, clock::now()));
+            for share in &shares {
+                self.slots.evaluated(share);
+            }
+            for output in outputs {
+                match self.sample(output) {
+                    Ok(piece) => pieces.extend(piece),
+                    Err(failure) => out.push(failure),
+                }
+            }
         }
+        if !pieces.is_empty() {
+            out.push(Outbound::Step(Step { pieces }));
+        }
+        out
     }
 
     /// Writes the batch; gives the slots whose next token is to be sampled, with the place of their logits.
-    fn fill(&mut self, shares: &[Share]) -> Option<Vec<(usize, i32)>> {
+    fn fill(&mut self, shares: &[Share]) -> Option<Vec<Output>> {
         self.batch.clear();
         let mut outputs = Vec::new();
         for share in shares {
-            let (first, tokens, last) = self.slots.pending(share)?;
+            let pending = self.slots.pending(share)?;
             let sequence = i32::try_from(share.slot).ok()?;
-            for (offset, token) in tokens.iter().enumerate() {
-                let wanted = last && offset + 1 == tokens.len();
-                if wanted {
-                    outputs.push((share.slot, self.batch.n_tokens()));
-                }
-                let position = i32::try_from(first + offset).ok()?;
-                self.batch.add(*token, position, &[sequence], wanted).ok()?;
+            if pending.wanted_from < pending.tokens.len() {
+                let index = self.batch.n_tokens() + i32::try_from(pending.wanted_from).ok()?;
+                outputs.push(Output { slot: share.slot, index });
+            }
+            for (offset, token) in pending.tokens.iter().enumerate() {
+                let position = i32::try_from(pending.first + offset).ok()?;
+                self.batch.add(*token, position, &[sequence], offset >= pending.wanted_from).ok()?;
             }
         }
         Some(outputs)
     }
 
-    fn sample(&mut self, slot: usize, index: i32) -> Option<Piece> {
-        let stream = self.slots.stream(slot)?;
-        let token = stream.sampler.sample(&self.context, index);
-        let ends = self.vocabulary.ends().contains(&token);
-        let piece = stream.take(token, &self.vocabulary.piece(token), ends, clock::now());
+    /// Chooses the next token of a stream, and one more for every guess that turns out right.
+    fn sample(&mut self, output: Output) -> Result<Option<Piece>, Outbound> {
+        let Output { slot, mut index } = output;
+        let Some(stream) = self.slots.stream(slot) else { return Ok(None) };
+        let first = !stream.running();
+        let draft = std::mem::take(&mut stream.draft);
+        if first {
+            self.slots.keep(slot, self.context.get_logits_ith(index));
+        }
+        let mut piece = Piece::default();
+        let mut right = 0;
+        loop {
+            let Some(stream) = self.slots.stream(slot) else { return Ok(None) };
+            let token = choose(stream, &self.vocabulary, Logits::Batch(&self.context, index), &mut piece);
+            if let Err(refusal) = token {
+                let request = stream.request;
+                self.slots.end(slot);
+                self.slots.forget_guesses(&mut self.context, slot);
+                return Err(failed(request, refusal));
+            }
+            if piece.finished.is_some() || draft.get(right).copied() != token.ok() {
+                break;
+            }
+            self.slots.confirm(slot, draft[right]);
+            right += 1;
+            index += 1;
+        }
+        if let Some(stream) = self.slots.stream(slot) {
+            stream.drafting.observe(draft.len(), right);
+        }
+        if right < draft.len() {
+            self.slots.forget_guesses(&mut self.context, slot);
+        }
         if piece.finished.is_some() {
             self.slots.end(slot);
         }
-        Some(piece)
+        Ok(Some(piece))
     }
 
     /// llama.cpp could not evaluate a batch: nothing in the cache is to be trusted any more.
@@ -284,6 +238,38 @@ impl<'m> Engine<'m> {
         self.slots.clear().into_iter().map(|request| failed(request, refusal)).collect()
     }
 }
+
+/// Where the logits of a slot are.
+#[derive(Clone, Copy, Debug)]
+struct Output {
+    slot: usize,
+    index: i32,
+}
+
+/// Chooses one token and writes what it shows into `piece`.
+fn choose(
+    stream: &mut Stream,
+    vocabulary: &Vocabulary<'_>,
+    logits: Logits<'_>,
+    piece: &mut Piece,
+) -> Result<LlamaToken, Refusal> {
+    let token = stream.chooser.choose(logits).ok_or(NO_TOKEN)?;
+    let logprob = stream.logprobs().map(|count| {
+        let (logprob, top) = sampler::probabilities(logits.values(), token, count);
+        let top =
+            top.into_iter().map(|(token, logprob)| TopLogprob { text: vocabulary.bytes(token), logprob });
+        TokenLogprob { text: vocabulary.bytes(token), logprob, top: top.collect() }
+    });
+    let bytes = if stream.preserves(token) { vocabulary.bytes(token) } else { vocabulary.piece(token) };
+    let ends = vocabulary.ends().contains(&token);
+    stream.take(Chosen { token, bytes, ends, logprob }, piece, clock::now())?;
+    Ok(token)
+}
+
+const NO_TOKEN: Refusal = Refusal {
+    code: Code::RequestInvalid,
+    message: "the grammar of the answer leaves no token to go on with",
+};
 
 fn failed(request: u64, refusal: Refusal) -> Outbound {
     let Refusal { code, message } = refusal;

@@ -39,6 +39,9 @@ pub enum Fault {
     /// The gateway broke the framing.
     #[error("framing: {0}")]
     Frame(#[from] FrameError),
+    /// What libraries print could not be turned off.
+    #[error("standard error could not be closed to libraries: {0}")]
+    Quiet(std::io::Error),
     /// A thread could not be started.
     #[error("no thread: {0}")]
     Thread(std::io::Error),
@@ -55,7 +58,7 @@ impl Fault {
             Self::Confine(_) | Self::Unproven(_) => Code::SandboxUnproven,
             Self::Model(_) => Code::VetRefused,
             Self::Template => Code::Input,
-            Self::Backend(_) | Self::Context { .. } | Self::Socket(_) | Self::Thread(_) => {
+            Self::Backend(_) | Self::Context { .. } | Self::Socket(_) | Self::Quiet(_) | Self::Thread(_) => {
                 Code::WorkerCrashed
             }
             Self::Descriptor(_) | Self::Frame(_) | Self::Internal(_) => Code::Internal,

@@ -8,6 +8,7 @@
 pub mod args;
 pub mod channel;
 pub mod clock;
+pub mod complaint;
 pub mod confinement;
 pub mod engine;
 pub mod environment;

@@ -42,6 +42,42 @@ pub const STOP_LEN_MAX: usize = 256;
 /// Most messages in a conversation.
 pub const MESSAGES_MAX: usize = 2048;
 
+/// Longest text of declared tools, or of the calls in one message, in bytes.
+pub const TOOLS_LEN_MAX: usize = 256 * 1024;
+
+/// Most functions that a request declares; what OpenAI takes.
+pub const TOOLS_MAX: usize = 128;
+
+/// Longest grammar or schema of an answer, in bytes.
+pub const FORMAT_LEN_MAX: usize = 64 * 1024;
+
+/// Most biased tokens in a request.
+pub const BIASES_MAX: usize = 1024;
+
+/// Most alternatives that are told of each token; what OpenAI takes.
+pub const TOP_LOGPROBS_MAX: usize = 20;
+
+/// Tokens that must repeat before what followed them is guessed to follow again.
+pub const DRAFT_MATCH_TOKENS: usize = 3;
+
+/// Longest repetition that is told apart when the likeliest continuation is chosen, in tokens.
+pub const DRAFT_MATCH_TOKENS_MAX: usize = 32;
+
+/// Most tokens guessed ahead for one stream: each costs a part of a step if it is wrong.
+pub const DRAFT_TOKENS_MAX: usize = 16;
+
+/// Most tokens guessed ahead in one step of all streams.
+pub const DRAFT_STEP_TOKENS_MAX: usize = 48;
+
+/// Steps without guesses after several that were all wrong.
+pub const DRAFT_PAUSE_STEPS: u32 = 16;
+
+/// Most texts in one Embed frame.
+pub const EMBED_TEXTS_MAX: usize = 256;
+
+/// Most tokens of one text to embed: it is evaluated as a whole.
+pub const EMBED_TOKENS_MAX: u32 = 2048;
+
 /// Longest chat template, in bytes. The largest published ones are about 20 KiB.
 pub const TEMPLATE_LEN_MAX: u64 = 256 * 1024;
 
@@ -72,7 +108,7 @@ pub const FRAMES_PER_STEP_MAX: usize = 16;
 /// Longest complaint of llama.cpp about a model that is passed on, in bytes.
 pub const COMPLAINT_LEN_MAX: usize = 200;
 
-const _: () = assert!(SLOTS_MAX as usize + PREFILL_TOKENS_MIN <= BATCH_TOKENS_MAX);
+const _: () = assert!(SLOTS_MAX as usize + PREFILL_TOKENS_MIN + DRAFT_STEP_TOKENS_MAX <= BATCH_TOKENS_MAX);
 const _: () = assert!((CONTEXT_TOKENS_MAX as u64) < i32::MAX as u64);
 const _: () = assert!(PREFILL_SHARED_TOKENS_MIN <= PREFILL_TOKENS_MIN);
 const _: () = assert!(STEP_SHARED_AIM_US < STEP_PREFILL_AIM_US);

@@ -8,7 +8,7 @@ fn main() -> std::process::ExitCode {
     match croft_worker::run::run(&args) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("croft-worker: error[{}]: {fault}", fault.code());
+            croft_worker::complaint::say(&format!("error[{}]: {fault}", fault.code()));
             std::process::ExitCode::from(fault.exit_status())
         }
     }

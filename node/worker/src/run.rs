@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use crate::args::Args;
 use crate::channel::{self, Inbound};
 use crate::clock;
+use crate::complaint;
 use crate::confinement;
 use crate::engine::template::Template;
 use crate::engine::{Engine, Outbound, Size, load};
@@ -27,7 +28,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     // The default hook prints the message, and a message about text quotes the text.
     std::panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        eprintln!("croft-worker: defect at {place}");
+        complaint::say(&format!("defect at {place}"));
     }));
     let inherited = inherit(args)?;
     let proof = confinement::confine(args, &inherited);
@@ -62,6 +63,7 @@ fn serve(
 ) -> Result<(), Fault> {
     let began = clock::now();
     let template = template.map(Template::read).transpose()?;
+    let template_given = template.is_some();
     let mut told = 0;
     let model = load::load(backend, model, |percent| {
         let due = percent >= told + PROGRESS_STEP_PERCENT;
@@ -78,7 +80,9 @@ fn serve(
         context_tokens: engine.context_tokens(),
         slots: args.slots,
         architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
-        ..Ready::default()
+        chat: template_given,
+        infill: engine.infills(),
+        embedding_len: 0,
     };
     let slot = Arc::new(slot);
     let outlet = Outlet { slot: Arc::clone(&slot), generation: args.generation };

@@ -10,7 +10,7 @@ use crate::limits::{
 pub struct Demand {
     /// Index of the slot.
     pub slot: usize,
-    /// Tokens not evaluated yet, at least one.
+    /// Tokens not evaluated yet, at least one; of a running one, with its guesses.
     pub pending: usize,
     /// Whether its answer has begun.
     pub running: bool,
@@ -28,12 +28,10 @@ pub struct Share {
 /// Divides a step: first what runs, then `prefill` tokens shared evenly, short prompts first to be done.
 #[must_use]
 pub fn divide(demands: &[Demand], prefill: usize) -> Vec<Share> {
-    let mut shares: Vec<Share> = demands
-        .iter()
-        .filter(|d| d.running)
-        .map(|d| Share { slot: d.slot, tokens: d.pending.min(1) })
-        .collect();
-    let mut left = prefill.min(BATCH_TOKENS_MAX.saturating_sub(shares.len()));
+    let mut shares: Vec<Share> =
+        demands.iter().filter(|d| d.running).map(|d| Share { slot: d.slot, tokens: d.pending }).collect();
+    let running: usize = shares.iter().map(|share| share.tokens).sum();
+    let mut left = prefill.min(BATCH_TOKENS_MAX.saturating_sub(running));
     let mut prompts: Vec<&Demand> = demands.iter().filter(|d| !d.running).collect();
     prompts.sort_by_key(|d| d.pending);
     let count = prompts.len();
@@ -105,7 +103,9 @@ mod tests {
 
     #[test]
     fn a_step_never_exceeds_the_batch() {
-        let demands: Vec<_> = (0..64).map(|slot| demand(slot, 5000, slot % 2 == 0)).collect();
+        let demands: Vec<_> = (0..64)
+            .map(|slot| if slot % 2 == 0 { demand(slot, 1, true) } else { demand(slot, 5000, false) })
+            .collect();
         let total: usize = divide(&demands, usize::MAX).iter().map(|share| share.tokens).sum();
         assert_eq!(total, BATCH_TOKENS_MAX);
         assert!(divide(&[], 100).is_empty());

@@ -16,6 +16,8 @@ pub struct View<'a> {
     pub idle: bool,
     /// When it was last used; larger is later.
     pub used: u64,
+    /// How many of the cached tokens are known with what the model says after them.
+    pub whole: Option<usize>,
 }
 
 /// The slot to take and the tokens to keep.
@@ -38,7 +40,7 @@ pub fn choose(slots: &[View<'_>], partition: u64, prompt: &[LlamaToken]) -> Opti
             return 0;
         }
         let len = view.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        len.min(prompt.len().saturating_sub(1))
+        if view.whole == Some(prompt.len()) { len } else { len.min(prompt.len().saturating_sub(1)) }
     };
     let best = slots
         .iter()
@@ -84,6 +86,7 @@ mod tests {
                 cached,
                 idle: *idle,
                 used: index as u64,
+                whole: None,
             })
             .collect();
         choose(&views, partition, &tokens(prompt))

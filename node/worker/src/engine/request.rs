@@ -1,9 +1,10 @@
 //! What a gateway may ask, checked field by field. The gateway faces the user; the worker distrusts it all the same.
 
 use croft_domain::code::Code;
-use croft_proto::frames::{Conversation, Generate, Sampling, generate};
+use croft_proto::frames::{Generate, Infill, LogitBias, Sampling, generate};
 
-use crate::limits::{MESSAGES_MAX, STOP_LEN_MAX, STOPS_MAX};
+use crate::engine::talk::Talk;
+use crate::limits::{BIASES_MAX, FORMAT_LEN_MAX, STOP_LEN_MAX, STOPS_MAX, TOP_LOGPROBS_MAX};
 
 /// Why a request is not answered. The message is a constant: it cannot carry prompt text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +18,13 @@ pub struct Refusal {
 impl Refusal {
     /// The field that the message names is wrong.
     #[must_use]
-    pub fn invalid(message: &'static str) -> Self {
+    pub const fn invalid(message: &'static str) -> Self {
         Self { code: Code::RequestInvalid, message }
     }
 
     /// What is asked for is not there.
     #[must_use]
-    pub fn unsupported(message: &'static str) -> Self {
+    pub const fn unsupported(message: &'static str) -> Self {
         Self { code: Code::RequestUnsupported, message }
     }
 }
@@ -45,6 +46,16 @@ pub struct Request {
     pub ignore_eos: bool,
     /// Whose prefix cache it may use.
     pub cache_partition: u64,
+    /// GBNF of the answer.
+    pub grammar: Option<String>,
+    /// How many alternatives of each token are to be told; none: no probabilities at all.
+    pub logprobs: Option<usize>,
+    /// Added to the logits of these tokens.
+    pub biases: Vec<(i32, f32)>,
+    /// A full context drops its older half.
+    pub context_shift: bool,
+    /// Whether tokens may be guessed ahead.
+    pub speculation: bool,
 }
 
 /// What is to be continued.
@@ -53,52 +64,14 @@ pub enum Input {
     /// Raw text.
     Text(String),
     /// A conversation, for the approved template.
-    Chat(Vec<Turn>),
-}
-
-/// One message of a conversation.
-#[derive(Clone, Debug)]
-pub struct Turn {
-    /// Who speaks.
-    pub role: Role,
-    /// What they say.
-    pub content: String,
-}
-
-/// Who speaks. A closed set: a role's name is written into the template's literal part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Instructions.
-    System,
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-    /// A tool's result.
-    Tool,
-}
-
-impl Role {
-    /// The name that templates know.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-        }
-    }
-
-    fn parse(text: &str) -> Result<Self, Refusal> {
-        match text {
-            "system" | "developer" => Ok(Self::System),
-            "user" => Ok(Self::User),
-            "assistant" => Ok(Self::Assistant),
-            "tool" => Ok(Self::Tool),
-            _ => Err(Refusal::invalid("messages.role is none of system, user, assistant, tool")),
-        }
-    }
+    Chat(Talk),
+    /// Two texts with a gap between them.
+    Infill {
+        /// Before the gap.
+        prefix: String,
+        /// After it.
+        suffix: String,
+    },
 }
 
 /// How tokens are chosen; every number finite and in its range.
@@ -178,36 +151,51 @@ impl TryFrom<Generate> for Request {
     type Error = Refusal;
 
     fn try_from(wire: Generate) -> Result<Self, Refusal> {
-        let plain = Generate {
-            request: wire.request,
-            input: None,
-            sampling: None,
-            max_tokens: wire.max_tokens,
-            stop: Vec::new(),
-            ignore_eos: wire.ignore_eos,
-            cache_partition: wire.cache_partition,
-            no_speculation: wire.no_speculation,
-            ..Generate::default()
-        };
-        let Generate { request, input, sampling, max_tokens, stop, ignore_eos, cache_partition, .. } =
-            wire.clone();
-        if (Generate { input: None, sampling: None, stop: Vec::new(), ..wire }) != plain {
-            return Err(Refusal::unsupported("this runtime does not support a field of the request yet"));
-        }
+        let Generate {
+            request,
+            input,
+            sampling,
+            max_tokens,
+            stop,
+            ignore_eos,
+            cache_partition,
+            tools_json,
+            tool_choice,
+            parallel_tool_calls,
+            format,
+            logprobs,
+            top_logprobs,
+            logit_bias,
+            context_shift,
+            no_speculation,
+        } = wire;
         if stop.len() > STOPS_MAX {
             return Err(Refusal::invalid("stop has more than 16 strings"));
         }
         if stop.iter().any(|text| text.is_empty() || text.len() > STOP_LEN_MAX) {
             return Err(Refusal::invalid("stop has a string that is empty or longer than 256 bytes"));
         }
+        let is_chat = matches!(input, Some(generate::Input::Chat(_)));
+        let tools_asked = !tools_json.is_empty() || !tool_choice.is_empty();
+        if tools_asked && !is_chat {
+            return Err(Refusal::unsupported("tools need messages, not a plain prompt"));
+        }
         let input = match input {
             Some(generate::Input::Prompt(text)) => Input::Text(text),
-            Some(generate::Input::Chat(conversation)) => Input::Chat(turns(conversation)?),
-            Some(generate::Input::Infill(_)) => {
-                return Err(Refusal::unsupported("this runtime fills nothing in yet"));
+            Some(generate::Input::Chat(wire)) => {
+                Input::Chat(Talk::parse(wire, &tools_json, &tool_choice, parallel_tool_calls)?)
             }
+            Some(generate::Input::Infill(Infill { prefix, suffix })) => Input::Infill { prefix, suffix },
             None => return Err(Refusal::invalid("neither prompt nor messages")),
         };
+        let grammar = grammar(format)?;
+        let callable = matches!(&input, Input::Chat(talk) if talk.callable());
+        if grammar.is_some() && callable {
+            return Err(Refusal::unsupported("response_format cannot be had together with tools"));
+        }
+        if ignore_eos && (grammar.is_some() || callable) {
+            return Err(Refusal::unsupported("ignore_eos cannot be had together with a format or tools"));
+        }
         Ok(Self {
             id: request,
             input,
@@ -216,25 +204,61 @@ impl TryFrom<Generate> for Request {
             stop,
             ignore_eos,
             cache_partition,
+            grammar,
+            logprobs: logprobs.then_some(top_logprobs).map(alternatives).transpose()?,
+            biases: biases(&logit_bias)?,
+            context_shift,
+            speculation: !no_speculation,
         })
     }
 }
 
-fn turns(wire: Conversation) -> Result<Vec<Turn>, Refusal> {
-    let Conversation { messages } = wire;
-    if messages.is_empty() {
-        return Err(Refusal::invalid("messages is empty"));
+fn alternatives(count: u32) -> Result<usize, Refusal> {
+    let fits = usize::try_from(count).ok().filter(|count| *count <= TOP_LOGPROBS_MAX);
+    fits.ok_or(Refusal::invalid("top_logprobs is more than 20"))
+}
+
+fn biases(wire: &[LogitBias]) -> Result<Vec<(i32, f32)>, Refusal> {
+    if wire.len() > BIASES_MAX {
+        return Err(Refusal::invalid("logit_bias has more than 1024 entries"));
     }
-    if messages.len() > MESSAGES_MAX {
-        return Err(Refusal::invalid("messages has more than 2048 entries"));
+    let refused = Refusal::invalid("logit_bias is not between -100 and 100, of tokens that the model has");
+    let bias = |LogitBias { token, bias }: &LogitBias| {
+        let bias = if *bias <= -100.0 { f32::NEG_INFINITY } else { *bias };
+        let token = i32::try_from(*token).ok()?;
+        (bias <= 100.0).then_some((token, bias))
+    };
+    wire.iter().map(bias).collect::<Option<_>>().ok_or(refused)
+}
+
+/// The grammar of an answer's format.
+fn grammar(format: Option<generate::Format>) -> Result<Option<String>, Refusal> {
+    let schema = match format {
+        None | Some(generate::Format::JsonObject(false)) => return Ok(None),
+        Some(generate::Format::JsonObject(true)) => r#"{"type":"object"}"#.to_owned(),
+        Some(generate::Format::JsonSchema(schema)) => schema,
+        Some(generate::Format::Grammar(text)) if text.len() > FORMAT_LEN_MAX => {
+            return Err(Refusal::invalid("grammar is longer than 64 KiB"));
+        }
+        Some(generate::Format::Grammar(text)) => return Ok(Some(text)),
+    };
+    let refused = Refusal::invalid("json_schema is not a schema of at most 64 KiB that this runtime knows");
+    if schema.len() > FORMAT_LEN_MAX {
+        return Err(refused);
     }
-    messages.into_iter().map(|m| Ok(Turn { role: Role::parse(&m.role)?, content: m.content })).collect()
+    // Read here first: it bounds how deep the conversion recurses.
+    let parsed: serde_json::Value = serde_json::from_str(&schema).map_err(|_| refused)?;
+    if !parsed.is_object() {
+        return Err(refused);
+    }
+    llama_cpp_2::json_schema_to_grammar(&parsed.to_string()).map(Some).map_err(|_| refused)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use croft_proto::frames::ChatMessage;
+    use crate::limits::MESSAGES_MAX;
+    use croft_proto::frames::{ChatMessage, Conversation};
 
     fn sampling(change: impl FnOnce(&mut Sampling)) -> Result<Settings, Refusal> {
         let mut wire = Sampling::default();

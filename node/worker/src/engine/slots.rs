@@ -1,5 +1,7 @@
 //! The slots: sequences of the one cache, each with what is evaluated in it, and perhaps a stream.
 
+use std::sync::Arc;
+
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::token::LlamaToken;
 
@@ -14,6 +16,37 @@ struct Slot {
     partition: u64,
     used: u64,
     stream: Option<Stream>,
+    /// What the last step said after the first so many tokens: an exact repeat evaluates nothing.
+    kept: Option<Kept>,
+}
+
+/// The logits after a prompt, and how long it was.
+#[derive(Clone, Debug)]
+struct Kept {
+    len: usize,
+    logits: Arc<[f32]>,
+}
+
+/// Tokens that a share evaluates.
+#[derive(Debug)]
+pub struct Pending {
+    /// Position of the first.
+    pub first: usize,
+    /// Themselves, guesses included.
+    pub tokens: Vec<LlamaToken>,
+    /// From which of them on logits are wanted.
+    pub wanted_from: usize,
+}
+
+/// A slot that was taken for a prompt.
+#[derive(Debug)]
+pub struct Taken {
+    /// Which.
+    pub slot: usize,
+    /// Tokens of the prompt that are evaluated already.
+    pub keep: usize,
+    /// What the model says after the whole prompt, if it was evaluated to its end before.
+    pub logits: Option<Arc<[f32]>>,
 }
 
 /// All slots of a context. The index of a slot is its sequence in llama.cpp.
@@ -56,24 +89,84 @@ impl Slots {
             let stream = slot.stream.as_ref()?;
             let pending =
                 stream.tokens.len().checked_sub(slot.cached.len()).filter(|pending| *pending > 0)?;
-            Some(Demand { slot: index, pending, running: stream.running() })
+            // After a shift of the context a stream that runs has much to evaluate again.
+            let running = stream.running() && pending == 1;
+            let pending = if running { pending + stream.draft.len() } else { pending };
+            Some(Demand { slot: index, pending, running })
         };
         self.slots.iter().enumerate().filter_map(demand).collect()
     }
 
-    /// The tokens of a share: their first position, themselves, and whether they are the last that is known.
+    /// The tokens of a share.
     #[must_use]
-    pub fn pending(&self, share: &Share) -> Option<(usize, &[LlamaToken], bool)> {
+    pub fn pending(&self, share: &Share) -> Option<Pending> {
         let slot = self.slots.get(share.slot)?;
-        let tokens = &slot.stream.as_ref()?.tokens;
-        let (first, end) = (slot.cached.len(), slot.cached.len() + share.tokens);
-        Some((first, tokens.get(first..end)?, end == tokens.len()))
+        let stream = slot.stream.as_ref()?;
+        let first = slot.cached.len();
+        let known = stream.tokens.get(first..)?;
+        let mut tokens: Vec<_> = known.iter().copied().take(share.tokens).collect();
+        // Logits are wanted after the last known token, and after every guess.
+        let wanted_from = if tokens.len() == known.len() { tokens.len().checked_sub(1)? } else { usize::MAX };
+        let guesses = share.tokens - tokens.len();
+        tokens.extend(stream.draft.iter().take(guesses));
+        Some(Pending { first, tokens, wanted_from })
+    }
+
+    /// Guesses ahead for every running stream, as far as one step bears.
+    pub fn guess(&mut self, most: usize) {
+        let mut left = if self.divisible { most } else { 0 };
+        for slot in &mut self.slots {
+            let Some(stream) = &mut slot.stream else { continue };
+            stream.draft.clear();
+            if stream.running() && stream.tokens.len() == slot.cached.len() + 1 {
+                stream.guess(left);
+                left -= stream.draft.len().min(left);
+            }
+        }
+    }
+
+    /// The next guess of a slot was right, so its token is in the cache.
+    pub fn confirm(&mut self, slot: usize, token: LlamaToken) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.cached.push(token);
+        }
+    }
+
+    /// Takes what is in the cache beyond the confirmed tokens out of it.
+    pub fn forget_guesses(&mut self, context: &mut LlamaContext<'_>, slot: usize) -> bool {
+        let Some(len) = self.slots.get(slot).map(|slot| slot.cached.len()) else { return false };
+        let (sequence, position) = (u32::try_from(slot).ok(), u32::try_from(len).ok());
+        context.clear_kv_cache_seq(sequence, position, None).unwrap_or(false)
+    }
+
+    /// Keeps what the model says after the whole prompt of a slot.
+    pub fn keep(&mut self, slot: usize, logits: &[f32]) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.kept = Some(Kept { len: slot.cached.len(), logits: logits.into() });
+        }
+    }
+
+    /// Makes room in every context that is full and whose request wants that. What stays is evaluated again at its
+    /// new place: moved cells could be another stream's as well.
+    pub fn shift(&mut self, context: &mut LlamaContext<'_>) {
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let Some(keep) = slot.stream.as_mut().and_then(Stream::shift) else { continue };
+            let sequence = u32::try_from(index).ok();
+            let position = u32::try_from(keep).ok();
+            let cut = self.divisible && context.clear_kv_cache_seq(sequence, position, None).unwrap_or(false);
+            if !cut {
+                let _ = context.clear_kv_cache_seq(sequence, None, None);
+            }
+            slot.cached.truncate(if cut { keep } else { 0 });
+            slot.kept = None;
+        }
     }
 
     /// The tokens of a share are in the cache now.
     pub fn evaluated(&mut self, share: &Share) {
         if let Some(Slot { cached, stream: Some(stream), .. }) = self.slots.get_mut(share.slot) {
             let end = (cached.len() + share.tokens).min(stream.tokens.len());
+            // Guesses of the share are confirmed one by one.
             cached.extend_from_slice(&stream.tokens[cached.len()..end]);
         }
     }
@@ -84,7 +177,7 @@ impl Slots {
         context: &mut LlamaContext<'_>,
         partition: u64,
         prompt: &[LlamaToken],
-    ) -> Option<(usize, usize)> {
+    ) -> Option<Taken> {
         let views: Vec<_> = self
             .slots
             .iter()
@@ -93,18 +186,22 @@ impl Slots {
                 cached: &slot.cached,
                 idle: slot.stream.is_none(),
                 used: slot.used,
+                whole: slot.kept.as_ref().map(|kept| kept.len),
             })
             .collect();
         let choice = prefix::choose(&views, partition, prompt)?;
+        let kept = self.slots.get(choice.from.unwrap_or(choice.slot))?.kept.clone();
         let keep = self.arrange(context, choice).unwrap_or(0);
         let slot = self.slots.get_mut(choice.slot)?;
+        slot.kept = kept.filter(|kept| kept.len == keep);
+        let logits = slot.kept.as_ref().filter(|_| keep == prompt.len()).map(|kept| Arc::clone(&kept.logits));
         if keep == 0 {
             // Removing a whole sequence always succeeds.
             let _ = context.clear_kv_cache_seq(u32::try_from(choice.slot).ok(), None, None);
         }
         slot.cached = prompt[..keep].to_vec();
         slot.partition = partition;
-        Some((choice.slot, keep))
+        Some(Taken { slot: choice.slot, keep, logits })
     }
 
     /// Brings the chosen prefix into the chosen slot, and nothing else; none if that was impossible.

@@ -4,6 +4,7 @@
 //! middle of a file; every other control token in them is plain text as well.
 
 use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token_type::LlamaTokenAttr;
 use llama_cpp_2::vocab::LlamaVocab;
 
 use crate::engine::template::Part;
@@ -15,6 +16,8 @@ pub struct Vocabulary<'m> {
     begin: Option<LlamaToken>,
     ends: Vec<LlamaToken>,
     control: Marks,
+    /// Everything that llama.cpp would read as more than text.
+    special: Marks,
     middle: Marks,
     piece_len_max: usize,
 }
@@ -23,12 +26,17 @@ impl<'m> Vocabulary<'m> {
     /// Looks through the vocabulary once.
     #[must_use]
     pub fn new(vocab: LlamaVocab<'m>) -> Self {
-        let (mut control, mut ends, mut piece_len_max) = (Marks::default(), Vec::new(), 1);
+        let (mut control, mut special) = (Marks::default(), Marks::default());
+        let (mut ends, mut piece_len_max) = (Vec::new(), 1);
         for token in vocab.tokens() {
             let text = vocab.text(token).map(|text| text.to_bytes().to_vec()).unwrap_or_default();
             piece_len_max = piece_len_max.max(text.len());
             if vocab.is_eog(token) {
                 ends.push(token);
+            }
+            let unknown = vocab.attr(token).0.contains(LlamaTokenAttr::Unknown);
+            if vocab.is_control(token) || vocab.is_eog(token) || unknown {
+                special.add(token, text.clone());
             }
             if vocab.is_control(token) || vocab.is_eog(token) {
                 control.add(token, text);
@@ -47,7 +55,7 @@ impl<'m> Vocabulary<'m> {
             middle.add(token, vocab.text(token).map(|text| text.to_bytes().to_vec()).unwrap_or_default());
         }
         let begin = Some(vocab.bos()).filter(|token| vocab.should_add_bos() && token.0 >= 0);
-        Self { vocab, begin, ends, control, middle, piece_len_max }
+        Self { vocab, begin, ends, control, special, middle, piece_len_max }
     }
 
     /// Number of tokens.
@@ -97,13 +105,13 @@ impl<'m> Vocabulary<'m> {
     /// A conversation. A run of text between two control tokens is tokenized as one, as the model was trained,
     /// wherever the border of literal and content lies in it.
     #[must_use]
-    pub fn conversation(&self, parts: &[Part], contents: &[&str]) -> Vec<LlamaToken> {
+    pub fn conversation(&self, parts: &[Part]) -> Vec<LlamaToken> {
         let mut tokens = Vec::new();
         let mut run = Vec::new();
         for part in parts {
             let literal = match part {
-                Part::Content(index) => {
-                    run.extend_from_slice(contents.get(*index).unwrap_or(&"").as_bytes());
+                Part::Content(text) => {
+                    run.extend_from_slice(text.as_bytes());
                     continue;
                 }
                 Part::Literal(text) => text.as_bytes(),
@@ -119,6 +127,76 @@ impl<'m> Vocabulary<'m> {
         }
         self.plain(&run, &mut tokens);
         self.begun(tokens)
+    }
+
+    /// The first text of a control token in `text`: where it begins and how long it is.
+    #[must_use]
+    pub fn special(&self, text: &str) -> Option<(usize, usize)> {
+        self.special
+            .first(text.as_bytes())
+            .map(|(at, _, len)| (at, len))
+            .filter(|(at, len)| text.is_char_boundary(*at) && text.is_char_boundary(at + len))
+    }
+
+    /// The control tokens that are meant in a laid out conversation.
+    #[must_use]
+    pub fn controls(&self, parts: &[Part]) -> Vec<LlamaToken> {
+        let mut controls = Vec::new();
+        for part in parts {
+            let Part::Literal(text) = part else { continue };
+            let mut rest = text.as_bytes();
+            while let Some((at, token, len)) = self.special.first(rest) {
+                controls.push(token);
+                rest = &rest[at + len..];
+            }
+        }
+        controls
+    }
+
+    /// The token that this text of the model's own means, if it is one whole token.
+    #[must_use]
+    pub fn token(&self, text: &str) -> Option<LlamaToken> {
+        match *self.vocab.tokenize(text.as_bytes(), false, true) {
+            [token] => Some(token),
+            _ => None,
+        }
+    }
+
+    /// Text of the template, in which control tokens are meant.
+    #[must_use]
+    pub fn literal(&self, text: &str) -> Vec<LlamaToken> {
+        self.vocab.tokenize(text.as_bytes(), false, true)
+    }
+
+    /// The bytes of a token, also of a control token.
+    #[must_use]
+    pub fn bytes(&self, token: LlamaToken) -> Vec<u8> {
+        self.vocab.token_to_piece(token, true, None)
+    }
+
+    /// What is between two texts: the model's own marks around both. None if it has none.
+    #[must_use]
+    pub fn infill(&self, prefix: &str, suffix: &str) -> Option<Vec<LlamaToken>> {
+        let [before, after, here] = [self.vocab.fim_pre(), self.vocab.fim_suf(), self.vocab.fim_mid()]
+            .map(|token| Some(token).filter(|token| token.0 >= 0));
+        let mut tokens = vec![before?];
+        self.plain(prefix.as_bytes(), &mut tokens);
+        tokens.push(after?);
+        self.plain(suffix.as_bytes(), &mut tokens);
+        tokens.push(here?);
+        Some(self.begun(tokens))
+    }
+
+    /// A text by itself: for embeddings.
+    #[must_use]
+    pub fn text(&self, text: &str) -> Vec<LlamaToken> {
+        let mut tokens = Vec::new();
+        self.plain(text.as_bytes(), &mut tokens);
+        let mut tokens = self.begun(tokens);
+        if self.vocab.should_add_eos() && self.vocab.eos().0 >= 0 {
+            tokens.push(self.vocab.eos());
+        }
+        tokens
     }
 
     /// Text in which no control token is meant.

@@ -2,4 +2,5 @@
 
 mod answers;
 mod attacks;
+mod forms;
 mod peer;

@@ -9,7 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use croft_proto::frames::{
     Assembler, Cancel, ChatMessage, Conversation, Failed, Finished, FromWorker, Generate, PACKET_LEN_MAX,
-    Ready, Sampling, ToWorker, WorkerReport, from_worker, generate, packets, to_worker, worker_report,
+    Ready, Sampling, ToWorker, TokenLogprob, WorkerReport, from_worker, generate, packets, to_worker,
+    worker_report,
 };
 use prost::Message;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -81,6 +82,10 @@ pub struct Answer {
     pub tokens: u32,
     pub finished: Option<Finished>,
     pub failed: Option<Failed>,
+    pub reasoning: String,
+    /// Deltas of calls, in order.
+    pub calls: Vec<serde_json::Value>,
+    pub logprobs: Vec<TokenLogprob>,
 }
 
 impl Answer {
@@ -127,6 +132,7 @@ pub struct Setup<'a> {
     pub context: u32,
     pub model: &'a str,
     pub template: &'a str,
+    pub stderr: Option<&'a File>,
 }
 
 impl Default for Setup<'_> {
@@ -134,7 +140,7 @@ impl Default for Setup<'_> {
     fn default() -> Self {
         let model =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../playbooks/starter-model/croft-starter-q8_0.gguf");
-        Self { slots: 1, threads: 1, context: 1024, model, template: CHATML }
+        Self { slots: 1, threads: 1, context: 1024, model, template: CHATML, stderr: None }
     }
 }
 
@@ -160,6 +166,9 @@ impl Worker {
             .env_clear()
             .env("GGML_NO_BACKTRACE", "1")
             .stdin(Stdio::null());
+        if let Some(file) = setup.stderr {
+            command.stderr(file.try_clone().expect("a file"));
+        }
         let fds: Vec<RawFd> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
         // SAFETY: only system calls between fork and exec. The numbers go far up first, so that none is overwritten.
         unsafe {
@@ -244,6 +253,13 @@ impl Worker {
                         assert!(answer.finished.is_none(), "nothing after the end");
                         answer.text.push_str(&piece.text);
                         answer.tokens += piece.tokens;
+                        answer.reasoning.push_str(&piece.reasoning);
+                        answer.logprobs.extend(piece.logprobs);
+                        if !piece.tool_calls_json.is_empty() {
+                            let deltas: Vec<serde_json::Value> =
+                                serde_json::from_str(&piece.tool_calls_json).expect("deltas");
+                            answer.calls.extend(deltas);
+                        }
                         answer.finished = piece.finished;
                     }
                 }
