@@ -275,7 +275,7 @@ mod tests {
             assert!(talk(bad, "").is_err(), "{bad}");
         }
         assert!(
-            talk(&format!("[{}]", vec![r#"{"type":"function","function":{"name":"a"}}"#; 2].join(",")), "")
+            talk(&format!("[{}]", [r#"{"type":"function","function":{"name":"a"}}"#; 2].join(",")), "")
                 .is_err()
         );
     }
