@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod draft;
+pub mod embed;
 mod intake;
 pub mod jinja;
 pub mod load;
@@ -35,6 +36,7 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::clock;
 use crate::engine::batch::{Pace, Share};
+use crate::engine::embed::Embedder;
 use crate::engine::intake::Waiting;
 use crate::engine::request::Refusal;
 use crate::engine::sampler::Logits;
@@ -72,6 +74,7 @@ pub struct Engine<'m> {
     pace: Pace,
     context_tokens: usize,
     requests: u64,
+    embedder: Embedder<'m>,
 }
 
 impl<'m> Engine<'m> {
@@ -80,7 +83,7 @@ impl<'m> Engine<'m> {
     /// # Errors
     /// [`Fault::Context`] if llama.cpp cannot make it.
     pub fn new(
-        backend: &LlamaBackend,
+        backend: &'m LlamaBackend,
         model: &'m LlamaModel,
         template: Option<Template>,
         size: Size,
@@ -111,6 +114,7 @@ impl<'m> Engine<'m> {
             waiting: VecDeque::new(),
             pace: Pace::default(),
             requests: 0,
+            embedder: Embedder::new(backend, model, context_tokens, threads),
             layout: template.map(|template| Layout::new(model, template)),
             model,
             context,
@@ -129,16 +133,22 @@ impl<'m> Engine<'m> {
         self.vocabulary.infill("", "").is_some()
     }
 
+    /// Numbers in a vector that the model makes of a text; zero if it makes none.
+    #[must_use]
+    pub fn embedding_len(&self) -> u32 {
+        self.embedder.vector_len()
+    }
+
     /// Whether a step has anything to do.
     #[must_use]
     pub fn busy(&self) -> bool {
-        !self.waiting.is_empty() || self.slots.busy()
+        !self.waiting.is_empty() || self.slots.busy() || self.embedder.busy()
     }
 
     /// Gives idle slots to waiting requests, then evaluates one batch. One step frame at most for all streams.
     pub fn step(&mut self) -> Vec<Outbound> {
         self.slots.shift(&mut self.context);
-        let mut out = Vec::new();
+        let mut out = self.embedder.step();
         let mut pieces = Vec::new();
         self.admit(&mut pieces, &mut out);
         // Together, streams use the machine as well as guesses would.

@@ -78,6 +78,9 @@ pub const EMBED_TEXTS_MAX: usize = 256;
 /// Most tokens of one text to embed: it is evaluated as a whole.
 pub const EMBED_TOKENS_MAX: u32 = 2048;
 
+/// Most texts that are embedded in one step.
+pub const EMBED_SEQUENCES_MAX: usize = 16;
+
 /// Longest chat template, in bytes. The largest published ones are about 20 KiB.
 pub const TEMPLATE_LEN_MAX: u64 = 256 * 1024;
 

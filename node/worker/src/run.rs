@@ -82,7 +82,7 @@ fn serve(
         architecture: model.meta_val_str("general.architecture").unwrap_or_default(),
         chat: template_given,
         infill: engine.infills(),
-        embedding_len: 0,
+        embedding_len: engine.embedding_len(),
     };
     let slot = Arc::new(slot);
     let outlet = Outlet { slot: Arc::clone(&slot), generation: args.generation };

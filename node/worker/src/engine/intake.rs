@@ -39,7 +39,8 @@ impl Engine<'_> {
             }
             to_worker::Frame::Cancel(cancel) => self.cancel(cancel.request),
             to_worker::Frame::Embed(embed) => {
-                Some(failed(embed.request, Refusal::unsupported("this runtime makes no embeddings")))
+                let id = embed.request;
+                self.embedder.accept(&self.vocabulary, embed).err().map(|refusal| failed(id, refusal))
             }
         }
     }
@@ -170,6 +171,7 @@ impl Engine<'_> {
     }
 
     fn cancel(&mut self, request: u64) -> Option<Outbound> {
+        self.embedder.cancel(request);
         if let Some(at) = self.waiting.iter().position(|w| w.id == request) {
             let tokens = self.waiting.remove(at).map_or(0, |w| w.tokens.len());
             let finished = Finished {

@@ -32,7 +32,7 @@ pub struct Choice {
 }
 
 /// Chooses a slot for `prompt`; none if no slot is idle. At least one token stays to be evaluated, since its
-/// logits give the first token of the answer.
+/// logits give the first token of the answer, unless they were kept.
 #[must_use]
 pub fn choose(slots: &[View<'_>], partition: u64, prompt: &[LlamaToken]) -> Option<Choice> {
     let common = |view: &View<'_>| {
@@ -58,7 +58,8 @@ pub fn choose(slots: &[View<'_>], partition: u64, prompt: &[LlamaToken]) -> Opti
     };
     let here = Choice { slot, keep, from: None };
     // Taking the slot costs the tail beyond the common part; while that is small, nothing is worth a copy.
-    if idle && keep * 2 >= slots[slot].cached.len() {
+    // Nor for an exact repeat, which will most likely say the same tail again.
+    if idle && (keep * 2 >= slots[slot].cached.len() || keep == prompt.len()) {
         return Some(here);
     }
     match spare(Some(slot)) {

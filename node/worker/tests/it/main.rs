@@ -2,5 +2,6 @@
 
 mod answers;
 mod attacks;
+mod exact;
 mod forms;
 mod peer;

@@ -1,0 +1,217 @@
+//! Texts as vectors. They have a context of their own, made when the first one comes: it evaluates whole texts at once
+//! and answers with one vector each, which the context of conversations cannot.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
+
+use croft_domain::code::Code;
+use croft_proto::frames::{Embed, Embedded};
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::{LlamaContextParams, LlamaPoolingType};
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::token::LlamaToken;
+
+use crate::engine::request::Refusal;
+use crate::engine::text::Vocabulary;
+use crate::engine::{Outbound, failed};
+use crate::limits::{EMBED_SEQUENCES_MAX, EMBED_TEXTS_MAX, EMBED_TOKENS_MAX, WAITING_MAX};
+
+/// One text that waits.
+#[derive(Debug)]
+struct Waiting {
+    request: u64,
+    index: u32,
+    tokens: Vec<LlamaToken>,
+    dimensions: usize,
+    last: bool,
+}
+
+/// Texts that wait, and the context for them.
+#[derive(Debug)]
+pub struct Embedder<'m> {
+    backend: &'m LlamaBackend,
+    model: &'m LlamaModel,
+    context: Option<LlamaContext<'m>>,
+    tokens_max: u32,
+    threads: i32,
+    waiting: VecDeque<Waiting>,
+}
+
+impl<'m> Embedder<'m> {
+    /// For texts of at most `context_tokens`.
+    #[must_use]
+    pub fn new(backend: &'m LlamaBackend, model: &'m LlamaModel, context_tokens: u32, threads: i32) -> Self {
+        let tokens_max = context_tokens.min(EMBED_TOKENS_MAX);
+        Self { backend, model, context: None, tokens_max, threads, waiting: VecDeque::new() }
+    }
+
+    /// Whether texts wait.
+    #[must_use]
+    pub fn busy(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Numbers in a vector; zero for a model that answers with something else.
+    #[must_use]
+    pub fn vector_len(&self) -> u32 {
+        if pooling(self.model).is_none() { 0 } else { u32::try_from(self.model.n_embd_out()).unwrap_or(0) }
+    }
+
+    /// Forgets the texts of a request.
+    pub fn cancel(&mut self, request: u64) {
+        self.waiting.retain(|text| text.request != request);
+    }
+
+    /// Takes the texts of a request.
+    ///
+    /// # Errors
+    /// A refusal; then none of them is taken.
+    pub fn accept(&mut self, vocabulary: &Vocabulary<'_>, wire: Embed) -> Result<(), Refusal> {
+        let Embed { request, texts, dimensions } = wire;
+        if self.vector_len() == 0 {
+            return Err(Refusal::unsupported("this model makes no embeddings"));
+        }
+        if texts.is_empty() || texts.len() > EMBED_TEXTS_MAX {
+            return Err(Refusal::invalid("input is not one to 256 texts"));
+        }
+        if dimensions > self.vector_len() {
+            return Err(Refusal::invalid("dimensions is more than the model's vectors have"));
+        }
+        if self.waiting.len() >= WAITING_MAX * EMBED_TEXTS_MAX {
+            return Err(Refusal { code: Code::QueueFull, message: "too many requests wait for this model" });
+        }
+        let most = usize::try_from(self.tokens_max).unwrap_or(0);
+        let full = Refusal { code: Code::ContextFull, message: "a text is longer than the model's context" };
+        let count = texts.len();
+        let mut all = Vec::with_capacity(count);
+        for (index, text) in (0_u32..).zip(texts) {
+            if text.len() > most.saturating_mul(vocabulary.piece_len_max()) {
+                return Err(full);
+            }
+            let tokens = vocabulary.text(&text);
+            if tokens.is_empty() {
+                return Err(Refusal::invalid("input has an empty text"));
+            }
+            if tokens.len() > most {
+                return Err(full);
+            }
+            let dimensions = if dimensions == 0 { self.vector_len() } else { dimensions };
+            let dimensions = usize::try_from(dimensions).unwrap_or(0);
+            all.push(Waiting { request, index, tokens, dimensions, last: all.len() + 1 == count });
+        }
+        self.waiting.extend(all);
+        Ok(())
+    }
+
+    /// Evaluates as many of the waiting texts as fit one batch.
+    pub fn step(&mut self) -> Vec<Outbound> {
+        let most = usize::try_from(self.tokens_max).unwrap_or(0);
+        let (mut group, mut tokens) = (Vec::new(), 0);
+        while let Some(text) = self.waiting.front() {
+            if group.len() >= EMBED_SEQUENCES_MAX || tokens + text.tokens.len() > most {
+                break;
+            }
+            tokens += text.tokens.len();
+            group.extend(self.waiting.pop_front());
+        }
+        if group.is_empty() {
+            return Vec::new();
+        }
+        match self.evaluate(&group) {
+            Some(vectors) => group.iter().zip(vectors).map(|(text, vector)| embedded(text, vector)).collect(),
+            None => self.fail(&group),
+        }
+    }
+
+    fn evaluate(&mut self, group: &[Waiting]) -> Option<Vec<Vec<f32>>> {
+        if self.context.is_none() {
+            self.context = Some(self.make()?);
+        }
+        let context = self.context.as_mut()?;
+        context.clear_kv_cache();
+        let tokens = group.iter().map(|text| text.tokens.len()).sum();
+        let mut batch = LlamaBatch::new(tokens, 1);
+        for (sequence, text) in (0..).zip(group) {
+            for (position, token) in (0..).zip(&text.tokens) {
+                batch.add(*token, position, &[sequence], true).ok()?;
+            }
+        }
+        context.decode(&mut batch).ok()?;
+        let vector = |(sequence, text): (i32, &Waiting)| {
+            let values = context.embeddings_seq_ith(sequence).ok()?;
+            Some(normalized(values.get(..text.dimensions)?))
+        };
+        (0..).zip(group).map(vector).collect()
+    }
+
+    fn make(&self) -> Option<LlamaContext<'m>> {
+        let tokens = self.tokens_max;
+        let params = LlamaContextParams::default()
+            .with_n_ctx(NonZeroU32::new(tokens))
+            .with_n_batch(tokens)
+            .with_n_ubatch(tokens)
+            .with_n_seq_max(u32::try_from(EMBED_SEQUENCES_MAX).unwrap_or(1))
+            .with_kv_unified(true)
+            .with_embeddings(true)
+            .with_pooling_type(pooling(self.model)?)
+            .with_n_threads(self.threads)
+            .with_n_threads_batch(self.threads)
+            .with_no_perf(true);
+        self.model.new_context(self.backend, params).ok()
+    }
+
+    fn fail(&mut self, group: &[Waiting]) -> Vec<Outbound> {
+        let refusal = Refusal { code: Code::Internal, message: "the model could not evaluate this request" };
+        let mut requests: Vec<u64> = group.iter().map(|text| text.request).collect();
+        requests.dedup();
+        for request in &requests {
+            self.cancel(*request);
+        }
+        requests.into_iter().map(|request| failed(request, refusal)).collect()
+    }
+}
+
+fn embedded(text: &Waiting, vector: Vec<f32>) -> Outbound {
+    Outbound::Embedded(Embedded {
+        request: text.request,
+        index: text.index,
+        vector,
+        prompt_tokens: u32::try_from(text.tokens.len()).unwrap_or(u32::MAX),
+        last: text.last,
+    })
+}
+
+/// How the model makes one vector of a text: its own way, or the mean where it was made to write. None: it ranks.
+fn pooling(model: &LlamaModel) -> Option<LlamaPoolingType> {
+    let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+    let declared = model.meta_val_str(&format!("{architecture}.pooling_type")).ok();
+    match declared.as_deref() {
+        Some("2") => Some(LlamaPoolingType::Cls),
+        Some("3") => Some(LlamaPoolingType::Last),
+        Some("4") => None,
+        _ => Some(LlamaPoolingType::Mean),
+    }
+}
+
+/// The vector with length 1; one of no length stays as it is.
+fn normalized(values: &[f32]) -> Vec<f32> {
+    let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+    if length == 0.0 {
+        return values.to_vec();
+    }
+    // Single precision is what the model computes in.
+    values.iter().map(|value| (f64::from(*value) / length) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors_have_length_one() {
+        assert_eq!(normalized(&[3.0, 4.0]), [0.6, 0.8]);
+        assert_eq!(normalized(&[0.0, 0.0]), [0.0, 0.0]);
+    }
+}
