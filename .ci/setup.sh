@@ -2,12 +2,13 @@
 # Installs what building and testing need beyond git, Rust, make and a C compiler. Idempotent, and silent when nothing is
 # missing. As root on Debian or Ubuntu it uses apt; otherwise a private virtual environment from PyPI under target/setup.
 #
-# usage: setup.sh [build] [store] [playbooks] [oms] [clients]
+# usage: setup.sh [build] [store] [playbooks] [oms] [clients] [bom]
 #   build      cmake and libclang, for llama.cpp
 #   store      PostgreSQL, for the store tests
 #   playbooks  ansible-core and ansible-lint, in the virtual environment
 #   oms        OpenSSF's model_signing in the virtual environment, and openssl, against which our formats are tested
 #   clients    the openai and ollama clients, in the virtual environment: the gateway is tested with them
+#   bom        the CycloneDX validator, in the virtual environment: bills of materials are tested with it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=target/setup
@@ -109,9 +110,15 @@ need_oms() {
   echo "export CROFT_OMS_BIN='$venv/bin/model_signing'" >>"$env_file"
 }
 
+need_bom() {
+  "$venv/bin/python" -c 'import cyclonedx.validation.json, jsonschema' 2>/dev/null ||
+    pip_install 'cyclonedx-python-lib[validation]==11.12.0'
+  echo "export CROFT_BOM_PYTHON='$venv/bin/python'" >>"$env_file"
+}
+
 for what in "$@"; do
   case $what in
-  build | store | playbooks | oms | clients) "need_$what" ;;
-  *) die "unknown part: $what" "parts are build, store, playbooks, oms and clients" ;;
+  build | store | playbooks | oms | clients | bom) "need_$what" ;;
+  *) die "unknown part: $what" "parts are build, store, playbooks, oms, clients and bom" ;;
   esac
 done

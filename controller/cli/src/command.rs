@@ -43,6 +43,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Bundle(Bundle::Approve { bundle, allow_license, allow_source }) => {
             bundle::approve(&dir, &bundle, bundle::Allow { license: allow_license, source: allow_source })
         }
+        Command::Bundle(Bundle::Bom { bundle }) => bundle::bom(&dir, &bundle),
         Command::Bundle(Bundle::Publish { bundle }) => bundle::publish(&dir, &bundle).await,
         Command::Intake(what) => intake::run(&dir, &what, output).await,
         Command::Apply(arguments) => apply::run(&dir, &arguments).await,

@@ -22,6 +22,8 @@ pub struct Draft {
     pub manifest: Manifest,
     /// The vetting report, as the confined child wrote it.
     pub vetting: Vec<u8>,
+    /// Its bill of materials, as it will be signed.
+    pub bom: Vec<u8>,
     /// Where the bytes of each of the manifest's files are.
     pub sources: Vec<PathBuf>,
 }
@@ -66,6 +68,7 @@ impl Draft {
             .map_err(|_| CtlError::Input { what: "path".to_owned(), expected: "UTF-8".to_owned() })?;
         write(&path.join("vetting.json"), &self.vetting, 0o600)?;
         write(&path.join("sources.json"), &sources, 0o600)?;
+        write(&path.join("bom.json"), &self.bom, 0o600)?;
         write(&path.join("manifest.json"), &manifest, 0o600)
     }
 
@@ -96,7 +99,12 @@ impl Draft {
         if sources.len() != manifest.files.len() {
             return Err(damaged("it has not one place for each file".into()));
         }
-        Ok(Self { manifest, vetting, sources })
+        let bom = read(&path.join("bom.json"), DOCUMENT_LEN_MAX)?;
+        let text = String::from_utf8_lossy(&bom);
+        if !manifest.files.iter().all(|file| text.contains(&file.sha256.hex())) {
+            return Err(damaged("the bill of materials is of other files".into()));
+        }
+        Ok(Self { manifest, vetting, bom, sources })
     }
 }
 
@@ -173,7 +181,8 @@ mod tests {
             },
             check_prompts: Vec::new(),
         };
-        Draft { manifest, vetting, sources: vec!["/models/starter.gguf".into()] }
+        let bom = format!(r#"{{"x":"{}"}}"#, Sha256Digest([3; 32]).hex()).into_bytes();
+        Draft { manifest, vetting, bom, sources: vec!["/models/starter.gguf".into()] }
     }
 
     fn folder() -> (tempfile::TempDir, FleetDir) {

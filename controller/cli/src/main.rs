@@ -6,6 +6,7 @@
 mod args;
 mod audit;
 mod baseline_file;
+mod bom;
 mod client;
 mod clock;
 mod command;

@@ -141,6 +141,24 @@ impl Workbench {
         self.repository.set_target(&name, &manifest_bytes(manifest)?).map_err(repository("add the manifest"))
     }
 
+    /// Puts a bundle's bill of materials among the targets.
+    ///
+    /// # Errors
+    /// It is too large, or the disk refuses.
+    pub fn set_bom(&mut self, bundle: &BundleRef, bytes: &[u8]) -> Result<(), CtlError> {
+        let name = format!("bom.{}.{}.json", bundle.name, bundle.version);
+        self.repository.set_target(&name, bytes).map_err(repository("add the bill of materials"))
+    }
+
+    /// A bundle's bill of materials, its exact bytes.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn bom(&self, bundle: &BundleRef) -> Result<Option<Vec<u8>>, CtlError> {
+        let name = format!("bom.{}.{}.json", bundle.name, bundle.version);
+        self.repository.target(&name).map_err(repository("read a target"))
+    }
+
     /// Puts a baseline among the targets.
     ///
     /// # Errors

@@ -62,6 +62,7 @@ impl App {
             let manifest = &view?.bundles.get(&bundle.reference)?.manifest;
             Some(BundleLine {
                 files: manifest.files.iter().map(|file| file.sha256).collect(),
+                terms: manifest.license.terms(),
                 bundle: bundle.reference,
                 license: bundle.license,
                 groups: bundle.groups,

@@ -207,7 +207,7 @@ fn insert_bundles(context: &mut Context, report: &Report) {
         .map(|line| {
             [
                 line.bundle.to_string(),
-                line.license.clone(),
+                std::iter::once(&line.license).chain(&line.terms).cloned().collect::<Vec<_>>().join("; "),
                 joined(&line.groups),
                 line.loaded_on.to_string(),
                 line.files.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),

@@ -64,6 +64,8 @@ pub struct Kept {
     pub paused: bool,
     /// Newest signed time ever seen.
     pub latest_seen: Timestamp,
+    /// Bundles whose terms a person was shown.
+    pub terms_shown: Vec<BundleRef>,
 }
 
 /// Counters of use.

@@ -118,6 +118,9 @@ pub fn models(memory: &Memory) -> ModelsResponse {
             code: progress.problem.as_ref().map(|p| p.code().to_string()).unwrap_or_default(),
             detail: progress.problem.as_ref().map(|p| p.message().to_owned()).unwrap_or_default(),
             sha256: file.map(|file| file.sha256.to_string()).unwrap_or_default(),
+            license: manifest.map(|m| m.license.id.clone()).unwrap_or_default(),
+            terms: manifest.map(|m| m.license.terms()).unwrap_or_default(),
+            terms_new: !memory.kept.terms_shown.contains(reference),
             context_tokens: manifest.map_or(0, |manifest| manifest.parameters.context_tokens),
         }
     });

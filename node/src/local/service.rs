@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use croft_domain::code::Code;
 use croft_domain::evidence::Ownership;
+use croft_domain::id::BundleRef;
 use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
     ApiKeyRequest, ApiKeyResponse, EnrollNodeRequest, EnrollNodeResponse, LeaveFleetRequest,
@@ -159,7 +160,17 @@ impl Local for Service {
 
     async fn models(&self, request: Request<ModelsRequest>) -> Result<Response<ModelsResponse>, Status> {
         self.caller(&request, Right::Look)?;
-        Ok(Response::new(answers::models(&self.shared.memory())))
+        let answer = answers::models(&self.shared.memory());
+        let new: Vec<BundleRef> = answer
+            .models
+            .iter()
+            .filter(|model| model.terms_new && !model.terms.is_empty())
+            .filter_map(|model| model.bundle.parse().ok())
+            .collect();
+        if request.into_inner().shows_terms && !new.is_empty() {
+            self.shared.keep(|kept| kept.terms_shown.extend(new)).map_err(|e| refused(&e, e.code()))?;
+        }
+        Ok(Response::new(answer))
     }
 
     async fn set_paused(

@@ -41,6 +41,9 @@ pub struct BundleLine {
     pub files: Vec<Sha256Digest>,
     /// License.
     pub license: String,
+    /// What its terms say beyond open source, line by line.
+    #[serde(default)]
+    pub terms: Vec<String>,
     /// Groups it is assigned to.
     pub groups: Vec<GroupName>,
     /// Nodes that have it loaded.

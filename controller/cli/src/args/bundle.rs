@@ -22,6 +22,11 @@ pub enum Bundle {
         #[arg(long)]
         allow_source: bool,
     },
+    /// Print a bundle's bill of materials (CycloneDX 1.6)
+    Bom {
+        /// NAME@VERSION
+        bundle: BundleRef,
+    },
     /// Upload an approved bundle's bytes and publish its manifest
     Publish {
         /// NAME@VERSION
@@ -62,6 +67,9 @@ pub struct Import {
     /// Where the model came from: an address with a revision, or a description [default: what the store says]
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
+    /// The model that this one was made from, for the bill of materials
+    #[arg(long, value_name = "NAME")]
+    pub base_model: Option<String>,
     /// Version [default: one above the newest here]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub version: Option<u32>,

@@ -18,7 +18,7 @@ use crate::draft::Draft;
 use crate::error::CtlError;
 use crate::fleet_dir::FleetDir;
 use crate::limits::UPLOAD_ATTEMPTS;
-use crate::output::say;
+use crate::output::{say, write_stdout};
 use crate::progress;
 use crate::upload;
 use crate::workbench::Workbench;
@@ -54,6 +54,7 @@ pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result<(), C
     }
     check_intake(&mut workbench, &draft.manifest, allow)?;
     workbench.set_bundle(&draft.manifest)?;
+    workbench.set_bom(bundle, &draft.bom)?;
     workbench.sign(clock::now())?;
     say(&format!(
         "approved {bundle}: {}",
@@ -105,6 +106,23 @@ fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) ->
         message: format!("source {} can never be allowed", crate::output::clean(source)),
         hint: "a source has no .. and no % in it; import it again under another --source".to_owned(),
     })
+}
+
+/// Prints the signed bill of materials, or the draft's.
+///
+/// # Errors
+/// There is neither.
+pub fn bom(dir: &FleetDir, bundle: &BundleRef) -> Result<(), CtlError> {
+    let signed = match Workbench::open(dir) {
+        Ok(workbench) => workbench.bom(bundle)?,
+        Err(CtlError::FleetMissing { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let bytes = match signed {
+        Some(bytes) => bytes,
+        None => Draft::load(dir, bundle)?.bom,
+    };
+    write_stdout(&[bytes.as_slice(), b"\n"].concat())
 }
 
 /// Uploads an approved bundle's bytes, then publishes the signed set.

@@ -8,6 +8,7 @@ use croft_trust::digest::{describe_file, sha256};
 use croft_vetting::report::Report;
 
 use crate::args::Import;
+use crate::bom::{self, Particulars};
 use crate::draft::{self, Draft};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, read, read_text};
@@ -15,7 +16,7 @@ use crate::limits::{CONTEXT_DEFAULT_MAX, DOCUMENT_LEN_MAX, HUGE_FILE_LEN, SMALL_
 use crate::output::{clean, length, print_data, say};
 use crate::source::{self, Choice, Found, Piece, Scratch};
 use crate::workbench::Workbench;
-use crate::{progress, vet};
+use crate::{clock, progress, random, vet};
 
 /// Runs `bundle import`.
 ///
@@ -47,11 +48,18 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
     }
     let vetting = vetting_bytes(&vetted);
     let provenance = Provenance { source, vetting_report_sha256: sha256(&vetting) };
+    let particulars = Particulars {
+        base_model: arguments.base_model.clone(),
+        quantization: report.quantization.clone(),
+        at: clock::now(),
+        serial: random::bytes()?,
+    };
     let manifest = compose(arguments, report, (template, license, provenance), files, numbers);
     manifest
         .validate()
         .map_err(|e| CtlError::Input { what: e.field.clone(), expected: e.expected.to_owned() })?;
-    let draft = Draft { manifest, vetting, sources };
+    let bom = bom::compose(&manifest, &particulars)?;
+    let draft = Draft { manifest, vetting, bom, sources };
     draft.save(dir, &scratch)?;
     summarize(&draft, report);
     print_data(&format!("{}\n", draft.manifest.reference()))

@@ -2,6 +2,7 @@
 //! Everything that needs a controller is in croft-e2e.
 
 mod arguments;
+mod bom;
 mod import;
 mod init;
 mod run;

@@ -24,6 +24,10 @@ pub struct ModelView {
     pub detail: String,
     pub sha256: String,
     pub context_tokens: u32,
+    pub license: String,
+    pub terms: Vec<String>,
+    #[serde(skip)]
+    pub terms_new: bool,
 }
 
 impl From<ModelsResponse> for ModelsView {
@@ -39,6 +43,9 @@ impl From<ModelsResponse> for ModelsView {
                 detail,
                 sha256,
                 context_tokens,
+                license,
+                terms,
+                terms_new,
             } = wire;
             ModelView {
                 bundle,
@@ -50,6 +57,9 @@ impl From<ModelsResponse> for ModelsView {
                 detail,
                 sha256,
                 context_tokens,
+                license,
+                terms,
+                terms_new,
             }
         };
         Self { models: wire.models.into_iter().map(model).collect() }
@@ -77,6 +87,12 @@ impl ModelsView {
         };
         line(&heading);
         rows.iter().for_each(&mut line);
+        for model in self.models.iter().filter(|model| model.terms_new && !model.terms.is_empty()) {
+            text.push_str(&format!("\n{}: terms that come with it, shown once:\n", one_line(&model.bundle)));
+            for line in &model.terms {
+                text.push_str(&format!("  {}\n", one_line(line)));
+            }
+        }
         for model in self.models.iter().filter(|model| !model.code.is_empty()) {
             text.push_str(&format!(
                 "\n{}: {}: {}\n",
@@ -108,6 +124,26 @@ impl ModelView {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terms_beyond_open_source_are_shown_once() {
+        let model = |terms_new| LocalModel {
+            bundle: "community@1".to_owned(),
+            state: "loaded".to_owned(),
+            license: "LicenseRef-Community".to_owned(),
+            terms: vec![
+                "LicenseRef-Community is not an open-source license".to_owned(),
+                "no weapons".to_owned(),
+            ],
+            terms_new,
+            ..LocalModel::default()
+        };
+        let text = |terms_new| ModelsView::from(ModelsResponse { models: vec![model(terms_new)] }).render();
+        assert!(text(true).ends_with(
+            "\ncommunity@1: terms that come with it, shown once:\n  LicenseRef-Community is not an open-source license\n  no weapons\n"
+        ));
+        assert!(!text(false).contains("terms"));
+    }
 
     #[test]
     fn each_state_of_a_model() {
