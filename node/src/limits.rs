@@ -59,6 +59,9 @@ pub const TRUST_EVERY_S: u64 = 3600;
 /// Until one call to the controller must be answered.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How far the counted time goes on before it is made durable, in seconds: what a reboot with the clock set back can gain.
+pub const COUNTED_TIME_EVERY_S: u64 = 600;
+
 /// Until the controller must answer a farewell; leaving works without it.
 pub const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -308,6 +308,7 @@ fn document(bootstrap: &Bootstrap, answer: &BootstrapAdminResponse, keys: &Keys)
         lease_keys: answer.lease_key_points.iter().cloned().map(entry).collect(),
         recall_keys: vec![keys.recall.entry(Timestamp(0), days(365))],
         reviewer_keys: Vec::new(),
+        sources: Vec::new(),
         groups: BTreeMap::from([(
             "dev".parse().unwrap(),
             GroupPolicy {

@@ -17,7 +17,7 @@ use crate::bundles::load::open_verified;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::limits::{LOAD_ATTEMPTS_MAX, TICK};
+use crate::limits::{COUNTED_TIME_EVERY_S, LOAD_ATTEMPTS_MAX, TICK};
 use crate::state::api_key::{self, Rotate};
 use crate::supervisor::policy::{Model, Permission, Policy};
 use crate::supervisor::{Event, LoadOrder, Supervisor, WorkerChange};
@@ -50,11 +50,24 @@ impl Keeper {
                 () = stop.cancelled() => break,
                 Some(event) = events.recv() => self.hear(event),
                 _ = changes.changed() => decisions = self.decisions(),
-                _ = tick.tick() => {}
+                _ = tick.tick() => self.keep_counted_time(),
             }
             self.align(&decisions).await;
         }
         self.supervisor.shut_down().await;
+    }
+
+    /// Makes durable how far time has gone on by the boot clock, so that a reboot with the clock set back gains little.
+    fn keep_counted_time(&self) {
+        let counted = {
+            let memory = self.shared.memory();
+            let counted = memory.lease.as_ref().map(|held| held.counted_time(clock::boottime_ms()));
+            counted.filter(|counted| counted.since(memory.kept.latest_seen) >= COUNTED_TIME_EVERY_S)
+        };
+        let Some(counted) = counted else { return };
+        if let Err(e) = self.shared.keep(|kept| kept.latest_seen = kept.latest_seen.max(counted)) {
+            tracing::error!(error = %Failure::caused(e.code(), &e), "cannot keep the counted time");
+        }
     }
 
     fn decisions(&self) -> Decisions {

@@ -32,8 +32,16 @@ impl HeldLease {
     /// A lease that was verified now: its deadline since boot follows from what is left of it.
     #[must_use]
     pub fn new(envelope: Envelope, lease: Lease, now: Timestamp, boottime_ms: u64) -> Self {
-        let left_ms = lease.expires_at.since(now).saturating_mul(1000);
+        // A clock that is behind the time of issue would give the lease more than it says.
+        let left_ms = lease.expires_at.since(now.max(lease.issued_at)).saturating_mul(1000);
         Self { envelope, lease, boottime_deadline_ms: boottime_ms.saturating_add(left_ms) }
+    }
+
+    /// The present as the boot clock counts it from a signed time on: nobody can set it back, and a wall clock that was
+    /// ahead for a moment does not move it.
+    #[must_use]
+    pub const fn counted_time(&self, boottime_ms: u64) -> Timestamp {
+        self.lease.expires_at.minus(self.boottime_deadline_ms.saturating_sub(boottime_ms).div_ceil(1000))
     }
 }
 
@@ -77,4 +85,35 @@ pub fn load(
 /// Forgets the lease.
 pub fn forget(paths: &Paths) {
     let _ = std::fs::remove_file(paths.state_file("lease.json"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use croft_domain::digest::Sha256Digest;
+
+    fn held(now: u64, boottime_ms: u64) -> HeldLease {
+        let lease = r#"{"id":"00000000000000000000000000000001","node":"00000000000000000000000000000001",
+            "node_key":"KEY","verdict":"00000000000000000000000000000001","baseline":{"name":"a","version":1},
+            "bundles":[],"issued_at":10000,"expires_at":11000}"#;
+        let lease = lease.replace("KEY", &Sha256Digest([0; 32]).to_string());
+        let lease = serde_json::from_str(&lease).expect("a lease");
+        let envelope = Envelope { payload: Vec::new(), signature: Vec::new(), key_id: Sha256Digest([0; 32]) };
+        HeldLease::new(envelope, lease, Timestamp(now), boottime_ms)
+    }
+
+    #[test]
+    fn p4_a_clock_behind_the_time_of_issue_lengthens_no_lease() {
+        assert_eq!(held(10_000, 5_000).boottime_deadline_ms, 1_005_000);
+        assert_eq!(held(2_000, 5_000).boottime_deadline_ms, 1_005_000);
+        assert_eq!(held(10_900, 5_000).boottime_deadline_ms, 105_000);
+    }
+
+    #[test]
+    fn p4_time_is_counted_from_the_signed_one_by_the_boot_clock() {
+        let held = held(10_000, 5_000);
+        assert_eq!(held.counted_time(5_000), Timestamp(10_000));
+        assert_eq!(held.counted_time(605_000), Timestamp(10_600));
+        assert_eq!(held.counted_time(9_000_000), Timestamp(11_000));
+    }
 }

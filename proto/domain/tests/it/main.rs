@@ -4,4 +4,5 @@ mod appraisal;
 mod documents;
 mod leases;
 mod sample;
+mod simulation;
 mod waivers;

@@ -1,0 +1,71 @@
+//! The network: it delivers what it likes, when it likes, as often as it likes.
+
+use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::Evidence;
+use croft_domain::lease::Lease;
+use croft_domain::time::Timestamp;
+use croft_domain::verdict::Verdict;
+
+use super::hash::Link;
+use super::random::Random;
+
+/// A controller's challenge: it proves itself, so the controller keeps nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonce {
+    pub node: usize,
+    pub head: Option<Sha256Digest>,
+    pub made_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub enum Message {
+    Ask { node: usize, call: u64, known: Option<Sha256Digest> },
+    Challenge { node: usize, call: u64, nonce: Nonce, head: Option<Sha256Digest>, links: Vec<Link> },
+    Attest { node: usize, nonce: Nonce, evidence: Box<Evidence> },
+    Answer { node: usize, boxed: Box<Answer> },
+    Revoked { node: usize },
+}
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub verdict: Verdict,
+    pub link: Link,
+    pub head: Sha256Digest,
+    pub lease: Option<Lease>,
+}
+
+#[derive(Default)]
+pub struct Network {
+    under_way: Vec<Message>,
+    pub lost: u64,
+    pub repeated: u64,
+}
+
+impl Network {
+    pub fn send(&mut self, message: Message, random: &mut Random) {
+        if random.chance(12) {
+            self.lost += 1;
+            return;
+        }
+        if random.chance(8) {
+            self.repeated += 1;
+            self.under_way.push(message.clone());
+        }
+        self.under_way.push(message);
+    }
+
+    /// Any message that is under way, not the oldest: this is the reordering.
+    pub fn receive(&mut self, random: &mut Random) -> Option<Message> {
+        if self.under_way.is_empty() {
+            return None;
+        }
+        let index = random.below(self.under_way.len() as u64);
+        Some(self.under_way.swap_remove(usize::try_from(index).expect("small")))
+    }
+
+    /// A cable is cut: everything under way is gone.
+    pub fn cut(&mut self) {
+        self.lost += self.under_way.len() as u64;
+        self.under_way.clear();
+    }
+}
