@@ -36,9 +36,10 @@ const REORDER: &[&str] = &[
     "UPDATE verdicts SET position = 1 WHERE position = 2",
     "UPDATE verdicts SET position = 2 WHERE position = 1000",
 ];
+// Two links: a daemon that was stopped between sending evidence and hearing the answer never saw the last one.
 const CUT: &[&str] = &[
-    "DELETE FROM verdicts WHERE position = (SELECT chain_length FROM nodes)",
-    "UPDATE nodes SET chain_length = chain_length - 1,
+    "DELETE FROM verdicts WHERE position > (SELECT chain_length - 2 FROM nodes)",
+    "UPDATE nodes SET chain_length = chain_length - 2,
          chain_head = (SELECT head FROM verdicts ORDER BY position DESC LIMIT 1)",
 ];
 
