@@ -3,6 +3,7 @@
 mod audit;
 mod bundle;
 mod intake;
+mod vet;
 mod waiver;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use croft_domain::recall::RecallTarget;
 pub use audit::Audit;
 pub use bundle::{Bundle, Import};
 pub use intake::{Change, Intake};
+pub use vet::{Confined, Vet};
 pub use waiver::{Grant, Until, Waiver};
 
 /// Runs a fleet from the admin's machine. Keys stay here; the controller gets signed documents only.
@@ -93,14 +95,16 @@ pub enum Command {
     /// Compliance reports
     #[command(subcommand)]
     Report(Report),
+    /// Judge model files of any format by their content; needs no fleet
+    Vet(Vet),
     /// Print a completion script
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
     },
-    /// Judge the GGUF file on standard input, confined; for croftctl's own use
+    /// Judge the file on standard input, confined; for croftctl's own use
     #[command(name = "vet-confined", hide = true)]
-    VetConfined,
+    VetConfined(Confined),
 }
 
 /// `init`

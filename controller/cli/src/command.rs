@@ -16,6 +16,7 @@ mod node;
 mod recall;
 mod report;
 mod trust;
+mod vet;
 mod waiver;
 
 use crate::args::{Args, Bundle, Command};
@@ -31,6 +32,9 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
     let Args { config, passphrase_file, output, command } = args;
     if let Command::Completions { shell } = command {
         return completions::print(shell);
+    }
+    if let Command::Vet(arguments) = command {
+        return vet::run(&arguments.paths, output).await;
     }
     let dir = FleetDir::locate(config)?.with_passphrases(Source::new(passphrase_file));
     match command {
@@ -53,6 +57,6 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Audit(verb) => audit::run(&dir, &verb, output).await,
         Command::Trust(verb) => trust::run(&dir, verb, output).await,
         Command::Report(verb) => report::run(&dir, &verb, output).await,
-        Command::Completions { .. } | Command::VetConfined => Ok(()),
+        Command::Completions { .. } | Command::Vet(_) | Command::VetConfined(_) => Ok(()),
     }
 }

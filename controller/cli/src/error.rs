@@ -133,6 +133,14 @@ pub enum CtlError {
         /// What it is.
         found: Sha256Digest,
     },
+    /// Files that `vet` was given did not pass.
+    #[error("{count} of {total} files did not pass")]
+    VetFailed {
+        /// How many.
+        count: usize,
+        /// Of how many.
+        total: usize,
+    },
     /// The confined child did not do its work.
     #[error("the confined vetting of {} failed: {reason}", path.display())]
     Vetting {
@@ -221,7 +229,7 @@ impl CtlError {
             Self::Unapproved { .. } => Code::Unapproved,
             Self::Key { .. } => Code::Key,
             Self::Repository { .. } => Code::TrustState,
-            Self::VetRefused { .. } => Code::VetRefused,
+            Self::VetRefused { .. } | Self::VetFailed { .. } => Code::VetRefused,
             Self::Vetting { .. } => Code::SandboxUnproven,
             Self::SourceChanged { .. } | Self::WrongDigest { .. } => Code::BlobCorrupt,
             Self::Link { code, .. } | Self::Refused { code, .. } => *code,

@@ -33,6 +33,12 @@ pub const DOCUMENT_LEN_MAX: u64 = 1 << 20;
 /// Largest vetting report that is read from the confined child, in bytes; it is distrusted like its input.
 pub const REPORT_LEN_MAX: u64 = 8 << 20;
 
+/// Most files that one `vet` judges: a mistaken folder should end, not run for a day.
+pub const VET_FILES_MAX: usize = 100_000;
+
+/// How deep folders may lie in each other.
+pub const VET_DEPTH_MAX: usize = 64;
+
 /// How long the confined child may take before it counts as hung, in seconds, besides reading the file.
 pub const VETTING_TIMEOUT_S: u64 = 60;
 

@@ -30,8 +30,8 @@ use clap::Parser;
 fn main() -> ExitCode {
     let args = args::Args::parse();
     // The confined child must be single-threaded until its walls stand, so it runs before there is a runtime.
-    let result = if matches!(args.command, args::Command::VetConfined) {
-        vet::judge_standard_input()
+    let result = if let args::Command::VetConfined(confined) = args.command {
+        vet::judge_standard_input(if confined.any { vet::Scope::Any } else { vet::Scope::Gguf })
     } else {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

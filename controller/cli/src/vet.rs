@@ -25,16 +25,25 @@ pub struct Passed {
     pub bytes: Vec<u8>,
 }
 
+/// Which formats may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What is served.
+    Gguf,
+    /// Whatever `croftctl vet` is given.
+    Any,
+}
+
 /// The child's work: confine this process, judge standard input, write the report to standard output.
 ///
 /// Must be called before any thread exists.
 ///
 /// # Errors
 /// Standard input is not a file, the confinement does not stand, or the report cannot be written.
-pub fn judge_standard_input() -> Result<(), CtlError> {
+pub fn judge_standard_input(scope: Scope) -> Result<(), CtlError> {
     let process = |operation| move |source| CtlError::Process { operation, source };
     let owned = std::io::stdin().as_fd().try_clone_to_owned().map_err(process("take standard input"))?;
-    let file = File::from(owned);
+    let mut file = File::from(owned);
     let len_bytes = file.metadata().map_err(process("measure standard input"))?.len();
     let limits =
         ResourceLimits { data_bytes: Some(VETTING_DATA_BYTES), open_files: Some(16), processes: Some(1) };
@@ -43,7 +52,10 @@ pub fn judge_standard_input() -> Result<(), CtlError> {
     croft_confine::enter(&entry)
         .and_then(|_| croft_confine::lock_down(Role::Vetting))
         .map_err(|e| CtlError::Process { operation: "confine vetting", source: std::io::Error::other(e) })?;
-    let report = croft_vetting::format::vet(BufReader::new(file), len_bytes, Depth::Full);
+    let report = match scope {
+        Scope::Gguf => croft_vetting::format::vet(BufReader::new(file), len_bytes, Depth::Full),
+        Scope::Any => croft_vetting::scan::scan(&mut file, len_bytes),
+    };
     let bytes = serde_json::to_vec(&report).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
     std::io::stdout()
         .lock()
@@ -57,13 +69,7 @@ pub fn judge_standard_input() -> Result<(), CtlError> {
 /// [`CtlError::VetRefused`] with each broken rule, or [`CtlError::Vetting`] if the child did not answer.
 pub async fn vet(path: &Path, file: &File) -> Result<Passed, CtlError> {
     let fail = |reason: String| CtlError::Vetting { path: path.to_owned(), reason };
-    let len_bytes = file.metadata().map_err(|e| fail(e.to_string()))?.len();
-    let bytes = run_child(file, len_bytes).await.map_err(fail)?;
-    let report: Report =
-        serde_json::from_slice(&bytes).map_err(|e| fail(format!("its report is not one: {e}")))?;
-    if report.len_bytes != len_bytes {
-        return Err(fail("its report is about a file of another length".to_owned()));
-    }
+    let (report, bytes) = judge(file, Scope::Gguf).await.map_err(fail)?;
     if report.passed() {
         return Ok(Passed { report, bytes });
     }
@@ -75,17 +81,32 @@ pub async fn vet(path: &Path, file: &File) -> Result<Passed, CtlError> {
     Err(fail(if refusals.is_empty() { "no verdict".to_owned() } else { refusals.join("; ") }))
 }
 
+/// Has `file` judged by a confined child, whatever the verdict. Gives the report and its exact bytes.
+///
+/// # Errors
+/// Why the child did not answer, in words.
+pub async fn judge(file: &File, scope: Scope) -> Result<(Report, Vec<u8>), String> {
+    let len_bytes = file.metadata().map_err(|e| e.to_string())?.len();
+    let bytes = run_child(file, len_bytes, scope).await?;
+    let report: Report = serde_json::from_slice(&bytes).map_err(|e| format!("its report is not one: {e}"))?;
+    if report.len_bytes != len_bytes {
+        return Err("its report is about a file of another length".to_owned());
+    }
+    Ok((report, bytes))
+}
+
 /// One finding in one line.
 pub fn finding_text(finding: &Finding) -> String {
     let offset = finding.offset.map_or_else(|| "whole file".to_owned(), |at| format!("byte {at}"));
     format!("  {:?} at {offset}: {}", finding.rule, clean(&finding.message))
 }
 
-async fn run_child(file: &File, len_bytes: u64) -> Result<Vec<u8>, String> {
+async fn run_child(file: &File, len_bytes: u64, scope: Scope) -> Result<Vec<u8>, String> {
     let program = std::env::current_exe().map_err(|e| format!("own executable not found: {e}"))?;
     let input = file.try_clone().map_err(|e| e.to_string())?;
     let mut child = tokio::process::Command::new(program)
         .arg("vet-confined")
+        .args((scope == Scope::Any).then_some("--any"))
         .env_clear()
         .stdin(Stdio::from(input))
         .stdout(Stdio::piped())

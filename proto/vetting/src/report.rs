@@ -335,6 +335,11 @@ impl Findings {
         self.add(Finding { rule, severity: Severity::Note, offset, message: message.into() });
     }
 
+    /// Whether one more finding would be dropped: no need to word it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.refused && self.list.len() >= FINDINGS_MAX
+    }
+
     pub(crate) const fn refused(&self) -> bool {
         self.refused
     }

@@ -163,7 +163,7 @@ impl Scan {
         let Some(len) = source.len() else {
             return Err(source.unknown(Rule::F01, "a GGUF file of unknown length"));
         };
-        let report = gguf::lint(source, len, Depth::Padding);
+        let report = gguf::lint(source, len, Depth::Full);
         self.unknown |= report.verdict == Verdict::Unknown;
         report.findings.into_iter().for_each(|finding| self.add(finding));
         Ok(())

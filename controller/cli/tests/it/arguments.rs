@@ -21,10 +21,12 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       intake       From where and under which licenses models may come in
       apply        Sign and publish what a YAML file declares
       assign       Say what a group may have
+      audit        Recompute the past and hold it in place
       waiver       Signed exceptions from a check, which end by themselves
       recall       Stop the use of a model everywhere, at once
       trust        Look at or re-sign the fleet's metadata
       report       Compliance reports
+      vet          Judge model files of any format by their content; needs no fleet
       completions  Print a completion script
       help         Print this message or the help of the given subcommand(s)
 

@@ -7,3 +7,4 @@ mod import;
 mod init;
 mod run;
 mod source;
+mod vet;

@@ -41,7 +41,9 @@ impl<R: Read> Read for Bounded<R> {
 /// Judges the content of a gzip file of one member.
 pub(super) fn gzip(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
     header(source)?;
-    let (len, crc) = inner(scan, source, |buffered| Box::new(DeflateDecoder::new(buffered)))?;
+    let Some((len, crc)) = inner(scan, source, |buffered| Box::new(DeflateDecoder::new(buffered)))? else {
+        return Ok(());
+    };
     let trailer: [u8; 8] = source.array(Rule::F05, "the checksum of a gzip stream")?;
     let [a, b, c, d, e, f, g, h] = trailer;
     let stated = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
@@ -55,8 +57,10 @@ pub(super) fn gzip(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop>
 
 /// Judges the content of a zlib stream. The decoder checks its sum.
 pub(super) fn zlib(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
-    inner(scan, source, |buffered| Box::new(ZlibDecoder::new(buffered)))?;
-    end(source)
+    match inner(scan, source, |buffered| Box::new(ZlibDecoder::new(buffered)))? {
+        Some(_) => end(source),
+        None => Ok(()),
+    }
 }
 
 fn end(source: &mut Source<'_>) -> Result<(), Stop> {
@@ -68,12 +72,12 @@ fn end(source: &mut Source<'_>) -> Result<(), Stop> {
 
 type Decoder<'d> = Box<dyn Read + 'd>;
 
-/// Decodes and judges; leaves `source` right behind the compressed data.
+/// Decodes and judges; leaves `source` right behind the compressed data. Nothing if the content was refused.
 fn inner(
     scan: &mut Scan,
     source: &mut Source<'_>,
     decoder: impl for<'d> FnOnce(&'d mut Buffered<'_, '_>) -> Decoder<'d>,
-) -> Result<(u64, u32), Stop> {
+) -> Result<Option<(u64, u32)>, Stop> {
     let before = source.offset();
     let mut buffered = Buffered { source, unread: Vec::new(), start: 0 };
     let limit = scan.expansion_left;
@@ -92,9 +96,9 @@ fn inner(
         scan.refuse(Rule::F03, before, "bytes follow what the compressed data begins with");
     }
     if scan.findings.refused() {
-        return Err(Stop::refused(Rule::F05, before, "the compressed data holds what was refused"));
+        return Ok(None);
     }
-    Ok((len, crc))
+    Ok(Some((len, crc)))
 }
 
 /// Hands a decoder our own buffer, so that it takes no byte too many.

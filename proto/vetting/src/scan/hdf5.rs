@@ -1,17 +1,23 @@
 //! HDF5 as Keras writes it. The structure is not walked: the whole file is searched for a model's configuration, which
 //! HDF5 keeps as plain text, and each such text is judged like any JSON.
 //!
-//! What could hide one (a user block, a file of another length) or lead out of the file (external links and data) is
-//! refused. A file without configuration holds weights only.
+//! What could hide one (a user block, a file of another length) is refused, and so is what leads out of the file:
+//! external links, external storage and virtual data sets. A file without configuration holds weights only.
+
+mod outside;
 
 use super::Scan;
 use super::json;
 use super::keras::Keras;
 use super::source::{Source, Stop};
 use crate::report::Rule;
+use outside::Outside;
 
 /// Longest distance between the places that are compared.
 const STEP: usize = 32 * 1024;
+
+/// Bytes beyond a place that decide what begins there.
+const REACH: usize = 2 * 1024;
 
 /// What a configuration begins with.
 const BEGINNINGS: &[&[u8]] = &[
@@ -25,64 +31,82 @@ const BEGINNINGS: &[&[u8]] = &[
     b"{\"keras_version\"",
 ];
 
+/// The attribute that holds one.
+const CONFIG_NAME: &[u8] = b"model_config";
+
 /// Words that stand in a file only with a configuration.
-const WORDS: &[&[u8]] = &[b"model_config", b"class_name", b"Lambda", b"__lambda__"];
+const WORDS: &[&[u8]] = &[b"class_name", b"Lambda", b"__lambda__"];
+
+/// Most configurations of one file; Keras writes three.
+const CONFIGURATIONS_MAX: u32 = 64;
+
+/// What the search has met.
+struct Search {
+    outside: Outside,
+    /// Where a configuration is named.
+    config_at: Option<u64>,
+    /// What is before this was judged as a configuration.
+    judged_to: u64,
+}
 
 pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
     superblock(source)?;
     let (Some(len), true) = (source.len(), source.can_seek()) else {
         return Err(source.unknown(Rule::H04, "HDF5 in compressed data"));
     };
-    let mut word_at = None;
-    let mut judged_to = 0;
-    let mut classes = 0;
-    let mut at = 0;
+    let mut search = Search { outside: Outside::new(len), config_at: None, judged_to: 0 };
+    let (mut classes, mut configurations, mut at) = (0, 0, 0);
     while at < len {
         source.seek(at);
-        let bytes = source.peek(STEP + 64)?;
-        let is_last = at + STEP as u64 >= len;
-        let scope = if is_last { bytes.len() } else { STEP.min(bytes.len()) };
-        let hit = (0..scope).find_map(|index| {
-            let rest = &bytes[index..];
-            match rest.first()? {
-                b'{' => BEGINNINGS.iter().any(|b| rest.starts_with(b)).then_some((index, true)),
-                b'm' | b'c' | b'L' | b'_' => {
-                    WORDS.iter().any(|w| rest.starts_with(w)).then_some((index, false))
-                }
-                _ => None,
-            }
-        });
-        let Some((index, is_beginning)) = hit else {
-            if bytes[..scope].windows(13).any(|window| window == b"ExternalLink\0") {
-                return Err(Stop::refused(Rule::H05, at, "a link to another file"));
-            }
+        let bytes = source.peek(STEP + REACH)?;
+        let scope = if at + STEP as u64 >= len { bytes.len() } else { STEP.min(bytes.len()) };
+        let Some(index) = search.find(bytes, scope, at)? else {
             at += scope.max(1) as u64;
             continue;
         };
-        let found = at + index as u64;
-        if is_beginning {
-            let mut keras = Keras::default();
-            source.seek(found);
-            json::value(scan, source, &mut keras)?;
-            classes += keras.classes;
-            judged_to = source.offset();
-            at = judged_to;
-        } else {
-            let is_name = source.peek(index + 12)?.get(index..).is_some_and(|w| w == b"model_config");
-            if !is_name && found >= judged_to {
-                let message = "a class is named outside of any configuration that can be read";
-                return Err(Stop::refused(Rule::H04, found, message));
-            }
-            word_at = Some(found);
-            at = found + 1;
+        configurations += 1;
+        if configurations > CONFIGURATIONS_MAX {
+            return Err(Stop::refused(Rule::H04, at, "more configurations than Keras writes"));
         }
+        let mut keras = Keras::default();
+        source.seek(at + index as u64);
+        json::value(scan, source, &mut keras)?;
+        classes += keras.classes;
+        at = source.offset();
+        search.judged_to = at;
     }
-    if let (Some(found), 0) = (word_at, classes) {
+    search.outside.check(source)?;
+    if let (Some(found), 0) = (search.config_at, classes) {
         let message = "there should be a configuration in plain JSON, but none can be read";
         return Err(Stop::unknown(Rule::H04, found, message));
     }
     source.seek(len);
     Ok(())
+}
+
+impl Search {
+    /// The first place within `scope` where a configuration begins.
+    fn find(&mut self, bytes: &[u8], scope: usize, at: u64) -> Result<Option<usize>, Stop> {
+        for index in 0..scope {
+            let rest = &bytes[index..];
+            let place = at + index as u64;
+            match rest.first() {
+                Some(b'{') if BEGINNINGS.iter().any(|begin| rest.starts_with(begin)) => {
+                    return Ok(Some(index));
+                }
+                Some(b'm') if rest.starts_with(CONFIG_NAME) => self.config_at = Some(place),
+                Some(b'c' | b'L' | b'_')
+                    if place >= self.judged_to && WORDS.iter().any(|word| rest.starts_with(word)) =>
+                {
+                    let message = "a class is named outside of any configuration that can be read";
+                    return Err(Stop::refused(Rule::H04, place, message));
+                }
+                Some(1 | 4) => self.outside.see(rest, place)?,
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The superblock, which tells where the file ends.

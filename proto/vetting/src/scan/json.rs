@@ -11,13 +11,18 @@ pub(super) use reader::{Event, Reader};
 
 /// Judges a whole file of JSON.
 pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
-    let mut keras = Keras::default();
-    value(scan, source, &mut keras)?;
-    reader::space(source)?;
-    if !source.at_end()? {
-        return Err(source.refuse(Rule::J01, "bytes follow the JSON value"));
+    loop {
+        value(scan, source, &mut Keras::default())?;
+        // One value a line is JSON too, as logs and data sets are kept.
+        let next_line = matches!(source.peek(2)?, [b'\n', ..] | b"\r\n");
+        reader::space(source)?;
+        if source.at_end()? {
+            return Ok(());
+        }
+        if !next_line {
+            return Err(source.refuse(Rule::J01, "bytes follow the JSON value"));
+        }
     }
-    Ok(())
 }
 
 /// Judges one JSON value that begins here. `keras` learns of its layers.

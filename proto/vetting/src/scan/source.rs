@@ -53,17 +53,25 @@ pub(super) struct Source<'a> {
     buffer: Vec<u8>,
     start: usize,
     offset: u64,
+    ended: bool,
 }
 
 impl<'a> Source<'a> {
     /// `len` bytes of a file, from `base` on.
     pub(super) fn window(file: &'a mut dyn ReadSeek, base: u64, len: u64) -> Self {
-        Self { inner: Inner::Window { file, base }, len: Some(len), buffer: Vec::new(), start: 0, offset: 0 }
+        Self {
+            inner: Inner::Window { file, base },
+            len: Some(len),
+            buffer: Vec::new(),
+            start: 0,
+            offset: 0,
+            ended: false,
+        }
     }
 
     /// A stream, with its length if that is known.
     pub(super) fn stream(reader: &'a mut dyn Read, len: Option<u64>) -> Self {
-        Self { inner: Inner::Stream(reader), len, buffer: Vec::new(), start: 0, offset: 0 }
+        Self { inner: Inner::Stream(reader), len, buffer: Vec::new(), start: 0, offset: 0, ended: false }
     }
 
     /// A part of this window, read on its own. Nothing if this is a stream.
@@ -97,11 +105,20 @@ impl<'a> Source<'a> {
 
     /// Goes to a place of a window. A stream stays where it is.
     pub(super) fn seek(&mut self, to: u64) {
-        if self.can_seek() {
-            self.buffer.clear();
-            self.start = 0;
-            self.offset = to;
+        if !self.can_seek() {
+            return;
         }
+        let begin = self.offset - self.start as u64;
+        match to.checked_sub(begin).and_then(|at| usize::try_from(at).ok()) {
+            // It is in the buffer still.
+            Some(at) if at < self.buffer.len() => self.start = at,
+            _ => {
+                self.buffer.clear();
+                self.start = 0;
+                self.ended = false;
+            }
+        }
+        self.offset = to;
     }
 
     pub(super) fn refuse(&self, rule: Rule, message: impl Into<String>) -> Stop {
@@ -118,22 +135,26 @@ impl<'a> Source<'a> {
 
     /// Makes at least `want` bytes ready, or as many as there are.
     fn fill(&mut self, want: usize) -> Result<(), Stop> {
+        if self.ended {
+            return Ok(());
+        }
         if self.start > 0 {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
         let mut have = self.buffer.len();
-        self.buffer.resize(BUFFER_LEN.max(want), 0);
         let at = self.offset + have as u64;
-        let mut room = self.buffer.len();
+        let mut room = BUFFER_LEN.max(want);
         if let Inner::Window { file, base } = &mut self.inner {
             let left = self.len.unwrap_or(0).saturating_sub(at);
             room = room.min(have + usize::try_from(left).unwrap_or(usize::MAX));
+            self.buffer.resize(room, 0);
             if let Err(error) = file.seek(SeekFrom::Start(*base + at)) {
                 self.buffer.truncate(have);
                 return Err(stopped(at, &error));
             }
         }
+        self.buffer.resize(room, 0);
         while have < want {
             let Some(into) = self.buffer.get_mut(have..room).filter(|into| !into.is_empty()) else { break };
             let count = match &mut self.inner {
@@ -151,6 +172,7 @@ impl<'a> Source<'a> {
             }
         }
         self.buffer.truncate(have);
+        self.ended = have < want;
         Ok(())
     }
 

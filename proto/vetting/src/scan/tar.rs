@@ -1,12 +1,14 @@
 //! Tar archives: plain files and folders only, each judged by content, zeros behind the last.
 
 use super::Scan;
-use super::limits::NAME_LEN_MAX;
 use super::source::{Source, Stop};
 use super::zip::check_name;
 use crate::report::{Rule, excerpt};
 
 const BLOCK: u64 = 512;
+
+/// Longest extended header, in bytes.
+const EXTENDED_LEN_MAX: usize = 8 * 1024;
 
 /// The stated and the true checksum of a header block.
 pub(super) fn checksum(block: &[u8]) -> Option<(u64, u64)> {
@@ -41,10 +43,16 @@ pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop
         let len = octal(&block[124..136]).ok_or_else(|| bad("a length should be octal"))?;
         let padding = (BLOCK - len % BLOCK) % BLOCK;
         let kind = block[156];
-        if matches!(kind, b'L') {
-            let name = source.take(len, NAME_LEN_MAX + 1, Rule::A01, "a long name")?;
+        if matches!(kind, b'L' | b'x' | b'g') {
+            let bytes = source.take(len, EXTENDED_LEN_MAX, Rule::A01, "an extended header")?;
             source.skip(padding, Rule::A01, "padding")?;
-            long_name = Some(text(&name).to_vec());
+            if kind == b'L' {
+                long_name = Some(text(&bytes).to_vec());
+            } else if len > EXTENDED_LEN_MAX as u64 {
+                return Err(bad("an extended header that is too long"));
+            } else if let Some(name) = extended(&bytes).map_err(bad)? {
+                long_name = Some(name);
+            }
             continue;
         }
         let name = long_name.take().unwrap_or_else(|| {
@@ -57,7 +65,6 @@ pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop
         match kind {
             b'5' if len == 0 => continue,
             b'0' | 0 => {}
-            b'x' | b'g' => return Err(bad("extended headers, which readers understand differently")),
             _ => return Err(bad("a link, device or unknown kind of member")),
         }
         if !names.insert(name.clone()) {
@@ -66,6 +73,29 @@ pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop
         member(scan, source, &name, len)?;
         source.skip(padding, Rule::A01, "padding")?;
     }
+}
+
+/// The name that an extended header gives, if any. What would change where or what a member is, is refused.
+fn extended(mut records: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
+    let mut name = None;
+    while !records.is_empty() {
+        let digits = records.iter().position(|byte| *byte == b' ').filter(|len| *len < 6);
+        let len = digits.and_then(|len| std::str::from_utf8(&records[..len]).ok()?.parse::<usize>().ok());
+        let (Some(digits), Some(len)) = (digits, len) else {
+            return Err("an extended header should be lines that begin with their length");
+        };
+        let Some([line @ .., b'\n']) = records.get(digits + 1..len) else {
+            return Err("a line of an extended header that is cut off");
+        };
+        let key = line.split(|byte| *byte == b'=').next().unwrap_or_default();
+        match key {
+            b"path" => name = line.get(5..).map(<[u8]>::to_vec),
+            b"mtime" | b"atime" | b"ctime" | b"uid" | b"gid" | b"uname" | b"gname" | b"comment" => {}
+            _ => return Err("an extended header that readers understand differently"),
+        }
+        records = &records[len..];
+    }
+    Ok(name)
 }
 
 fn member(scan: &mut Scan, source: &mut Source<'_>, name: &[u8], len: u64) -> Result<(), Stop> {

@@ -43,22 +43,26 @@ pub(super) fn truth(scan: &mut Scan, at: u64, key: &[u8]) {
 
 pub(super) fn text(scan: &mut Scan, at: u64, key: &[u8], text: &[u8]) {
     let text = String::from_utf8_lossy(text);
-    let shown = excerpt(text.as_bytes());
+    let shown = || excerpt(text.as_bytes());
     if key == b"trust_remote_code" && text.eq_ignore_ascii_case("true") {
         truth(scan, at, key);
     }
     if text.len() <= 512 && is_code_file(&text) {
-        scan.refuse(Rule::J02, at, format!("names a file of code: {shown}"));
+        scan.refuse(Rule::J02, at, format!("names a file of code: {}", shown()));
     }
     // A list here is a pipeline of the model's own, [file, class].
     if key == b"_class_name" && text.contains('/') {
-        scan.refuse(Rule::J02, at, format!("a class from elsewhere: {shown}"));
+        scan.refuse(Rule::J02, at, format!("a class from elsewhere: {}", shown()));
     }
     if key == b"type" && text.contains('.') && is_python_path(&text) && !is_known_module(&text) {
-        scan.refuse(Rule::J02, at, format!("a Python class from outside of the known libraries: {shown}"));
+        scan.refuse(
+            Rule::J02,
+            at,
+            format!("a Python class from outside of the known libraries: {}", shown()),
+        );
     }
     if key == b"_target_" || key == b"__target__" {
-        scan.refuse(Rule::J02, at, format!("names something to call: {shown}"));
+        scan.refuse(Rule::J02, at, format!("names something to call: {}", shown()));
     }
     let is_template =
         matches!(key, b"chat_template" | b"template") || (text.contains("{%") && text.contains("%}"));

@@ -81,6 +81,8 @@ pub(super) const ALLOWED: &[Allowed] = &[
     constant("int8"),
     constant("uint8"),
     constant("bool"),
+    // How bytes are written up to protocol 2: as text, to be encoded.
+    plain("_codecs", "encode"),
     plain("datetime", "datetime"),
     plain("datetime", "date"),
     plain("datetime", "timedelta"),

@@ -198,6 +198,9 @@ impl Machine<'_> {
         if let Some(index) = allow::find(module, name) {
             return Value::Global(index);
         }
+        if self.scan.findings.is_full() {
+            return Value::Foreign;
+        }
         let shown = format!("{}.{}", excerpt(module), excerpt(name));
         if name.contains(&b'.') {
             self.note(Rule::K04, format!("imports {shown}: a name with dots reaches other modules"));

@@ -12,13 +12,16 @@ pub(in super::super) const fn starts_text_pickle(byte: u8) -> bool {
 
 /// The rest of a line, without its end.
 pub(super) fn line(source: &mut Source<'_>) -> Result<Vec<u8>, Stop> {
-    let bytes = source.peek(LINE_LEN_MAX)?;
-    let Some(len) = bytes.iter().position(|byte| *byte == b'\n') else {
-        return Err(source.refuse(Rule::K01, "a text operand should end with its line"));
-    };
-    let line = bytes[..len].to_vec();
-    source.advance(len + 1);
-    Ok(line)
+    // Most lines are short, and looking further ahead costs more.
+    for ahead in [256, 4096, LINE_LEN_MAX] {
+        let bytes = source.peek(ahead)?;
+        if let Some(len) = bytes.iter().position(|byte| *byte == b'\n') {
+            let line = bytes[..len].to_vec();
+            source.advance(len + 1);
+            return Ok(line);
+        }
+    }
+    Err(source.refuse(Rule::K01, "a text operand should end with its line"))
 }
 
 /// A decimal number on a line of its own, as Python writes it.

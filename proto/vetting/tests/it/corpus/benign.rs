@@ -146,6 +146,14 @@ fn archives() -> Vec<Sample> {
             join(&[&super::write::tar_member("d/", b'5', b""), &tar(&[("d/a.json", b"{}")])]),
         ),
         sample(t, "zip with a folder", zip(&[member("d/", b""), member("d/a.json", b"{\"a\": 1}")])),
+        sample(
+            t,
+            "tar with times",
+            join(&[
+                &super::write::tar_member("a", b'x', b"20 mtime=1700000.25\n"),
+                &tar(&[("a.json", b"{}")]),
+            ]),
+        ),
         sample(t, "npz", zip(&[member("a.npy", &npy(F4, &[0; 8])), member("b.npy", &npy(F4, &[1; 8]))])),
         sample(
             t,
@@ -214,6 +222,7 @@ fn json() -> Vec<Sample> {
         ("list", "[1, 2.5e-3, -4, true, null, \"\\u00e9\\ud83d\\ude00\"]\n"),
         ("sentence transformers", r#"[{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"}]"#),
         ("diffusers", r#"{"_class_name":"StableDiffusionPipeline","unet":["diffusers","UNet2DConditionModel"]}"#),
+        ("lines", "{\"a\": 1}\n{\"a\": 2}\n"),
         ("generation", r#"{"bos_token_id":1,"temperature":0.6}"#),
     ]
     .into_iter()

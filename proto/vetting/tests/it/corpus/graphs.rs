@@ -89,7 +89,12 @@ fn keras() -> Vec<Sample> {
     ));
     all.push(sample(t, "configuration of no text", hdf5(&join(&[b"model_config\0", &gzip(b"x")]))));
     all.push(sample(t, "bytes behind HDF5", join(&[&hdf5(&[0; 64]), &evil()])));
-    all.push(sample(t, "external link", hdf5(b"\0\0ExternalLink\0/etc/passwd\0")));
+    let link = b"\x01\x08\x40\x04evil\x0f\x00\x00/etc/passwd\x00/\x00\x00\x00";
+    all.push(sample(t, "external link", hdf5(&join(&[&[0; 40], &link[..link.len() - 2]]))));
+    let storage = join(&[b"\x01\0\0\0\x01\0\x01\0", &112_u64.to_le_bytes(), b"HEAP\0\0\0\0/etc/passwd\0"]);
+    all.push(sample(t, "external storage", hdf5(&storage)));
+    let layout = join(&[b"\x04\x03", &112_u64.to_le_bytes(), &[0; 6], b"GCOL\x01\0\0\0other.h5\0"]);
+    all.push(sample(t, "virtual data set", hdf5(&layout)));
     all
 }
 
