@@ -42,7 +42,11 @@ pub(super) fn value(scan: &mut Scan, source: &mut Source<'_>, keras: &mut Keras)
                     last.clone_from(text);
                 }
             }
-            Event::Text(text) => hooks::text(scan, at, key.last().map_or(&[][..], |key| key), text),
+            Event::Text(text) => {
+                // A list in an object is named by its key; a list of lists is a table, as vocabularies are.
+                let named = key.iter().rev().take(2).find(|key| !key.is_empty());
+                hooks::text(scan, at, named.map_or(&[][..], |key| key), text);
+            }
             Event::True => hooks::truth(scan, at, key.last().map_or(&[][..], |key| key)),
             Event::Scalar => {}
             Event::End => return Ok(()),

@@ -56,6 +56,10 @@ fn p2_hostile_files_do_not_pass() {
             }
         }
     }
+    if let Some(folder) = std::env::var_os("CROFT_CORPUS_DIR") {
+        write_out(std::path::Path::new(&folder), "hostile", &all);
+        write_out(std::path::Path::new(&folder), "honest", &benign::all());
+    }
     println!("{:<34} {:>6} {:>7} {:>7} {:>6}", "technique", "files", "refuse", "unknown", "missed");
     for (technique, (refused, unknown, passed)) in &table {
         let files = refused + unknown + passed;
@@ -64,6 +68,16 @@ fn p2_hostile_files_do_not_pass() {
     println!("{} hostile files, {} missed", all.len(), missed.len());
     assert!(all.len() >= 200, "only {} files", all.len());
     assert!(missed.len() <= 2, "{missed:#?}");
+}
+
+/// For other scanners to be tried on the same files.
+fn write_out(folder: &std::path::Path, kind: &str, all: &[Sample]) {
+    let folder = folder.join(kind);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (index, sample) in all.iter().enumerate() {
+        let technique = sample.technique.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        std::fs::write(folder.join(format!("{index:03}-{technique}.bin")), &sample.bytes).expect("written");
+    }
 }
 
 #[test]

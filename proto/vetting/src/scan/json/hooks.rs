@@ -7,6 +7,10 @@ use crate::report::{Rule, excerpt};
 const KEYS: &[&[u8]] =
     &[b"auto_map", b"custom_pipelines", b"custom_pipeline", b"__reduce__", b"!!python/object"];
 
+/// Keys whose texts are tokens, which may be any piece of text.
+const TOKENS: &[&[u8]] =
+    &[b"content", b"vocab", b"merges", b"tokens", b"token", b"additional_special_tokens"];
+
 /// Parts of a template that reach for Python instead of text.
 const TEMPLATE_ESCAPES: &[&str] = &[
     "__class__",
@@ -47,7 +51,7 @@ pub(super) fn text(scan: &mut Scan, at: u64, key: &[u8], text: &[u8]) {
     if key == b"trust_remote_code" && text.eq_ignore_ascii_case("true") {
         truth(scan, at, key);
     }
-    if text.len() <= 512 && is_code_file(&text) {
+    if text.len() <= 512 && !key.is_empty() && !TOKENS.contains(&key) && is_code_file(&text) {
         scan.refuse(Rule::J02, at, format!("names a file of code: {}", shown()));
     }
     // A list here is a pipeline of the model's own, [file, class].

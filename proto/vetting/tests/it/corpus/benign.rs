@@ -222,6 +222,7 @@ fn json() -> Vec<Sample> {
         ("list", "[1, 2.5e-3, -4, true, null, \"\\u00e9\\ud83d\\ude00\"]\n"),
         ("sentence transformers", r#"[{"idx":0,"name":"0","path":"","type":"sentence_transformers.models.Transformer"}]"#),
         ("diffusers", r#"{"_class_name":"StableDiffusionPipeline","unet":["diffusers","UNet2DConditionModel"]}"#),
+        ("unigram vocabulary", r#"{"model":{"type":"Unigram","vocab":[["main.py",-9.5],["a",0.0]]},"added_tokens":[{"content":"setup.py"}]}"#),
         ("lines", "{\"a\": 1}\n{\"a\": 2}\n"),
         ("generation", r#"{"bos_token_id":1,"temperature":0.6}"#),
     ]
