@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod packets;
 pub mod policy;
 pub mod proof;
+pub mod self_test;
 pub mod slot;
 pub mod worker;
 
@@ -39,6 +40,8 @@ pub enum Event {
     },
     /// The gateway tried to break out.
     GatewayProof(Proof),
+    /// A worker without a model tried to break out.
+    WorkerProof(Proof),
     /// The gateway ended.
     GatewayDown {
         /// How.
@@ -175,6 +178,7 @@ impl Supervisor {
         let (policy, policies) = watch::channel(GatewayPolicy::from(policy));
         let stop = CancellationToken::new();
         let programs = Arc::new(programs);
+        tokio::spawn(self_test::prove(Arc::clone(&programs), events.clone(), stop.clone()));
         let keeper = gateway::Keeper {
             program: programs.node.clone(),
             listener,

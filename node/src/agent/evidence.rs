@@ -56,7 +56,7 @@ pub fn own_facts(memory: &Memory, listen: SocketAddr) -> Vec<Fact> {
     let worker = memory.worker_proof.as_ref();
     vec![
         proof_fact(gateway, "gateway", "the gateway has not reported yet"),
-        proof_fact(worker, "worker", "no worker has been started yet"),
+        proof_fact(worker, "worker", "no worker has tried yet to break out"),
         Fact {
             check: "api-binding".parse().expect("a constant name"),
             subject: "gateway".to_owned(),

@@ -230,6 +230,13 @@ impl Keeper {
                 used.redacted = used.redacted.saturating_add(redacted);
                 used.blocked = used.blocked.saturating_add(blocked);
             }
+            // What a worker with a model proved is newer, or as good.
+            Event::WorkerProof(proof) => {
+                if memory.worker_proof.is_none() {
+                    memory.worker_proof = Some(proof);
+                    self.shared.attest.notify_one();
+                }
+            }
             Event::Worker { bundle, change } => self.hear_worker(&mut memory, &bundle, change),
         }
     }

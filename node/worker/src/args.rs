@@ -36,9 +36,51 @@ pub struct Args {
     pub threads: u32,
 }
 
+/// Confines itself, tries to break out, says what came of it, and ends: what a node can prove without a model.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "croft-worker", version)]
+pub struct SelfTestArgs {
+    /// No model is loaded and nothing is served.
+    #[arg(long, required = true)]
+    pub self_test: bool,
+    /// Descriptor on which the daemon hears the result (SOCK_SEQPACKET); without it, it is printed.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
+    pub report_fd: Option<RawFd>,
+}
+
+/// What the process is started for.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// One model, until its slot closes.
+    Serve(Args),
+    /// A proof.
+    SelfTest(SelfTestArgs),
+}
+
+impl Task {
+    /// Reads this process's arguments; ends it if they are wrong.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        if std::env::args_os().any(|argument| argument == "--self-test") {
+            Self::SelfTest(SelfTestArgs::parse())
+        } else {
+            Self::Serve(Args::parse())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_self_test_takes_nothing_else() {
+        let parse = |args: &[&str]| SelfTestArgs::try_parse_from(args.iter().copied()).is_ok();
+        assert!(parse(&["croft-worker", "--self-test"]));
+        assert!(parse(&["croft-worker", "--self-test", "--report-fd", "4"]));
+        assert!(!parse(&["croft-worker", "--self-test", "--model-fd", "5"]));
+        assert!(!parse(&["croft-worker"]));
+    }
 
     #[test]
     fn bounds_are_part_of_the_parsing() {

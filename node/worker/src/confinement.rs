@@ -1,7 +1,7 @@
 //! The order in which this process gives up its rights, and the proof that it did: confine, bring the back end up,
 //! lock down, then try every forbidden call. Nothing of the model or of a prompt is read before the last step.
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
 
 use croft_confine::{Entry, ResourceLimits, Role};
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -47,12 +47,21 @@ impl SelfTest {
 /// [`Fault::Confine`] if a mandatory layer could not be had, [`Fault::Backend`] if llama.cpp did not start.
 pub fn confine(args: &Args, inherited: &Inherited) -> Result<(LlamaBackend, SelfTest), Fault> {
     let Inherited { slot, report, model, template } = inherited;
-    let outlet = complaint::keep_to_ourselves().map_err(Fault::Quiet)?;
-    let mut keep_fds = vec![outlet, slot.as_raw_fd(), report.as_raw_fd(), model.as_raw_fd()];
+    let mut keep_fds = vec![slot.as_raw_fd(), report.as_raw_fd(), model.as_raw_fd()];
     keep_fds.extend(template.iter().map(|file| file.as_fd().as_raw_fd()));
+    let model_bytes = model.metadata().map_or(0, |data| data.len());
+    confine_with(keep_fds, memory_bytes(args, model_bytes))
+}
+
+/// The same for a process that will serve nothing: `keep_fds` are the descriptors that it needs.
+///
+/// # Errors
+/// As above.
+pub fn confine_with(mut keep_fds: Vec<RawFd>, data_bytes: u64) -> Result<(LlamaBackend, SelfTest), Fault> {
+    keep_fds.push(complaint::keep_to_ourselves().map_err(Fault::Quiet)?);
     // The model is read through the descriptor that is open already: no file may be opened again.
     let limits = ResourceLimits {
-        data_bytes: Some(memory_bytes(args, model.metadata().map_or(0, |data| data.len()))),
+        data_bytes: Some(data_bytes),
         open_files: Some(OPEN_FILES_MAX),
         processes: Some(PROCESSES_MAX),
     };

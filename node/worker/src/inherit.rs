@@ -42,7 +42,11 @@ pub fn inherit(args: &Args) -> Result<Inherited, Fault> {
     })
 }
 
-fn socket(fd: RawFd) -> Result<OwnedFd, Fault> {
+/// Takes ownership of a descriptor that the daemon listens on.
+///
+/// # Errors
+/// [`Fault::Descriptor`] if it is missing or of another kind.
+pub fn socket(fd: RawFd) -> Result<OwnedFd, Fault> {
     let owned = own(fd)?;
     match rustix::net::sockopt::socket_type(&owned) {
         Ok(SocketType::SEQPACKET) => Ok(owned),

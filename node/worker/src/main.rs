@@ -1,11 +1,14 @@
 //! The process: see the library for what it does.
 
-use clap::Parser as _;
+use croft_worker::args::Task;
 
 fn main() -> std::process::ExitCode {
     croft_worker::environment::settle();
-    let args = croft_worker::args::Args::parse();
-    match croft_worker::run::run(&args) {
+    let done = match Task::of_this_process() {
+        Task::Serve(args) => croft_worker::run::run(&args),
+        Task::SelfTest(args) => croft_worker::run::self_test(&args),
+    };
+    match done {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(fault) => {
             croft_worker::complaint::say(&format!("error[{}]: {fault}", fault.code()));

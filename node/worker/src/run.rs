@@ -1,5 +1,6 @@
 //! From birth to end: confine, prove, load, serve.
 
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
@@ -8,17 +9,49 @@ use croft_proto::frames::{FromWorker, Ready, ToWorker, from_worker};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use rustix::io::Errno;
 
-use crate::args::Args;
+use crate::args::{Args, SelfTestArgs};
 use crate::channel::{self, Inbound};
 use crate::clock;
 use crate::complaint;
-use crate::confinement;
+use crate::confinement::{self, SelfTest};
 use crate::engine::template::Template;
 use crate::engine::{Engine, Outbound, Size, load};
 use crate::fault::Fault;
-use crate::inherit::{Inherited, inherit};
-use crate::limits::{ENGINE_STACK_BYTES, FRAMES_PER_STEP_MAX, INBOUND_MAX, PROGRESS_STEP_PERCENT};
+use crate::inherit::{self, Inherited, inherit};
+use crate::limits::{
+    ENGINE_STACK_BYTES, FRAMES_PER_STEP_MAX, INBOUND_MAX, MEMORY_BASE_BYTES, PROGRESS_STEP_PERCENT,
+};
 use crate::report::Reporter;
+
+/// Proves the sandbox of this machine without a model, and ends.
+///
+/// # Errors
+/// Any [`Fault`]; above all [`Fault::Unproven`].
+pub fn self_test(args: &SelfTestArgs) -> Result<(), Fault> {
+    let reporter = args.report_fd.map(inherit::socket).transpose()?.map(Reporter::new);
+    let keep_fds = args.report_fd.into_iter().collect();
+    let proof = confinement::confine_with(keep_fds, MEMORY_BASE_BYTES);
+    let proof = proof.inspect_err(|fault| {
+        if let Some(reporter) = &reporter {
+            reporter.refusal(fault);
+        }
+    });
+    let (_backend, test) = proof?;
+    match reporter {
+        Some(reporter) => reporter.self_test(&test)?,
+        None => print(&test),
+    }
+    test.proven()
+}
+
+/// Nobody may be there to read it, which is no failure.
+fn print(test: &SelfTest) {
+    let mut text = format!("layers: {}\n", test.layers.join(" "));
+    for (name, errno) in &test.attempts {
+        text.push_str(&format!("{name}: {}\n", errno.as_deref().unwrap_or("NOT REFUSED")));
+    }
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
 
 /// Runs until the gateway closes the slot.
 ///

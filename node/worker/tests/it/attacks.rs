@@ -26,6 +26,19 @@ fn p1_worker_cannot_reach_out() {
 }
 
 #[test]
+fn p1_a_worker_without_a_model_proves_the_sandbox_and_ends() {
+    let command = || std::process::Command::new(env!("CARGO_BIN_EXE_croft-worker"));
+    let done = command().arg("--self-test").output().expect("it runs");
+    let text = String::from_utf8(done.stdout).expect("text");
+    assert!(done.status.success(), "{text}");
+    assert!(text.starts_with("layers: ") && text.contains("seccomp"), "{text}");
+    assert!(text.contains("tcp-connect: ") && !text.contains("NOT REFUSED"), "{text}");
+    assert!(text.lines().count() >= 16, "{text}");
+    let refused = command().args(["--self-test", "--model-fd", "5"]).output().expect("it runs");
+    assert_eq!(refused.status.code(), Some(2), "a usage error");
+}
+
+#[test]
 fn p2_control_tokens_typed_by_a_user_are_text() {
     let mut worker = Worker::start(1).ready();
     let tokens = |worker: &mut Worker, request, text: &str| {
