@@ -15,6 +15,7 @@ pub struct Workstation {
     pub folder: PathBuf,
     daemon: Option<Daemon>,
     port: u16,
+    log: String,
 }
 
 impl Workstation {
@@ -23,12 +24,18 @@ impl Workstation {
     /// # Errors
     /// If the folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, E2eError> {
-        let made = Self { folder: folder.to_owned(), daemon: None, port: free_port()? };
-        for part in ["state", "run", "home"] {
+        let made =
+            Self { folder: folder.to_owned(), daemon: None, port: free_port()?, log: "info".to_owned() };
+        for part in ["state", "run", "home", "tmp"] {
             std::fs::create_dir_all(folder.join(part)).map_err(E2eError::io(format!("make {part}")))?;
         }
         made.write_config()?;
         Ok(made)
+    }
+
+    /// How much programs that are started from now on log.
+    pub fn set_log(&mut self, level: &str) {
+        level.clone_into(&mut self.log);
     }
 
     fn write_config(&self) -> Result<(), E2eError> {
@@ -200,6 +207,8 @@ impl Workstation {
             .env("CROFT_STATE", self.state())
             .env("CROFT_RUN", self.folder.join("run"))
             .env("HOME", self.folder.join("home"))
+            .env("TMPDIR", self.folder.join("tmp"))
+            .env("CROFT_LOG", &self.log)
             .env_remove("XDG_RUNTIME_DIR");
         Ok(command)
     }

@@ -37,6 +37,15 @@ pub const WAITING_MAX: usize = 64;
 /// Requests of one caller that wait for one worker, so that one caller cannot fill the queue.
 pub const WAITING_PER_CALLER_MAX: usize = 32;
 
+/// What a caller may spend in one turn, in tokens: a short question with its answer. Larger requests take several turns.
+pub const TURN_TOKENS: u64 = 512;
+
+/// What an answer without a bound is taken to cost, in tokens, when turns are given.
+pub const ANSWER_TOKENS_GUESS: u64 = 512;
+
+/// Bytes of a prompt that are taken for one token when turns are given. Tokenizers of code make three to four.
+pub const BYTES_PER_TOKEN_GUESS: u64 = 4;
+
 /// Longest a request waits for a worker that is being loaded or started again: within the 30 s that editors grant.
 pub const WORKER_WAIT: Duration = Duration::from_secs(25);
 

@@ -9,6 +9,7 @@ mod integrity;
 mod kill_anywhere;
 mod main_job;
 mod playbooks;
+mod privacy;
 mod recall;
 mod renewal;
 mod waivers;
@@ -27,21 +28,31 @@ struct Village {
 
 impl Village {
     fn new() -> Self {
+        Self::with(REPORTING_BASELINE, "info")
+    }
+
+    /// With this baseline, and a daemon that logs that much.
+    fn with(baseline: &str, log: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("croft-e2e-").tempdir().expect("a folder");
         let fleet = Fleet::start(&folder.path().join("fleet")).expect("a fleet");
-        fleet.publish_starter(REPORTING_BASELINE).expect("the starter bundle");
+        fleet.publish_starter(baseline).expect("the starter bundle");
         let mut workstation = Workstation::new(&folder.path().join("workstation")).expect("a workstation");
+        workstation.set_log(log);
         workstation.start().expect("a running daemon");
         Self { fleet, workstation, folder }
     }
 
     /// As `new`, enrolled and serving.
     fn serving() -> Self {
-        let village = Self::new();
-        let invite = village.fleet.invite(&[]).expect("an invite");
-        village.workstation.enroll(&invite).expect("enrollment");
-        village.workstation.wait_until_serving(60).expect("serving");
-        village
+        Self::new().enrolled()
+    }
+
+    /// Enrolls, and waits until it serves.
+    fn enrolled(self) -> Self {
+        let invite = self.fleet.invite(&[]).expect("an invite");
+        self.workstation.enroll(&invite).expect("enrollment");
+        self.workstation.wait_until_serving(60).expect("serving");
+        self
     }
 
     fn node_id(&self) -> String {

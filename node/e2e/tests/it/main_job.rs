@@ -56,47 +56,6 @@ fn more_than_one_request_is_answered_at_a_time() {
 }
 
 #[test]
-fn p6_what_was_asked_is_found_nowhere_afterwards() {
-    let marker = "zanzibarquux";
-    let village = Village::serving();
-    let station = &village.workstation;
-    let api = Api::new(&station.gateway(), Some(&station.api_key().expect("a key")));
-    let answer = api.ask(&format!("list the {marker} of customers")).expect("an answer");
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let refused =
-        api.post("/v1/chat/completions", &json!({"model": marker, "messages": marker})).expect("a refusal");
-    assert!(refused.status >= 400, "{refused:?}");
-    let privacy = station.croft(&["privacy"]).expect("what was sent");
-    assert!(!privacy.says(marker), "sent to the controller");
-    assert!(
-        !folder_holds(village.folder.path(), marker.as_bytes()),
-        "written below {}",
-        village.folder.path().display()
-    );
-}
-
-fn folder_holds(folder: &std::path::Path, needle: &[u8]) -> bool {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
-        let path = entry.path();
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => folder_holds(&path, needle),
-            Ok(kind) if kind.is_file() => std::fs::read(&path)
-                .is_ok_and(|bytes| bytes.windows(needle.len()).any(|window| window == needle)),
-            _ => false,
-        }
-    })
-}
-
-#[test]
-fn the_search_for_markers_can_find_one() {
-    let folder = tempfile::tempdir().expect("a folder");
-    std::fs::create_dir(folder.path().join("a")).expect("a folder");
-    std::fs::write(folder.path().join("a/b"), b"xx needle yy").expect("a file");
-    assert!(folder_holds(folder.path(), b"needle"));
-    assert!(!folder_holds(folder.path(), b"haystack"));
-}
-
-#[test]
 fn p1_the_kernel_confines_gateway_and_worker_as_seen_from_outside() {
     let village = Village::serving();
     for role in ["gateway", "worker"] {

@@ -6,13 +6,14 @@ use croft_domain::code::Code;
 use croft_proto::frames::{
     Cancel, Finished, FromWorker, Generate, Piece, Ready, ToWorker, from_worker, to_worker,
 };
+use prost::Message as _;
 use tokio::sync::mpsc;
 
 use super::super::body::Reservation;
 use super::super::errors::{Refusal, code_named};
 use super::super::guard::Caller;
-use super::super::limits::{ANSWER_LEN_MAX, PIECE_LEN_MAX, STREAMS_MAX, WORKER_MESSAGE_LEN_MAX};
-use super::super::queue::{Full, RoundRobin};
+use super::super::limits::{ANSWER_LEN_MAX, ANSWER_TOKENS_GUESS, BYTES_PER_TOKEN_GUESS, PIECE_LEN_MAX, STREAMS_MAX, WORKER_MESSAGE_LEN_MAX};
+use super::super::queue::{FairQueue, Full};
 use super::Event;
 
 struct Waiting {
@@ -35,7 +36,7 @@ pub(super) struct State {
     /// Who said to be ready, and how many streams it takes.
     ready: Option<(u32, u32)>,
     requests_made: u64,
-    waiting: RoundRobin<Caller, Waiting>,
+    waiting: FairQueue<Caller, Waiting>,
     running: HashMap<u64, Running>,
     outbox: VecDeque<ToWorker>,
     /// Counts workers, so that the writer notices that it writes to a dead one.
@@ -49,7 +50,7 @@ impl State {
             expected: None,
             ready: None,
             requests_made: 0,
-            waiting: RoundRobin::default(),
+            waiting: FairQueue::default(),
             running: HashMap::new(),
             outbox: VecDeque::new(),
             epoch: 0,
@@ -86,7 +87,7 @@ impl State {
         // Those who hung up while waiting make room first.
         drop(self.waiting.extract(|waiting| !waiting.events.is_closed()));
         let generate = Generate { request, ..generate };
-        self.waiting.push(caller, Waiting { request, generate, events, _reservation: reservation })?;
+        self.waiting.push(caller, cost(&generate), Waiting { request, generate, events, _reservation: reservation })?;
         Ok(request)
     }
 
@@ -224,6 +225,16 @@ impl State {
         }
         finished
     }
+}
+
+/// About how many tokens a request makes a worker evaluate: its text and its answer.
+fn cost(generate: &Generate) -> u64 {
+    let prompt = generate.encoded_len() as u64 / BYTES_PER_TOKEN_GUESS;
+    let answer = match generate.max_tokens {
+        0 => ANSWER_TOKENS_GUESS,
+        tokens => u64::from(tokens),
+    };
+    prompt.saturating_add(answer)
 }
 
 /// A worker's message, as far as it may be shown.

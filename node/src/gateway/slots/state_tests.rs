@@ -75,6 +75,23 @@ fn no_more_run_than_the_worker_takes_and_callers_take_turns() {
 }
 
 #[test]
+fn a_greedy_caller_does_not_starve_another() {
+    let mut bench = Bench::up(1);
+    let first = bench.submit(7);
+    let greedy: Vec<_> = (0..30).map(|_| bench.submit(7)).collect();
+    let modest = bench.submit(8);
+    assert_eq!(bench.sent(), [("generate", first)]);
+    bench.state.take(step(1, first, "", Some("stop")));
+    let mut served = Vec::new();
+    while !served.contains(&modest) {
+        let (_, request) = bench.sent()[0];
+        served.push(request);
+        bench.state.take(step(1, request, "", Some("stop")));
+    }
+    assert!(served.len() <= 2, "{} of {} came first", served.len() - 1, greedy.len());
+}
+
+#[test]
 fn a_crash_fails_what_runs_and_keeps_what_waits() {
     let mut bench = Bench::up(1);
     let (running, waiting) = (bench.submit(1), bench.submit(1));
