@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::body::{self, Body};
 use super::errors::Refusal;
+use super::fragment::Fragment;
 use super::gate::Gate;
 use super::limits::{HEAD_DELAY_MAX, STANDING_CHECK_EVERY};
 use super::slots::{Event, Events};
@@ -20,8 +21,8 @@ use super::slots::{Event, Events};
 pub trait Voice {
     /// The content type of a stream.
     fn stream_type(&self) -> &'static str;
-    /// A piece of text.
-    fn piece(&mut self, text: &str) -> String;
+    /// A piece of the answer; empty if this format has no place for it.
+    fn piece(&mut self, piece: Fragment) -> String;
     /// The end.
     fn finish(&mut self, finished: &Finished) -> String;
     /// An end that is none.
@@ -29,7 +30,7 @@ pub trait Voice {
     /// What tells a client that it is still worth waiting; empty if the format has no such thing.
     fn patience(&self) -> &'static str;
     /// The whole answer.
-    fn whole(&self, text: &str, finished: &Finished) -> Value;
+    fn whole(&self, whole: &Fragment, finished: &Finished) -> Value;
 }
 
 /// An answer that is coming.
@@ -70,8 +71,8 @@ pub async fn deliver(
     streamed: bool,
 ) -> Result<Response<Body>, Refusal> {
     if !streamed {
-        let (text, finished) = collect(&mut answer).await?;
-        return Ok(json(&voice.whole(&text, &finished)));
+        let (whole, finished) = collect(&mut answer).await?;
+        return Ok(json(&voice.whole(&whole, &finished)));
     }
     // A refusal that comes soon gets its own status; one that comes late, an event in the stream.
     let first = match timeout(HEAD_DELAY_MAX, answer.next()).await {
@@ -100,7 +101,13 @@ async fn next_bytes<V: Voice>(state: Option<Streaming<V>>) -> Option<(Bytes, Opt
             None => timeout(HEAD_DELAY_MAX, state.answer.next()).await,
         };
         let (text, ended) = match event {
-            Ok(Event::Piece(text)) => (state.voice.piece(&text), false),
+            Ok(Event::Piece(piece)) => {
+                let text = state.voice.piece(piece);
+                if text.is_empty() {
+                    continue;
+                }
+                (text, false)
+            }
             Ok(Event::Finished(finished)) => (state.voice.finish(&finished), true),
             Ok(Event::Failed(refusal)) => (state.voice.failure(&refusal), true),
             Err(_) if state.voice.patience().is_empty() => continue,
@@ -110,12 +117,12 @@ async fn next_bytes<V: Voice>(state: Option<Streaming<V>>) -> Option<(Bytes, Opt
     }
 }
 
-async fn collect(answer: &mut Answer) -> Result<(String, Finished), Refusal> {
-    let mut whole = String::new();
+async fn collect(answer: &mut Answer) -> Result<(Fragment, Finished), Refusal> {
+    let mut whole = Fragment::default();
     loop {
         match answer.next().await {
             // The slot bounds the length.
-            Event::Piece(text) => whole.push_str(&text),
+            Event::Piece(piece) => whole.append(piece),
             Event::Finished(finished) => return Ok((whole, finished)),
             Event::Failed(refusal) => return Err(refusal),
         }

@@ -3,8 +3,9 @@
 
 use croft_domain::code::Code;
 use croft_proto::frames::{ChatMessage, Generate, Sampling, ServedModel, generate};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::demands::Demands;
 use super::errors::Refusal;
 use super::fields::{Fields, unsupported};
 use super::limits::{MESSAGES_MAX, STOP_LEN_MAX, STOP_MAX};
@@ -79,12 +80,15 @@ pub struct Asked {
     pub cache_prompt: bool,
     /// Whether the answer is sent as it comes.
     pub stream: bool,
+    /// What is demanded beyond text.
+    pub demands: Demands,
 }
 
 impl Asked {
     /// Every text in it that a model would read.
     pub fn texts(&mut self) -> Vec<&mut String> {
-        match &mut self.input {
+        let tools = &mut self.demands.tools_json;
+        let mut texts = match &mut self.input {
             generate::Input::Prompt(prompt) => vec![prompt],
             generate::Input::Chat(chat) => chat
                 .messages
@@ -92,13 +96,15 @@ impl Asked {
                 .flat_map(|message| [&mut message.content, &mut message.tool_calls_json])
                 .collect(),
             generate::Input::Infill(infill) => vec![&mut infill.prefix, &mut infill.suffix],
-        }
+        };
+        texts.push(tools);
+        texts
     }
 
     /// The worker's frame.
     #[must_use]
     pub fn generate(self, model: &ServedModel, partition: u64, random: u64) -> Generate {
-        Generate {
+        let plain = Generate {
             request: 0,
             sampling: Some(self.chosen.sampling(model, random)),
             input: Some(self.input),
@@ -108,7 +114,8 @@ impl Asked {
             // A partition of its own shares nothing.
             cache_partition: if self.cache_prompt { partition } else { random },
             ..Generate::default()
-        }
+        };
+        self.demands.demand(plain)
     }
 }
 
@@ -162,13 +169,14 @@ pub fn messages(fields: &mut Fields) -> Result<Vec<ChatMessage>, Refusal> {
 
 fn message(item: Value, path: &str) -> Result<ChatMessage, Refusal> {
     let mut fields = Fields::of(item, path)?;
-    fields.refuse(&["tool_calls", "function_call", "images", "audio", "tool_call_id"])?;
+    fields.refuse(&["function_call", "images", "audio"])?;
     let role = match fields.needed_text("role")?.as_str() {
         "system" | "developer" => "system",
         "user" => "user",
         "assistant" => "assistant",
-        "tool" | "function" => return Err(unsupported(&format!("{path}.role of a tool"))),
-        _ => return Err(fields.invalid("role", "system, user or assistant")),
+        "tool" => "tool",
+        "function" => return Err(unsupported(&format!("{path}.role of a function"))),
+        _ => return Err(fields.invalid("role", "system, user, assistant or tool")),
     };
     let content = match fields.take("content") {
         Some(Value::String(text)) => text,
@@ -176,7 +184,40 @@ fn message(item: Value, path: &str) -> Result<ChatMessage, Refusal> {
         None if role == "assistant" => String::new(),
         _ => return Err(fields.invalid("content", "a string or a list of text parts")),
     };
-    Ok(ChatMessage { role: role.to_owned(), content, ..ChatMessage::default() })
+    let is_tool = role == "tool";
+    // Ollama names the function only.
+    let tool_name = fields.text("tool_name")?;
+    let name = tool_name.or(fields.text("name")?).filter(|_| is_tool).unwrap_or_default();
+    let tool_call_id = fields.text("tool_call_id")?.filter(|_| is_tool).unwrap_or_default();
+    let tool_calls_json = match fields.take("tool_calls") {
+        Some(Value::Array(calls)) if role == "assistant" && !calls.is_empty() => tool_calls(calls, path)?,
+        _ => String::new(),
+    };
+    Ok(ChatMessage { role: role.to_owned(), content, tool_calls_json, tool_call_id, name })
+}
+
+/// Calls in OpenAI's shape: Ollama has arguments as an object, and no numbers.
+fn tool_calls(calls: Vec<Value>, path: &str) -> Result<String, Refusal> {
+    let calls: Result<Vec<Value>, Refusal> = calls
+        .into_iter()
+        .enumerate()
+        .map(|(index, call)| {
+            let path = format!("{path}.tool_calls[{index}]");
+            let mut call = Fields::of(call, &path)?;
+            let id = call.text("id")?.unwrap_or_else(|| format!("call_{index}"));
+            let Some(mut function) = call.object("function")? else {
+                return Err(call.invalid("function", "given, as an object"));
+            };
+            let name = function.needed_text("name")?;
+            let arguments = match function.take("arguments") {
+                None => "{}".to_owned(),
+                Some(Value::String(text)) => text,
+                Some(value) => value.to_string(),
+            };
+            Ok(json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}))
+        })
+        .collect();
+    Ok(Value::Array(calls?).to_string())
 }
 
 fn text_of_parts(parts: Vec<Value>, path: &str) -> Result<String, Refusal> {
@@ -235,8 +276,31 @@ mod tests {
         ] {
             assert_eq!(read(bad).expect_err(bad).0, Code::RequestInvalid);
         }
-        assert!(read(r#"{"messages": [{"role": "tool", "content": "x"}]}"#).is_err());
+        assert!(read(r#"{"messages": [{"role": "function", "content": "x"}]}"#).is_err());
         assert!(read(r#"{"messages": [{"role": "assistant", "tool_calls": [{}]}]}"#).is_err());
+    }
+
+    #[test]
+    fn calls_of_tools_and_their_answers_are_taken_in_both_spellings() {
+        let read =
+            |text: &str| messages(&mut fields(text)).map_err(|refusal| refusal.message).expect("well formed");
+        let open_ai = read(
+            r#"{"messages": [{"role": "assistant", "content": null, "tool_calls": [{"id": "a", "type": "function",
+            "function": {"name": "f", "arguments": "{}"}}]}, {"role": "tool", "tool_call_id": "a", "content": "x"}]}"#,
+        );
+        let call = r#"[{"function":{"arguments":"{}","name":"f"},"id":"a","type":"function"}]"#;
+        assert_eq!(open_ai[0].tool_calls_json, call);
+        assert_eq!((open_ai[1].role.as_str(), open_ai[1].tool_call_id.as_str()), ("tool", "a"));
+        let ollama = read(
+            r#"{"messages": [{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f",
+            "arguments": {"x": 1}}}]}, {"role": "tool", "tool_name": "f", "content": "x"}]}"#,
+        );
+        assert!(
+            ollama[0].tool_calls_json.contains(r#""arguments":"{\"x\":1}""#),
+            "{}",
+            ollama[0].tool_calls_json
+        );
+        assert_eq!(ollama[1].name, "f");
     }
 
     #[test]

@@ -92,6 +92,18 @@ pub const STOP_LEN_MAX: usize = 256;
 /// millisecond.
 pub const SCAN_STEP_LEN: usize = 64 * 1024;
 
+/// Longest description of tools, in bytes: what a worker takes.
+pub const TOOLS_LEN_MAX: usize = 256 * 1024;
+
+/// Longest JSON schema or grammar, in bytes: what a worker takes.
+pub const FORMAT_LEN_MAX: usize = 64 * 1024;
+
+/// Most alternatives of a token whose probability is told.
+pub const TOP_LOGPROBS_MAX: u32 = 20;
+
+/// Most tokens with a bias.
+pub const LOGIT_BIAS_MAX: usize = 1024;
+
 /// Most messages in a conversation.
 pub const MESSAGES_MAX: usize = 4096;
 

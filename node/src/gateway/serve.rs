@@ -174,7 +174,7 @@ async fn infer(
             };
             drop(body);
             let mut asked = match wanted {
-                Wanted::Answer(asked) => asked,
+                Wanted::Answer(asked) => *asked,
                 Wanted::Load(model) => {
                     gate.policy_needed()?.model(&model)?;
                     return Ok(json(&ollama::loaded(shape, &model)));

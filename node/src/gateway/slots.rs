@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use super::body::Reservation;
 use super::control::Outbox;
 use super::errors::Refusal;
+use super::fragment::Fragment;
 use super::guard::Caller;
 use super::limits::{CANCEL_WAIT, EVENTS_MAX, WORKER_WAIT};
 
@@ -22,8 +23,8 @@ use state::State;
 
 /// What happens to one request.
 pub enum Event {
-    /// Text.
-    Piece(String),
+    /// More of the answer.
+    Piece(Fragment),
     /// The end.
     Finished(Finished),
     /// No end.

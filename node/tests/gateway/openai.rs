@@ -83,10 +83,10 @@ fn faults_in_a_request_are_named() {
     let message = malformed.json()["error"]["message"].clone();
     assert!(message.as_str().is_some_and(|message| message.contains("line 2 column 15")), "{message}");
     let mut tools: Value = serde_json::from_str(&chat(false, "x")).expect("JSON");
-    tools["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    tools["functions"] = json!([{"name": "f"}]);
     let reply = post(&tools.to_string());
     assert_eq!((reply.status, reply.code().as_str()), (400, "E-REQUEST-UNSUPPORTED"));
-    assert_eq!(reply.json()["error"]["message"], "tools is not supported");
+    assert_eq!(reply.json()["error"]["message"], "functions is not supported");
     let unknown = post(&chat(false, "x").replace(MODEL, "other"));
     assert_eq!((unknown.status, unknown.code().as_str()), (404, "E-MODEL-UNKNOWN"));
 }

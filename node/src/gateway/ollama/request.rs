@@ -1,8 +1,9 @@
 //! From a body to a request.
 
-use croft_proto::frames::{ChatMessage, Conversation, generate as frame};
+use croft_proto::frames::{ChatMessage, Conversation, Infill, generate as frame};
 use serde_json::Value;
 
+use super::super::demands::Demands;
 use super::super::errors::Refusal;
 use super::super::fields::{Fields, unsupported};
 use super::super::job::{Asked, Chosen, max_tokens, messages, stop};
@@ -10,12 +11,12 @@ use super::super::job::{Asked, Chosen, max_tokens, messages, stop};
 /// What a body asks for.
 pub enum Wanted {
     /// An answer.
-    Answer(Asked),
+    Answer(Box<Asked>),
     /// That the model be loaded (or unloaded, which only Croft decides): the body names a model and nothing to answer.
     Load(String),
 }
 
-const UNSUPPORTED: &[&str] = &["tools", "format", "think", "images", "logprobs", "top_logprobs"];
+const UNSUPPORTED: &[&str] = &["think", "images", "logprobs", "top_logprobs"];
 
 /// `POST /api/chat`.
 ///
@@ -26,7 +27,7 @@ pub fn chat(body: &[u8]) -> Result<Wanted, Refusal> {
     let messages = messages(&mut fields)?;
     let empty = messages.is_empty();
     let asked = rest(fields, frame::Input::Chat(Conversation { messages }))?;
-    Ok(if empty { Wanted::Load(asked.model) } else { Wanted::Answer(asked) })
+    Ok(if empty { Wanted::Load(asked.model) } else { Wanted::Answer(Box::new(asked)) })
 }
 
 /// `POST /api/generate`. Without `raw`, the prompt becomes a conversation of one message, under the approved template.
@@ -35,11 +36,18 @@ pub fn chat(body: &[u8]) -> Result<Wanted, Refusal> {
 /// As [`chat`].
 pub fn generate(body: &[u8]) -> Result<Wanted, Refusal> {
     let mut fields = Fields::parse(body)?;
-    fields.refuse(&["suffix", "context", "template"])?;
+    fields.refuse(&["context", "template"])?;
     let prompt = fields.text("prompt")?.unwrap_or_default();
     let system = fields.text("system")?.filter(|system| !system.is_empty());
     let empty = prompt.is_empty();
-    let input = if fields.flag("raw")?.unwrap_or(false) {
+    let suffix = fields.text("suffix")?.filter(|suffix| !suffix.is_empty());
+    let raw = fields.flag("raw")?.unwrap_or(false);
+    let input = if let Some(suffix) = suffix {
+        if system.is_some() {
+            return Err(unsupported("system together with suffix"));
+        }
+        frame::Input::Infill(Infill { prefix: prompt, suffix })
+    } else if raw {
         if system.is_some() {
             return Err(unsupported("system together with raw"));
         }
@@ -53,7 +61,7 @@ pub fn generate(body: &[u8]) -> Result<Wanted, Refusal> {
         })
     };
     let asked = rest(fields, input)?;
-    Ok(if empty { Wanted::Load(asked.model) } else { Wanted::Answer(asked) })
+    Ok(if empty { Wanted::Load(asked.model) } else { Wanted::Answer(Box::new(asked)) })
 }
 
 fn rest(mut fields: Fields, input: frame::Input) -> Result<Asked, Refusal> {
@@ -74,6 +82,7 @@ fn rest(mut fields: Fields, input: frame::Input) -> Result<Asked, Refusal> {
         cache_prompt: true,
         stream: fields.flag("stream")?.unwrap_or(true),
         chosen: Chosen::read(&mut options)?,
+        demands: Demands::of_ollama(&mut fields)?,
     })
 }
 
@@ -94,7 +103,7 @@ mod tests {
 
     fn answer(wanted: Result<Wanted, Refusal>) -> Asked {
         match wanted.map_err(|refusal| refusal.message).expect("well formed") {
-            Wanted::Answer(asked) => asked,
+            Wanted::Answer(asked) => *asked,
             Wanted::Load(_) => panic!("nothing to answer"),
         }
     }
@@ -142,10 +151,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused_by_name() {
         for (name, value) in [
-            ("suffix", json!("s")),
             ("template", json!("{{ .Prompt }}")),
             ("context", json!([1, 2])),
-            ("format", json!("json")),
             ("images", json!(["aGk="])),
             ("think", json!(true)),
         ] {

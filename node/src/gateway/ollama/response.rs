@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::super::answer::Voice;
 use super::super::clock;
 use super::super::errors::{Dialect, Refusal};
+use super::super::fragment::Fragment;
 
 /// Which of the two endpoints.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,17 +22,26 @@ pub struct OllamaVoice {
     shape: Shape,
     model: String,
     begun_ns: u64,
+    /// Ollama sends calls whole, so they are kept until the end.
+    calls: Fragment,
 }
 
 impl OllamaVoice {
     /// `begun_ns` is the request's beginning on the monotonic clock.
     #[must_use]
-    pub const fn new(shape: Shape, model: String, begun_ns: u64) -> Self {
-        Self { shape, model, begun_ns }
+    pub fn new(shape: Shape, model: String, begun_ns: u64) -> Self {
+        Self { shape, model, begun_ns, calls: Fragment::default() }
     }
 
     fn object(&self, text: &str) -> Value {
         object(self.shape, &self.model, text)
+    }
+
+    fn with_calls(&self, mut object: Value, calls: &Fragment) -> Value {
+        if self.shape == Shape::Chat && !calls.tool_calls.is_empty() {
+            object["message"]["tool_calls"] = calls.tool_calls.iter().map(call).collect();
+        }
+        object
     }
 
     fn end(&self, text: &str, finished: &Finished) -> Value {
@@ -61,12 +71,17 @@ impl Voice for OllamaVoice {
         "application/x-ndjson"
     }
 
-    fn piece(&mut self, text: &str) -> String {
-        line(&self.object(text))
+    fn piece(&mut self, piece: Fragment) -> String {
+        let Fragment { text, reasoning, tool_calls, .. } = piece;
+        self.calls.append(Fragment { tool_calls, ..Fragment::default() });
+        if text.is_empty() && reasoning.is_empty() {
+            return String::new();
+        }
+        line(&thinking(self.shape, self.object(&text), &reasoning))
     }
 
     fn finish(&mut self, finished: &Finished) -> String {
-        line(&self.end("", finished))
+        line(&self.with_calls(self.end("", finished), &self.calls))
     }
 
     fn failure(&self, refusal: &Refusal) -> String {
@@ -77,9 +92,27 @@ impl Voice for OllamaVoice {
         ""
     }
 
-    fn whole(&self, text: &str, finished: &Finished) -> Value {
-        self.end(text, finished)
+    fn whole(&self, whole: &Fragment, finished: &Finished) -> Value {
+        let end = thinking(self.shape, self.end(&whole.text, finished), &whole.reasoning);
+        self.with_calls(end, whole)
     }
+}
+
+/// A call as Ollama has it: arguments are an object.
+fn call(call: &Value) -> Value {
+    let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
+    let arguments: Value = serde_json::from_str(arguments).unwrap_or_else(|_| json!({}));
+    json!({"function": {"name": call["function"]["name"], "arguments": arguments}})
+}
+
+fn thinking(shape: Shape, mut object: Value, reasoning: &str) -> Value {
+    if !reasoning.is_empty() {
+        match shape {
+            Shape::Chat => object["message"]["thinking"] = json!(reasoning),
+            Shape::Generate => object["thinking"] = json!(reasoning),
+        }
+    }
+    object
 }
 
 fn line(value: &Value) -> String {
@@ -111,7 +144,9 @@ mod tests {
     #[test]
     fn lines_are_as_editors_read_them() {
         let mut voice = OllamaVoice::new(Shape::Chat, "m".into(), 0);
-        let piece: Value = serde_json::from_str(&voice.piece("hi\n")).expect("JSON");
+        let piece: Value =
+            serde_json::from_str(&voice.piece(Fragment { text: "hi\n".into(), ..Fragment::default() }))
+                .expect("JSON");
         assert_eq!(piece["message"], json!({"role": "assistant", "content": "hi\n"}));
         assert_eq!(piece["done"], false);
         let finished = Finished { completion_tokens: 3, decode_us: 7, ..Finished::default() };
@@ -122,7 +157,8 @@ mod tests {
             (&end["done_reason"], &end["eval_count"], &end["eval_duration"]),
             (&json!("stop"), &json!(3), &json!(7000))
         );
-        let whole = OllamaVoice::new(Shape::Generate, "m".into(), 0).whole("text", &finished);
+        let whole = OllamaVoice::new(Shape::Generate, "m".into(), 0)
+            .whole(&Fragment { text: "text".into(), ..Fragment::default() }, &finished);
         assert_eq!((&whole["response"], &whole["done"]), (&json!("text"), &json!(true)));
     }
 }

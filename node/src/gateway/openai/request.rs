@@ -1,27 +1,18 @@
 //! From a body to a request.
 
-use croft_proto::frames::{Conversation, generate};
+use croft_proto::frames::{Conversation, Infill, generate};
 use serde_json::Value;
 
+use super::super::demands::Demands;
 use super::super::errors::Refusal;
 use super::super::fields::{Fields, unsupported};
 use super::super::job::{Asked, Chosen, max_tokens, messages, not_empty, stop};
 
 /// Known fields of both endpoints that ask for another answer than can be given.
-const UNSUPPORTED: &[&str] = &[
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "grammar",
-    "json_schema",
-    "lora",
-    "mirostat",
-    "n_probs",
-    "images",
-];
+const UNSUPPORTED: &[&str] = &["lora", "mirostat", "n_probs", "images"];
 const UNSUPPORTED_CHAT: &[&str] =
-    &["tools", "functions", "function_call", "audio", "prediction", "web_search_options"];
-const UNSUPPORTED_COMPLETION: &[&str] = &["suffix", "echo", "input_prefix", "input_suffix"];
+    &["functions", "function_call", "audio", "prediction", "web_search_options"];
+const UNSUPPORTED_COMPLETION: &[&str] = &["echo", "input_prefix", "input_suffix"];
 
 /// A chat completion; says as well whether usage is wanted at a stream's end.
 ///
@@ -30,8 +21,6 @@ const UNSUPPORTED_COMPLETION: &[&str] = &["suffix", "echo", "input_prefix", "inp
 pub fn chat(body: &[u8]) -> Result<(Asked, bool), Refusal> {
     let mut fields = Fields::parse(body)?;
     fields.refuse(UNSUPPORTED_CHAT)?;
-    refuse_response_format(&mut fields)?;
-    refuse_tool_choice(&mut fields)?;
     if let Some(Value::Array(modalities)) = fields.take("modalities")
         && modalities.iter().any(|modality| modality != "text")
     {
@@ -40,7 +29,8 @@ pub fn chat(body: &[u8]) -> Result<(Asked, bool), Refusal> {
     let messages = not_empty(messages(&mut fields)?)?;
     // The newer name wins.
     let newer = max_tokens(&mut fields, "max_completion_tokens")?;
-    rest(fields, generate::Input::Chat(Conversation { messages }), newer)
+    let demands = Demands::of_chat(&mut fields)?;
+    rest(fields, generate::Input::Chat(Conversation { messages }), newer, demands)
 }
 
 /// A completion; says as well whether usage is wanted at a stream's end.
@@ -61,13 +51,19 @@ pub fn completion(body: &[u8]) -> Result<(Asked, bool), Refusal> {
         },
         _ => return Err(fields.invalid("prompt", "given, as a string")),
     };
-    rest(fields, generate::Input::Prompt(prompt), None)
+    let input = match fields.text("suffix")?.filter(|suffix| !suffix.is_empty()) {
+        None => generate::Input::Prompt(prompt),
+        Some(suffix) => generate::Input::Infill(Infill { prefix: prompt, suffix }),
+    };
+    let demands = Demands::of_completion(&mut fields)?;
+    rest(fields, input, None, demands)
 }
 
 fn rest(
     mut fields: Fields,
     input: generate::Input,
     newer_max: Option<u32>,
+    demands: Demands,
 ) -> Result<(Asked, bool), Refusal> {
     fields.refuse(UNSUPPORTED)?;
     if fields.integer("n", 1..=1).is_err() {
@@ -87,24 +83,9 @@ fn rest(
         cache_prompt: fields.flag("cache_prompt")?.unwrap_or(true),
         stream: fields.flag("stream")?.unwrap_or(false),
         chosen: Chosen::read(&mut fields)?,
+        demands,
     };
     Ok((asked, include_usage))
-}
-
-fn refuse_response_format(fields: &mut Fields) -> Result<(), Refusal> {
-    let Some(mut format) = fields.object("response_format")? else { return Ok(()) };
-    match format.text("type")? {
-        Some(kind) if kind != "text" => Err(unsupported("response_format other than text")),
-        _ => Ok(()),
-    }
-}
-
-fn refuse_tool_choice(fields: &mut Fields) -> Result<(), Refusal> {
-    match fields.take("tool_choice") {
-        Some(Value::String(choice)) if choice == "none" || choice == "auto" => Ok(()),
-        Some(_) => Err(fields.unsupported("tool_choice")),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -150,12 +131,9 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused_by_name() {
         for (name, value) in [
-            ("tools", json!([{"type": "function"}])),
-            ("tool_choice", json!("required")),
-            ("response_format", json!({"type": "json_object"})),
-            ("logprobs", json!(true)),
+            ("functions", json!([{"name": "f"}])),
+            ("response_format", json!({"type": "xml"})),
             ("n", json!(2)),
-            ("logit_bias", json!({"1": 2})),
             ("modalities", json!(["text", "audio"])),
         ] {
             let mut body = base();
@@ -165,8 +143,8 @@ mod tests {
             assert!(message.contains(name), "{message}");
         }
         let suffix = json!({"model": "m", "prompt": "p", "suffix": "s"});
-        let refusal = completion(suffix.to_string().as_bytes()).err().expect("suffix");
-        assert_eq!(refusal.message, "suffix is not supported");
+        let (asked, _) = completion(suffix.to_string().as_bytes()).map_err(|r| r.message).expect("infill");
+        assert!(matches!(asked.input, generate::Input::Infill(infill) if infill.suffix == "s"));
     }
 
     #[test]

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::super::answer::Voice;
 use super::super::errors::{Dialect, Refusal};
+use super::super::fragment::Fragment;
 use super::super::policy::Policy;
+use super::logprobs;
 
 /// Which of the two completions.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,20 +53,30 @@ impl OpenAiVoice {
         json!({"id": self.id, "object": object, "created": self.created_s, "model": self.model, "choices": choices})
     }
 
-    fn choice(&mut self, text: Option<&str>, reason: Option<&str>) -> Value {
+    fn choice(&mut self, piece: Option<&Fragment>, reason: Option<&str>) -> Value {
+        let logprobs = piece.map_or(Value::Null, |piece| logprobs::of(self.shape, &piece.logprobs));
         match self.shape {
             Shape::Text => {
-                json!([{"index": 0, "text": text.unwrap_or(""), "logprobs": null, "finish_reason": reason}])
+                let text = piece.map_or("", |piece| piece.text.as_str());
+                json!([{"index": 0, "text": text, "logprobs": logprobs, "finish_reason": reason}])
             }
             Shape::Chat => {
                 let mut delta = json!({});
                 if !std::mem::replace(&mut self.begun, true) {
                     delta["role"] = json!("assistant");
                 }
-                if let Some(text) = text {
-                    delta["content"] = json!(text);
+                if let Some(piece) = piece {
+                    if !piece.text.is_empty() {
+                        delta["content"] = json!(piece.text);
+                    }
+                    if !piece.reasoning.is_empty() {
+                        delta["reasoning_content"] = json!(piece.reasoning);
+                    }
+                    if !piece.tool_calls.is_empty() {
+                        delta["tool_calls"] = json!(piece.tool_calls);
+                    }
                 }
-                json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason}])
+                json!([{"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": reason}])
             }
         }
     }
@@ -75,8 +87,8 @@ impl Voice for OpenAiVoice {
         "text/event-stream"
     }
 
-    fn piece(&mut self, text: &str) -> String {
-        let choices = self.choice(Some(text), None);
+    fn piece(&mut self, piece: Fragment) -> String {
+        let choices = self.choice(Some(&piece), None);
         event(&self.chunk(&choices))
     }
 
@@ -102,17 +114,17 @@ impl Voice for OpenAiVoice {
         ": working\n\n"
     }
 
-    fn whole(&self, text: &str, finished: &Finished) -> Value {
+    fn whole(&self, whole: &Fragment, finished: &Finished) -> Value {
         let reason = reason(finished);
+        let logprobs = logprobs::of(self.shape, &whole.logprobs);
         let (object, choices) = match self.shape {
             Shape::Chat => (
                 "chat.completion",
-                json!([{"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": null,
-                    "finish_reason": reason}]),
+                json!([{"index": 0, "message": message(whole), "logprobs": logprobs, "finish_reason": reason}]),
             ),
             Shape::Text => (
                 "text_completion",
-                json!([{"index": 0, "text": text, "logprobs": null, "finish_reason": reason}]),
+                json!([{"index": 0, "text": whole.text, "logprobs": logprobs, "finish_reason": reason}]),
             ),
         };
         let mut whole = self.envelope(object, &choices);
@@ -126,9 +138,27 @@ fn event(value: &Value) -> String {
     format!("data: {value}\n\n")
 }
 
-/// A worker's word for the end, in OpenAI's two.
+fn message(whole: &Fragment) -> Value {
+    let mut message = json!({"role": "assistant", "content": whole.text});
+    if !whole.tool_calls.is_empty() {
+        message["tool_calls"] = json!(whole.whole_calls());
+        if whole.text.is_empty() {
+            message["content"] = Value::Null;
+        }
+    }
+    if !whole.reasoning.is_empty() {
+        message["reasoning_content"] = json!(whole.reasoning);
+    }
+    message
+}
+
+/// A worker's word for the end, in OpenAI's three.
 fn reason(finished: &Finished) -> &'static str {
-    if finished.reason == "length" { "length" } else { "stop" }
+    match finished.reason.as_str() {
+        "length" => "length",
+        "tool_calls" => "tool_calls",
+        _ => "stop",
+    }
 }
 
 fn usage(finished: &Finished) -> Value {
@@ -192,6 +222,10 @@ fn entry(id: &str, model: &ServedModel, created_s: u64) -> Value {
 mod tests {
     use super::*;
 
+    fn text(text: &str) -> Fragment {
+        Fragment { text: text.into(), ..Fragment::default() }
+    }
+
     fn finished() -> Finished {
         Finished {
             reason: "length".into(),
@@ -214,7 +248,7 @@ mod tests {
     #[test]
     fn a_chat_stream_begins_with_the_role_and_ends_with_usage_and_done() {
         let mut voice = OpenAiVoice::new(Shape::Chat, 1, 5, "m".into(), true);
-        let stream = [voice.piece("a"), voice.piece("b"), voice.finish(&finished())].concat();
+        let stream = [voice.piece(text("a")), voice.piece(text("b")), voice.finish(&finished())].concat();
         let events = events(&stream);
         assert_eq!(events[0]["choices"][0]["delta"], json!({"role": "assistant", "content": "a"}));
         assert_eq!(events[1]["choices"][0]["delta"], json!({"content": "b"}));
@@ -231,7 +265,7 @@ mod tests {
     #[test]
     fn usage_is_not_sent_unasked() {
         let mut voice = OpenAiVoice::new(Shape::Text, 1, 5, "m".into(), false);
-        let events = events(&[voice.piece("a"), voice.finish(&finished())].concat());
+        let events = events(&[voice.piece(text("a")), voice.finish(&finished())].concat());
         assert_eq!(events.len(), 2);
         assert!(events.iter().all(|event| event.get("usage").is_none()));
         assert_eq!(events[0]["choices"][0]["text"], "a");
@@ -240,7 +274,7 @@ mod tests {
     #[test]
     fn a_whole_answer_has_everything() {
         let voice = OpenAiVoice::new(Shape::Chat, 1, 5, "m".into(), false);
-        let whole = voice.whole("text", &finished());
+        let whole = voice.whole(&text("text"), &finished());
         assert_eq!(whole["choices"][0]["message"]["content"], "text");
         assert_eq!(whole["usage"]["completion_tokens"], 2);
         assert_eq!(whole["object"], "chat.completion");

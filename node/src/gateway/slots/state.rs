@@ -11,8 +11,12 @@ use tokio::sync::mpsc;
 
 use super::super::body::Reservation;
 use super::super::errors::{Refusal, code_named};
+use super::super::fragment::Fragment;
 use super::super::guard::Caller;
-use super::super::limits::{ANSWER_LEN_MAX, ANSWER_TOKENS_GUESS, BYTES_PER_TOKEN_GUESS, PIECE_LEN_MAX, STREAMS_MAX, WORKER_MESSAGE_LEN_MAX};
+use super::super::limits::{
+    ANSWER_LEN_MAX, ANSWER_TOKENS_GUESS, BYTES_PER_TOKEN_GUESS, PIECE_LEN_MAX, STREAMS_MAX,
+    WORKER_MESSAGE_LEN_MAX,
+};
 use super::super::queue::{FairQueue, Full};
 use super::Event;
 
@@ -87,7 +91,11 @@ impl State {
         // Those who hung up while waiting make room first.
         drop(self.waiting.extract(|waiting| !waiting.events.is_closed()));
         let generate = Generate { request, ..generate };
-        self.waiting.push(caller, cost(&generate), Waiting { request, generate, events, _reservation: reservation })?;
+        self.waiting.push(
+            caller,
+            cost(&generate),
+            Waiting { request, generate, events, _reservation: reservation },
+        )?;
         Ok(request)
     }
 
@@ -182,7 +190,7 @@ impl State {
             _ if self.generation() != Some(generation) => {}
             Some(from_worker::Frame::Step(step)) => {
                 for piece in step.pieces {
-                    if piece.text.len() > PIECE_LEN_MAX {
+                    if piece.encoded_len() > PIECE_LEN_MAX {
                         self.distrust();
                         break;
                     }
@@ -204,14 +212,15 @@ impl State {
     }
 
     fn take_piece(&mut self, piece: Piece) -> Option<Finished> {
-        let Piece { request, text, finished, .. } = piece;
+        let (request, finished) = (piece.request, piece.finished.clone());
         let running = self.running.get_mut(&request)?;
-        running.answer_len += text.len();
+        running.answer_len += piece.encoded_len();
+        let fragment = Fragment::of(piece);
         let over = running.answer_len > ANSWER_LEN_MAX;
         if let Some(events) = &running.events {
             let mut full = over;
-            if !text.is_empty() {
-                full |= events.try_send(Event::Piece(text)).is_err();
+            if !fragment.is_empty() {
+                full |= events.try_send(Event::Piece(fragment)).is_err();
             }
             if let Some(finished) = &finished {
                 full |= events.try_send(Event::Finished(finished.clone())).is_err();

@@ -45,7 +45,7 @@ impl Bench {
         let receiver = self.receivers.get_mut(&request).expect("a known request");
         std::iter::from_fn(|| receiver.try_recv().ok())
             .map(|event| match event {
-                Event::Piece(text) => text,
+                Event::Piece(fragment) => fragment.text,
                 Event::Finished(finished) => format!("[{}]", finished.reason),
                 Event::Failed(refusal) => refusal.code.to_string(),
             })
