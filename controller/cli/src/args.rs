@@ -4,6 +4,7 @@ mod audit;
 mod bundle;
 mod intake;
 mod vet;
+mod trust;
 mod waiver;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use audit::Audit;
 pub use bundle::{Bundle, Import};
 pub use intake::{Change, Intake};
 pub use vet::{Confined, Vet};
+pub use trust::{NewKey, Replaceable, Service, Trust};
 pub use waiver::{Grant, Until, Waiver};
 
 /// Runs a fleet from the admin's machine. Keys stay here; the controller gets signed documents only.
@@ -246,19 +248,6 @@ pub struct Recall {
     /// Why, for the people whose model goes away
     #[arg(long)]
     pub reason: String,
-}
-
-/// `trust`
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum Trust {
-    /// Roles with version, expiry and key file
-    Status,
-    /// Sign the short-lived metadata again and publish it
-    Refresh {
-        /// How long it is good for: 90s to 30d; a withheld recall stops serving after it [default: 14d]
-        #[arg(long, value_parser = duration, value_name = "TIME")]
-        lifetime: Option<u64>,
-    },
 }
 
 /// `report`

@@ -7,6 +7,7 @@ mod bundle;
 mod completions;
 mod describe;
 mod get;
+mod handover;
 mod import;
 pub mod init;
 mod intake;
@@ -15,6 +16,7 @@ mod key_card;
 mod node;
 mod recall;
 mod report;
+mod roles;
 mod trust;
 mod vet;
 mod waiver;
@@ -44,7 +46,10 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Describe(what) => describe::run(&dir, &what, output).await,
         Command::Node(verb) => node::run(&dir, &verb).await,
         Command::Bundle(Bundle::Import(arguments)) => import::run(&dir, *arguments).await,
-        Command::Bundle(Bundle::Approve { bundle, allow_license, allow_source }) => {
+        Command::Bundle(Bundle::Approve { bundle, proposal: Some(file), .. }) => {
+            handover::approve(&dir, &bundle, &file)
+        }
+        Command::Bundle(Bundle::Approve { bundle, allow_license, allow_source, proposal: None }) => {
             bundle::approve(&dir, &bundle, bundle::Allow { license: allow_license, source: allow_source })
         }
         Command::Bundle(Bundle::Bom { bundle }) => bundle::bom(&dir, &bundle),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
+use croft_trust::repository::RepositoryError;
 
 /// A cause of any type, for errors whose reader is a person.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -149,6 +150,20 @@ pub enum CtlError {
         /// How it ended.
         reason: String,
     },
+    /// A publisher's OMS signature does not hold.
+    #[error("{} does not vouch for what was to come in", path.display())]
+    Oms {
+        /// The signature.
+        path: PathBuf,
+        /// Why not.
+        source: croft_trust::oms::OmsError,
+    },
+    /// A signed state does not hold, or is older than what this machine has signed before.
+    #[error("refusing to sign")]
+    Refusing {
+        /// Why.
+        source: croft_trust::store::TrustError,
+    },
     /// The file behind a draft changed.
     #[error("{} is no longer the file that was vetted", path.display())]
     SourceChanged {
@@ -228,9 +243,19 @@ impl CtlError {
             Self::FleetMissing { .. } | Self::NotFound { .. } => Code::NotFound,
             Self::Unapproved { .. } => Code::Unapproved,
             Self::Key { .. } => Code::Key,
-            Self::Repository { .. } => Code::TrustState,
             Self::VetRefused { .. } | Self::VetFailed { .. } => Code::VetRefused,
+            Self::Repository { source, .. } => match source.downcast_ref::<RepositoryError>() {
+                Some(
+                    error @ (RepositoryError::Handover(_)
+                    | RepositoryError::Unverified { .. }
+                    | RepositoryError::KeysMissing { .. }
+                    | RepositoryError::Limit(_)),
+                ) => error.code(),
+                _ => Code::TrustState,
+            },
             Self::Vetting { .. } => Code::SandboxUnproven,
+            Self::Oms { source, .. } => source.code(),
+            Self::Refusing { source } => source.code(),
             Self::SourceChanged { .. } | Self::WrongDigest { .. } => Code::BlobCorrupt,
             Self::Link { code, .. } | Self::Refused { code, .. } => *code,
             Self::NotPublished { source } => source.code(),
@@ -255,11 +280,25 @@ impl CtlError {
             Self::FileRead { .. } => "check the path and its permissions".to_owned(),
             Self::FileWrite { .. } => "check the folder's permissions and free space".to_owned(),
             Self::FileParse { .. } => "restore it from the backup of this folder".to_owned(),
-            Self::Repository { .. } => {
-                "restore the repository folder from backup, or look at croftctl trust status".to_owned()
+            Self::Repository { source, .. } => match source.downcast_ref::<RepositoryError>() {
+                Some(RepositoryError::Handover(_) | RepositoryError::Unverified { .. }) => {
+                    "ask the other publisher for a new handover.json, and compare notes before anybody signs"
+                }
+                Some(RepositoryError::KeysMissing { .. }) => {
+                    "the key on this machine is not one of that role's; croftctl trust status shows whose are"
+                }
+                _ => "restore the repository folder from backup, or look at croftctl trust status",
             }
+            .to_owned(),
             Self::Vetting { .. } => {
                 "the file was not judged, so it was not taken in; import needs Linux with seccomp".to_owned()
+            }
+            Self::Oms { .. } => {
+                "get model, signature and key from the publisher again, each by its own way; do not import meanwhile"
+                    .to_owned()
+            }
+            Self::Refusing { .. } => {
+                "the repository is older than what this machine has signed; restore the newest copy of it".to_owned()
             }
             Self::SourceChanged { .. } => "import it again; what was approved are the old bytes".to_owned(),
             Self::WrongDigest { .. } => {

@@ -6,6 +6,9 @@
 //! keys/NAME.pub         their public parts
 //! keys/admin.chain.pem  the admin's certificate
 //! repository/           signed metadata and targets (croft-trust)
+//! floors.json           the highest that was ever signed here
+//! handover.json         what waits for another publisher's signature
+//! holders.json          what people call the holders of keys
 //! drafts/NAME.VERSION/  what import found, until it is approved
 //! ```
 //! Keys are read when something is signed and not before.
@@ -143,6 +146,26 @@ impl FleetDir {
     /// Where signed checkpoints of the verdict chains lie.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")
+    }
+
+    /// What another publisher needs to add a signature.
+    pub fn handover(&self) -> PathBuf {
+        self.root.join("handover.json")
+    }
+
+    /// The highest that this machine has ever signed, kept apart from the repository.
+    pub fn floors(&self) -> PathBuf {
+        self.root.join("floors.json")
+    }
+
+    /// What people call the holders of keys, for display only.
+    pub fn holders(&self) -> PathBuf {
+        self.root.join("holders.json")
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 
     /// Where drafts lie.

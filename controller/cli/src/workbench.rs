@@ -3,6 +3,8 @@
 //! One workbench is open at a time. Keys are loaded for one signature and dropped. Whatever is signed here is on disk
 //! before it is published, so a failed publication is repeated by `trust refresh`.
 
+mod signing;
+
 use std::fs::File;
 
 use croft_domain::baseline::Baseline;
@@ -19,7 +21,7 @@ use crate::client::{Admin, refused, signer};
 use crate::draft::manifest_bytes;
 use crate::error::{Cause, CtlError};
 use crate::fleet_dir::{FleetDir, KeyName};
-use crate::limits::{FRESHNESS_TTL_S, TARGETS_TTL_S};
+use crate::limits::TARGETS_TTL_S;
 use crate::output::say;
 
 /// Name of the fleet document among the targets.
@@ -186,28 +188,12 @@ impl Workbench {
         self.repository.set_target(WAIVERS_TARGET, &bytes).map_err(repository("change waivers.json"))
     }
 
-    /// Signs the targets and the short-lived metadata over them.
-    ///
-    /// # Errors
-    /// A key cannot be used, or the disk refuses.
-    pub fn sign(&mut self, now: Timestamp) -> Result<(), CtlError> {
-        sign_targets(&mut self.repository, &self.dir, now)?;
-        self.refresh(now, FRESHNESS_TTL_S)
-    }
-
-    /// Signs the short-lived metadata only, good for `lifetime_s` seconds.
-    ///
-    /// # Errors
-    /// The freshness key cannot be used, or the disk refuses.
-    pub fn refresh(&mut self, now: Timestamp, lifetime_s: u64) -> Result<(), CtlError> {
-        refresh(&mut self.repository, &self.dir, now, lifetime_s)
-    }
-
     /// Publishes what is signed. The controller verifies it as a node would and takes all of it or nothing.
     ///
     /// # Errors
     /// [`CtlError::NotPublished`], with the cause.
     pub async fn publish(&self, admin: &mut Admin) -> Result<(), CtlError> {
+        self.check_publishable()?;
         let not_published = |error| CtlError::NotPublished { source: Box::new(error) };
         publish(&self.repository, admin).await.map_err(not_published)
     }
@@ -217,6 +203,7 @@ impl Workbench {
     /// # Errors
     /// [`CtlError::NotPublished`], with the cause.
     pub async fn connect_and_publish(&self) -> Result<Admin, CtlError> {
+        self.check_publishable()?;
         let mut admin = crate::client::connect(&self.dir)
             .await
             .map_err(|error| CtlError::NotPublished { source: Box::new(error) })?;

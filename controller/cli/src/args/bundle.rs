@@ -21,6 +21,9 @@ pub enum Bundle {
         /// Also allow the bundle's source in this fleet from now on
         #[arg(long)]
         allow_source: bool,
+        /// Add a signature to what another publisher approved, from their handover.json
+        #[arg(long, value_name = "FILE")]
+        proposal: Option<PathBuf>,
     },
     /// Print a bundle's bill of materials (CycloneDX 1.6)
     Bom {
@@ -49,6 +52,12 @@ pub struct Import {
     /// Which GGUF file of several; of a split model, any of its shards
     #[arg(long, value_name = "NAME")]
     pub file: Option<String>,
+    /// OMS signature of the publisher of the weights, over the very files that come in
+    #[arg(long, value_name = "SIGNATURE", requires = "key")]
+    pub oms: Option<PathBuf>,
+    /// Public key (PEM, P-256) under which that signature must hold
+    #[arg(long, value_name = "PUBKEY", requires = "oms")]
+    pub key: Option<PathBuf>,
     /// SPDX identifier of the weights' license
     #[arg(long, value_name = "SPDX")]
     pub license: String,

@@ -55,6 +55,7 @@ pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result<(), C
     check_intake(&mut workbench, &draft.manifest, allow)?;
     workbench.set_bundle(&draft.manifest)?;
     workbench.set_bom(bundle, &draft.bom)?;
+    workbench.set_oms(&draft.manifest)?;
     workbench.sign(clock::now())?;
     say(&format!(
         "approved {bundle}: {}",
@@ -137,6 +138,7 @@ pub async fn publish(dir: &FleetDir, bundle: &BundleRef) -> Result<(), CtlError>
             hint: format!("croftctl bundle approve {bundle} signs its draft"),
         });
     };
+    workbench.check_publishable()?;
     let sources = Draft::load(dir, bundle)?.sources;
     let mut admin = connect(dir).await?;
     for (file, source) in manifest.files.iter().zip(&sources) {

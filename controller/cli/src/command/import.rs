@@ -5,6 +5,9 @@
 use croft_domain::bundle::{BundleFile, FileRole, License, Manifest, Parameters, Provenance, Template};
 use croft_domain::id::{BundleName, BundleRef};
 use croft_trust::digest::{describe_file, sha256};
+use croft_trust::keys::parse_public_key;
+use croft_trust::limits::OMS_LEN_MAX;
+use croft_trust::oms::{self, OmsError};
 use croft_vetting::report::Report;
 
 use crate::args::Import;
@@ -46,6 +49,7 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
         sources.push(piece.path.clone());
         files.push(describe(piece, report.len_bytes)?);
     }
+    check_oms(&arguments, &files)?;
     let vetting = vetting_bytes(&vetted);
     let provenance = Provenance { source, vetting_report_sha256: sha256(&vetting) };
     let particulars = Particulars {
@@ -63,6 +67,24 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
     draft.save(dir, &scratch)?;
     summarize(&draft, report);
     print_data(&format!("{}\n", draft.manifest.reference()))
+}
+
+/// Holds what comes in against its publisher's OMS signature, if one was named. Names may differ, digests may not.
+fn check_oms(arguments: &Import, files: &[BundleFile]) -> Result<(), CtlError> {
+    let (Some(signature), Some(key)) = (&arguments.oms, &arguments.key) else { return Ok(()) };
+    let refused = |error: OmsError| CtlError::Oms { path: signature.clone(), source: error };
+    let point = parse_public_key(&read_text(key, DOCUMENT_LEN_MAX)?).map_err(|e| CtlError::Key {
+        operation: "use",
+        path: key.clone(),
+        source: Box::new(e),
+    })?;
+    let signed = oms::verify(&read(signature, OMS_LEN_MAX as u64)?, &point).map_err(refused)?;
+    let missing = files.iter().find(|file| signed.iter().all(|resource| resource.sha256 != file.sha256));
+    if let Some(file) = missing {
+        return Err(refused(OmsError::Files(format!("{} was not signed", file.sha256))));
+    }
+    say(&format!("OMS:      holds under key {}", oms::key_hint(&point)));
+    Ok(())
 }
 
 /// Judges every file, each in a confined process of its own.

@@ -1,14 +1,18 @@
-//! `trust`: the fleet's metadata as it lies here, and its regular renewal.
+//! `trust`: the fleet's metadata as it lies here, and its regular renewal. Who may sign is changed in `roles`.
+
+use std::path::Path;
 
 use croft_domain::time::Timestamp;
+use croft_trust::limits::HANDOVER_LEN_MAX;
 use serde::{Deserialize, Serialize};
 
-use crate::args::{Format, Trust};
+use crate::args::{Format, Service, Trust};
 use crate::clock;
+use crate::command::{handover, roles};
 use crate::error::CtlError;
-use crate::fleet_dir::{FleetDir, KeyName};
+use crate::fleet_dir::{FleetDir, KeyName, read};
 use crate::limits::{EXPIRY_WARNING_DAYS, FRESHNESS_TTL_S};
-use crate::output::{Column, Resource, column, print_list, say};
+use crate::output::{Column, Resource, column, print_data, print_list, say};
 use crate::workbench::{Workbench, repository};
 
 /// Runs `trust`.
@@ -16,24 +20,82 @@ use crate::workbench::{Workbench, repository};
 /// # Errors
 /// There is no fleet, a key cannot be used, or the controller refuses.
 pub async fn run(dir: &FleetDir, verb: Trust, format: Format) -> Result<(), CtlError> {
-    let mut workbench = Workbench::open(dir)?;
     match verb {
-        Trust::Status => {
-            let roles = roles(&workbench.metadata_files(), dir, clock::now())?;
-            print_list(&roles, format)?;
-            roles.iter().filter_map(Role::warning).for_each(|warning| say(&warning));
-            Ok(())
+        Trust::Status => status(dir, format),
+        Trust::Refresh { lifetime, handover } => {
+            refresh(dir, lifetime.unwrap_or(FRESHNESS_TTL_S), handover.as_deref()).await
         }
-        Trust::Refresh { lifetime } => {
-            workbench.refresh(clock::now(), lifetime.unwrap_or(FRESHNESS_TTL_S))?;
-            workbench.connect_and_publish().await?;
-            let roles = roles(&workbench.metadata_files(), dir, clock::now())?;
-            if let Some(first) = roles.iter().min_by_key(|role| role.expires_at) {
-                say(&format!("good until {} ({})", clock::written(Timestamp(first.expires_at)), first.role));
-            }
-            Ok(())
+        Trust::AddPublisher { key, name, threshold } => {
+            roles::add_publisher(dir, &key, &name, threshold).await
         }
+        Trust::RemovePublisher { publisher, threshold } => {
+            roles::remove_publisher(dir, &publisher, threshold).await
+        }
+        Trust::RotateRoot { replace } => roles::rotate_root(dir, &replace).await,
+        Trust::MakeKey { role } => roles::make_key(dir, role),
+        Trust::Adopt { file, sign } => handover::adopt(dir, &file, sign),
+        Trust::Service(Service::Print) => service(dir),
     }
+}
+
+fn status(dir: &FleetDir, format: Format) -> Result<(), CtlError> {
+    let workbench = Workbench::open(dir)?;
+    let listed = listed_roles(&workbench.metadata_files(), dir, clock::now())?;
+    print_list(&listed, format)?;
+    let own = roles::own_points(dir)?;
+    roles::lines(&workbench.roles()?, &roles::holders(dir)?, &own).iter().for_each(|line| say(line));
+    listed.iter().filter_map(Role::warning).for_each(|warning| say(&warning));
+    if let Err(waiting) = workbench.check_publishable() {
+        say(&format!("warning: not published yet: {waiting}; {}", waiting.hint()));
+    }
+    Ok(())
+}
+
+async fn refresh(dir: &FleetDir, lifetime: u64, handover: Option<&Path>) -> Result<(), CtlError> {
+    let mut workbench = Workbench::open(dir)?;
+    match handover {
+        // Taking it over ends with the refresh, where the freshness key is.
+        Some(file) => {
+            let bytes = read(file, HANDOVER_LEN_MAX)?;
+            workbench.adopt(&bytes, false, clock::now(), |changes, _| {
+                handover::show(changes);
+                Ok(())
+            })?;
+            if lifetime != FRESHNESS_TTL_S {
+                workbench.refresh(clock::now(), lifetime)?;
+            }
+        }
+        None => workbench.refresh(clock::now(), lifetime)?,
+    }
+    workbench.connect_and_publish().await?;
+    let roles = listed_roles(&workbench.metadata_files(), dir, clock::now())?;
+    if let Some(first) = roles.iter().min_by_key(|role| role.expires_at) {
+        say(&format!("good until {} ({})", clock::written(Timestamp(first.expires_at)), first.role));
+    }
+    Ok(())
+}
+
+/// The units for a freshness host. They are printed and not installed: paths and account are the host's own.
+fn service(dir: &FleetDir) -> Result<(), CtlError> {
+    let executable = std::env::current_exe()
+        .map_err(|source| CtlError::Process { operation: "find this executable", source })?;
+    let folder = std::path::absolute(dir.root())
+        .map_err(|source| CtlError::FileRead { path: dir.root().to_owned(), source })?;
+    let text = include_str!("freshness.unit")
+        .replace("@EXECUTABLE@", plain(&executable)?)
+        .replace("@CONFIG@", plain(&folder)?);
+    print_data(&text)
+}
+
+/// A path that systemd neither splits nor expands.
+fn plain(path: &Path) -> Result<&str, CtlError> {
+    let is_plain = |text: &&str| {
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-'))
+    };
+    path.to_str().filter(is_plain).ok_or_else(|| CtlError::Input {
+        what: path.display().to_string(),
+        expected: "a path of letters, digits and /._-".to_owned(),
+    })
 }
 
 /// What all metadata begins with (TUF 4.3).
@@ -72,7 +134,7 @@ impl Role {
     }
 }
 
-fn roles(files: &[(String, Vec<u8>)], dir: &FleetDir, now: Timestamp) -> Result<Vec<Role>, CtlError> {
+fn listed_roles(files: &[(String, Vec<u8>)], dir: &FleetDir, now: Timestamp) -> Result<Vec<Role>, CtlError> {
     let mut roles: Vec<Role> = Vec::new();
     for (file, bytes) in files {
         let metadata: Metadata = serde_json::from_slice(bytes).map_err(repository("understand metadata"))?;
@@ -136,7 +198,7 @@ mod tests {
             file("9.snapshot.json", 9, "2026-11-24T00:00:00Z"),
             file("timestamp.json", 9, "2026-11-23T12:00:00Z"),
         ];
-        let roles = roles(&files, &dir, now).expect("roles");
+        let roles = listed_roles(&files, &dir, now).expect("roles");
         insta::assert_snapshot!(list(&roles, Format::Wide).expect("a table"), @"
         ROLE       VERSION  EXPIRES               DAYS LEFT  KEY
         root       2        2028-11-20T00:00:00Z  730        /fleet/keys/root.pk8

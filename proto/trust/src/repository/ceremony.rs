@@ -171,6 +171,17 @@ impl Repository {
         self.read_pending()?.map(|made| self.progress(&made.role)).transpose()
     }
 
+    /// Whether the snapshot lists the newest signed targets, and the root in force has let its signers sign.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        let (Some(snapshot), Some(timestamp)) = (&self.snapshot, &self.timestamp) else { return false };
+        let listed = snapshot.role.signed.meta.get("targets.json").map(|file| file.version.get());
+        let root = &self.root.role.signed;
+        listed == Some(self.versions().targets)
+            && root.verify_role(&snapshot.role).is_ok()
+            && root.verify_role(&timestamp.role).is_ok()
+    }
+
     /// Who has signed the targets that are in force.
     ///
     /// # Errors

@@ -1,0 +1,138 @@
+//! Handovers between publishers: what another one signed is shown, judged and, on request, signed as well.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use croft_domain::bundle::Manifest;
+use croft_domain::fleet::Fleet;
+use croft_domain::id::BundleRef;
+use croft_trust::limits::HANDOVER_LEN_MAX;
+use croft_trust::repository::Change;
+
+use crate::clock;
+use crate::draft::Draft;
+use crate::error::CtlError;
+use crate::fleet_dir::{FleetDir, read};
+use crate::output::{clean, say};
+use crate::workbench::{FLEET_TARGET, Workbench};
+
+/// `bundle approve --proposal`: signs a handover that approves this bundle and nothing else.
+///
+/// # Errors
+/// It changes more than that, is not the draft that was vetted here, or does not hold.
+pub fn approve(dir: &FleetDir, bundle: &BundleRef, file: &Path) -> Result<(), CtlError> {
+    let bytes = read(file, HANDOVER_LEN_MAX)?;
+    let mut workbench = Workbench::open(dir)?;
+    let before = workbench.fleet().clone();
+    workbench.adopt(&bytes, true, clock::now(), |changes, documents| {
+        show(changes);
+        check_only(bundle, &before, changes, documents)?;
+        check_draft(dir, bundle, documents)
+    })?;
+    say(&format!("next, once enough have signed: croftctl bundle publish {bundle}"));
+    Ok(())
+}
+
+/// `trust adopt`: takes a handover whatever it changes, after showing it; signs it on request.
+///
+/// # Errors
+/// It does not hold, or a key cannot be used.
+pub fn adopt(dir: &FleetDir, file: &Path, sign: bool) -> Result<(), CtlError> {
+    let bytes = read(file, HANDOVER_LEN_MAX)?;
+    Workbench::open(dir)?.adopt(&bytes, sign, clock::now(), |changes, _| {
+        show(changes);
+        Ok(())
+    })
+}
+
+/// Says what a handover changes.
+pub fn show(changes: &[Change]) {
+    if changes.is_empty() {
+        say("nothing changes but signatures");
+    }
+    for change in changes {
+        say(&match change {
+            Change::Added(name) => format!("adds     {}", clean(name)),
+            Change::Changed(name) => format!("changes  {}", clean(name)),
+            Change::Removed(name) => format!("removes  {}", clean(name)),
+            Change::Root(version) => format!("root     {version}: who may sign what changes"),
+        });
+    }
+}
+
+/// Lets through the bundle, its OMS signature, and a license or source that is allowed with it.
+fn check_only(
+    bundle: &BundleRef,
+    before: &Fleet,
+    changes: &[Change],
+    documents: &BTreeMap<String, String>,
+) -> Result<(), CtlError> {
+    let own = [("bundle", bundle), ("oms", bundle), ("bom", bundle)]
+        .map(|(kind, b)| format!("{kind}.{}.{}.json", b.name, b.version));
+    for change in changes {
+        let is_expected = match change {
+            Change::Added(name) => own.contains(name),
+            Change::Changed(name) => name == FLEET_TARGET && allows_more_only(before, documents),
+            Change::Removed(_) | Change::Root(_) => false,
+        };
+        if !is_expected {
+            return Err(CtlError::Unapproved {
+                message: format!("the proposal changes more than {bundle}"),
+                hint: format!("look at the list above; croftctl trust adopt FILE --sign takes all of it"),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn allows_more_only(before: &Fleet, documents: &BTreeMap<String, String>) -> bool {
+    let Some(mut after) =
+        documents.get(FLEET_TARGET).and_then(|text| serde_json::from_str::<Fleet>(text).ok())
+    else {
+        return false;
+    };
+    for license in after.licenses.iter().filter(|license| !before.licenses.contains(license)) {
+        say(&format!("allows   license {}", clean(license)));
+    }
+    for source in after.sources.iter().filter(|source| !before.sources.contains(source)) {
+        say(&format!("allows   source {}", clean(source)));
+    }
+    after.licenses.clone_from(&before.licenses);
+    after.sources.clone_from(&before.sources);
+    after.epoch = before.epoch;
+    after == *before
+}
+
+/// Compares the proposal with what was vetted on this machine; without a draft of one's own that is said.
+fn check_draft(
+    dir: &FleetDir,
+    bundle: &BundleRef,
+    documents: &BTreeMap<String, String>,
+) -> Result<(), CtlError> {
+    let name = format!("bundle.{}.{}.json", bundle.name, bundle.version);
+    let text = documents.get(&name).ok_or_else(|| CtlError::NotFound {
+        what: format!("{bundle} in the proposal"),
+        hint: "ask for the handover.json that bundle approve wrote".to_owned(),
+    })?;
+    let manifest: Manifest = serde_json::from_str(text)
+        .map_err(|e| CtlError::FileParse { path: name.clone().into(), source: Box::new(e) })?;
+    match Draft::load(dir, bundle) {
+        Ok(own) if own.manifest.files == manifest.files && own.manifest.template == manifest.template => {
+            say("these are the files and the template that were vetted on this machine");
+        }
+        Ok(_) => {
+            return Err(CtlError::Unapproved {
+                message: format!("the proposal's {bundle} is not the one that was vetted on this machine"),
+                hint: "compare both files' origin with the other publisher before anybody signs".to_owned(),
+            });
+        }
+        Err(CtlError::NotFound { .. }) => {
+            for file in &manifest.files {
+                say(&format!("approves {} ({} bytes)", file.sha256, file.len_bytes));
+            }
+            say("warning: not vetted on this machine; croftctl bundle import vets the same file here first");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}

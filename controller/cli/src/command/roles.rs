@@ -1,0 +1,274 @@
+//! Who may sign what: publishers come and go, keys are made and replaced. Each change is a new root, signed by the root
+//! keys on this machine, and reaches nobody before the targets hold under it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use croft_domain::digest::Sha256Digest;
+use croft_trust::digest::sha256;
+use croft_trust::keys::{parse_public_key, public_key_pem};
+use croft_trust::repository::{RoleHolders, Roles};
+use croft_trust::sign::{POINT_LEN, Signer, SigningKey};
+
+use crate::args::{NewKey, Replaceable};
+use crate::client::{point, unusable};
+use crate::clock;
+use crate::error::CtlError;
+use crate::fleet_dir::{FleetDir, KeyName, create_private, read, read_text, write};
+use crate::limits::DOCUMENT_LEN_MAX;
+use crate::output::{print_data, say};
+use crate::workbench::Workbench;
+
+/// What people call the holders of keys, by key id.
+pub type Holders = BTreeMap<Sha256Digest, String>;
+
+/// `trust add-publisher`.
+///
+/// # Errors
+/// The file is no P-256 key, it is listed already, or too few root keys are here.
+pub async fn add_publisher(
+    dir: &FleetDir,
+    file: &Path,
+    name: &str,
+    threshold: Option<u64>,
+) -> Result<(), CtlError> {
+    let added = parse_public_key(&read_text(file, DOCUMENT_LEN_MAX)?).map_err(|e| CtlError::Key {
+        operation: "use",
+        path: file.to_owned(),
+        source: Box::new(e),
+    })?;
+    let mut workbench = Workbench::open(dir)?;
+    let mut roles = workbench.roles()?;
+    for role in [&roles.root, &roles.targets, &roles.freshness] {
+        if role.points.contains(&added) {
+            return Err(CtlError::Conflict {
+                message: "this key has a role already".to_owned(),
+                hint: "each role of each person has a key of its own: croftctl trust make-key".to_owned(),
+            });
+        }
+    }
+    roles.targets.points.push(added);
+    set_threshold(&mut roles.targets, threshold)?;
+    let mut holders = holders(dir)?;
+    holders.insert(sha256(&added), name.to_owned());
+    workbench.rotate_root(&roles, Vec::new(), clock::now())?;
+    save_holders(dir, &holders)?;
+    say(&format!("{name} may approve; {} of {} must", roles.targets.threshold, roles.targets.points.len()));
+    finish(workbench).await
+}
+
+/// `trust remove-publisher`.
+///
+/// # Errors
+/// There is no such publisher, nobody would remain, or too few root keys are here.
+pub async fn remove_publisher(
+    dir: &FleetDir,
+    publisher: &str,
+    threshold: Option<u64>,
+) -> Result<(), CtlError> {
+    let mut workbench = Workbench::open(dir)?;
+    let mut roles = workbench.roles()?;
+    let holders = holders(dir)?;
+    let is_meant = |point: &[u8; POINT_LEN]| {
+        let id = sha256(point);
+        holders.get(&id).is_some_and(|name| name == publisher)
+            || publisher.len() >= 8 && id.hex().starts_with(publisher.trim_start_matches("sha256:"))
+    };
+    let before = roles.targets.points.len();
+    roles.targets.points.retain(|point| !is_meant(point));
+    match before - roles.targets.points.len() {
+        1 => {}
+        0 => {
+            return Err(CtlError::NotFound {
+                what: format!("publisher {publisher}"),
+                hint: "croftctl trust status shows names and key ids".to_owned(),
+            });
+        }
+        _ => {
+            return Err(CtlError::Input {
+                what: format!("publisher {publisher}"),
+                expected: "more digits of the key id: several match".to_owned(),
+            });
+        }
+    }
+    let most = roles.targets.points.len() as u64;
+    set_threshold(&mut roles.targets, threshold.or(Some(workbench.roles()?.targets.threshold.min(most))))?;
+    workbench.rotate_root(&roles, Vec::new(), clock::now())?;
+    say(&format!("{publisher} may no longer approve; {} of {most} must", roles.targets.threshold));
+    finish(workbench).await
+}
+
+fn set_threshold(holders: &mut RoleHolders, threshold: Option<u64>) -> Result<(), CtlError> {
+    holders.threshold = threshold.unwrap_or(holders.threshold);
+    let most = holders.points.len() as u64;
+    if (1..=most).contains(&holders.threshold) {
+        return Ok(());
+    }
+    Err(CtlError::Input {
+        what: "--threshold".to_owned(),
+        expected: format!("1 to the number of publishers, which is then {most}"),
+    })
+}
+
+/// `trust rotate-root`.
+///
+/// # Errors
+/// A key that is to be replaced is not here, or too few root keys are.
+pub async fn rotate_root(dir: &FleetDir, replace: &[Replaceable]) -> Result<(), CtlError> {
+    let mut workbench = Workbench::open(dir)?;
+    let mut roles = workbench.roles()?;
+    let mut more: Vec<Box<dyn Signer>> = Vec::new();
+    for role in replace {
+        finish_replacement(dir, &roles, *role)?;
+        let (name, holders) = role_of(&mut roles, *role);
+        let old = point(dir, name)?;
+        let listed = holders.points.iter_mut().find(|listed| Some(**listed) == old);
+        let Some(listed) = listed else {
+            return Err(CtlError::NotFound {
+                what: format!("key of the {} role on this machine", name.name()),
+                hint: "replace it where it lies, or bring it here".to_owned(),
+            });
+        };
+        let key = SigningKey::generate().map_err(unusable("make", dir, name))?;
+        let passphrase = dir.passphrases().for_new_keys().map_err(unusable("make", dir, name))?;
+        let next = format!("{}.new", name.name());
+        dir.keys()
+            .save(&next, &key, passphrase.as_ref().map(|text| text.as_str()))
+            .map_err(unusable("make", dir, name))?;
+        *listed = key.point();
+        if *role == Replaceable::Root {
+            more.push(Box::new(key));
+        }
+    }
+    workbench.rotate_root(&roles, more, clock::now())?;
+    for role in replace {
+        finish_replacement(dir, &roles, *role)?;
+    }
+    finish(workbench).await
+}
+
+fn role_of(roles: &mut Roles, role: Replaceable) -> (KeyName, &mut RoleHolders) {
+    match role {
+        Replaceable::Root => (KeyName::Root, &mut roles.root),
+        Replaceable::Targets => (KeyName::Targets, &mut roles.targets),
+        Replaceable::Freshness => (KeyName::Freshness, &mut roles.freshness),
+    }
+}
+
+/// Puts a new key in the place of the old one, once the root lists it. The old one is kept beside it. A crash between
+/// root and this is mended by the next call.
+fn finish_replacement(dir: &FleetDir, roles: &Roles, role: Replaceable) -> Result<(), CtlError> {
+    let mut roles = roles.clone();
+    let (name, holders) = role_of(&mut roles, role);
+    let folder = dir.root().join("keys");
+    let file = |suffix: &str, kind: &str| folder.join(format!("{}{suffix}.{kind}", name.name()));
+    if !file(".new", "pk8").exists() {
+        return Ok(());
+    }
+    let text = read_text(&file(".new", "pub"), DOCUMENT_LEN_MAX)?;
+    let new = parse_public_key(&text).map_err(unusable("use", dir, name))?;
+    if !holders.points.contains(&new) {
+        return Ok(());
+    }
+    for kind in ["pk8", "pub"] {
+        for (from, to) in [("", ".old"), (".new", "")] {
+            let (from, to) = (file(from, kind), file(to, kind));
+            if from.exists() {
+                std::fs::rename(&from, &to).map_err(|source| CtlError::FileWrite { path: to, source })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Signs the targets again, which the new root may judge differently, and publishes if that is enough.
+async fn finish(mut workbench: Workbench) -> Result<(), CtlError> {
+    workbench.sign(clock::now())?;
+    if workbench.progress()?.0.is_some() {
+        say("published once enough publishers have signed: croftctl trust refresh");
+        return Ok(());
+    }
+    workbench.connect_and_publish().await.map(|_| ())
+}
+
+/// `trust make-key`: makes a key where there is none, on a machine that may know no fleet yet.
+///
+/// # Errors
+/// There is one already, or the folder cannot be written.
+pub fn make_key(dir: &FleetDir, role: NewKey) -> Result<(), CtlError> {
+    let name = match role {
+        NewKey::Publisher => KeyName::Targets,
+        NewKey::Freshness => KeyName::Freshness,
+    };
+    if dir.key(name).exists() {
+        return Err(CtlError::Conflict {
+            message: format!("{} is there already", dir.key(name).display()),
+            hint: "a key is never overwritten; its public part lies beside it".to_owned(),
+        });
+    }
+    create_private(&dir.root().join("keys"))?;
+    let passphrase = dir.passphrases().for_new_keys().map_err(unusable("make", dir, name))?;
+    if passphrase.is_none() {
+        say("warning: no terminal and no passphrase: the key is not encrypted");
+    }
+    let key = SigningKey::generate().map_err(unusable("make", dir, name))?;
+    dir.keys()
+        .save(name.name(), &key, passphrase.as_ref().map(|text| text.as_str()))
+        .map_err(unusable("make", dir, name))?;
+    say(&format!("key {}, public part in {}", key.key_id(), dir.key(name).with_extension("pub").display()));
+    say("next: hand the public part to whoever holds root, and compare the key id by voice");
+    print_data(&public_key_pem(&key.point()))
+}
+
+/// What people call the holders.
+///
+/// # Errors
+/// The file is damaged.
+pub fn holders(dir: &FleetDir) -> Result<Holders, CtlError> {
+    let path = dir.holders();
+    if !path.exists() {
+        return Ok(Holders::new());
+    }
+    let named: BTreeMap<String, String> = serde_json::from_slice(&read(&path, DOCUMENT_LEN_MAX)?)
+        .map_err(|e| CtlError::FileParse { path: path.clone(), source: Box::new(e) })?;
+    Ok(named.into_iter().filter_map(|(id, name)| Some((id.parse().ok()?, name))).collect())
+}
+
+fn save_holders(dir: &FleetDir, holders: &Holders) -> Result<(), CtlError> {
+    let named: BTreeMap<String, &String> = holders.iter().map(|(id, name)| (id.to_string(), name)).collect();
+    let bytes =
+        serde_json::to_vec_pretty(&named).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
+    write(&dir.holders(), &bytes, 0o600)
+}
+
+/// The lines of `trust status` that say who signs what.
+pub fn lines(roles: &Roles, holders: &Holders, own: &[(KeyName, [u8; POINT_LEN])]) -> Vec<String> {
+    let who = |point: &[u8; POINT_LEN]| {
+        let id = sha256(point);
+        let name = holders.get(&id).cloned();
+        let here = own.iter().any(|(_, own)| own == point).then(|| "this machine".to_owned());
+        let short: String = id.hex().chars().take(12).collect();
+        format!("{} ({short})", name.or(here).unwrap_or_else(|| "somebody else".to_owned()))
+    };
+    [("root", &roles.root), ("targets", &roles.targets), ("snapshot and timestamp", &roles.freshness)]
+        .into_iter()
+        .map(|(role, holders)| {
+            let names: Vec<String> = holders.points.iter().map(who).collect();
+            format!("{role}: {} of {} must sign: {}", holders.threshold, names.len(), names.join(", "))
+        })
+        .collect()
+}
+
+/// The keys on this machine that roles may list.
+///
+/// # Errors
+/// A key file is damaged.
+pub fn own_points(dir: &FleetDir) -> Result<Vec<(KeyName, [u8; POINT_LEN])>, CtlError> {
+    let mut own = Vec::new();
+    for name in dir.root_keys().into_iter().chain([KeyName::Targets, KeyName::Freshness]) {
+        if let Some(point) = point(dir, name)? {
+            own.push((name, point));
+        }
+    }
+    Ok(own)
+}
