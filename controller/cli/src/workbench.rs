@@ -283,4 +283,6 @@ pub async fn publish(repository: &Repository, admin: &mut Admin) -> Result<(), C
 }
 
 #[cfg(test)]
+mod ceremony_tests;
+#[cfg(test)]
 mod tests;

@@ -78,7 +78,7 @@ fn check_only(
         if !is_expected {
             return Err(CtlError::Unapproved {
                 message: format!("the proposal changes more than {bundle}"),
-                hint: format!("look at the list above; croftctl trust adopt FILE --sign takes all of it"),
+                hint: "look at the list above; croftctl trust adopt FILE --sign takes all of it".to_owned(),
             });
         }
     }

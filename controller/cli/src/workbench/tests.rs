@@ -12,6 +12,7 @@ use croft_trust::store::{ExpectedRoot, Floors, MemorySource, TrustError, TrustSt
 use super::*;
 use crate::command::init;
 use crate::fleet_dir::Settings;
+use crate::limits::FRESHNESS_TTL_S;
 
 const NOW: Timestamp = Timestamp(1_795_219_200);
 
