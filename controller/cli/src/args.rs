@@ -3,8 +3,8 @@
 mod audit;
 mod bundle;
 mod intake;
-mod vet;
 mod trust;
+mod vet;
 mod waiver;
 
 use std::path::PathBuf;
@@ -18,8 +18,8 @@ use croft_domain::recall::RecallTarget;
 pub use audit::Audit;
 pub use bundle::{Bundle, Import};
 pub use intake::{Change, Intake};
-pub use vet::{Confined, Vet};
 pub use trust::{NewKey, Replaceable, Service, Trust};
+pub use vet::{Confined, Vet};
 pub use waiver::{Grant, Until, Waiver};
 
 /// Runs a fleet from the admin's machine. Keys stay here; the controller gets signed documents only.
