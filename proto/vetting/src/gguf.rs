@@ -31,6 +31,7 @@ use cursor::{Cursor, Stop};
 use metadata::Metadata;
 pub use shard::{Shard, lint_shards};
 use tensor::Tensor;
+pub(crate) use text::first_forbidden;
 
 /// How much of the file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,3 +13,4 @@ pub mod limits;
 pub mod policy;
 pub mod report;
 pub mod scan;
+pub mod template;

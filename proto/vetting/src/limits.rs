@@ -82,6 +82,33 @@ pub const IMAGE_SIZE_MAX: u32 = 8_192;
 /// Most patches of one image: the positions of a projector's transformer.
 pub const PATCHES_MAX: u64 = 65_536;
 
+/// Most tokens between a template's opening and closing marks, which bounds how deep an expression can nest.
+pub const TEMPLATE_TAG_TOKENS_MAX: usize = 256;
+
+/// Most marks in a template. Public templates have a few hundred.
+pub const TEMPLATE_TAGS_MAX: usize = 4_096;
+
+/// Most branches of all conditions together: each nests in the one before it.
+pub const TEMPLATE_BRANCHES_MAX: usize = 256;
+
+/// Deepest tree of a template.
+pub const TEMPLATE_DEPTH_MAX: usize = 300;
+
+/// Steps of the engine in one rendering. Public templates take a few thousand for a conversation.
+pub const TEMPLATE_FUEL: u64 = 100_000;
+
+/// Longest rendering, in bytes.
+pub const TEMPLATE_OUTPUT_MAX: usize = 1024 * 1024;
+
+/// Largest repetition of a text in a template.
+pub const TEMPLATE_REPEAT_MAX: u64 = 4_096;
+
+/// Most texts of the template itself that it is probed with, and the longest of them in bytes.
+pub const TEMPLATE_TRIGGERS_MAX: usize = 128;
+
+/// Longest text of the template that it is probed with, in bytes.
+pub const TEMPLATE_TRIGGER_LEN_MAX: usize = 256;
+
 /// Most architectures that a policy can add.
 pub const ARCHITECTURES_MAX: usize = 64;
 

@@ -36,6 +36,8 @@ pub enum Format {
     Onnx,
     /// A TensorFlow SavedModel or graph.
     SavedModel,
+    /// A chat template.
+    Template,
     /// None of those.
     Unrecognized,
 }
@@ -126,6 +128,12 @@ pub enum Rule {
     S12,
     /// An image projector's patches are bounded.
     S13,
+    /// The template parses, and uses only what a chat template needs.
+    T01,
+    /// The template ends, within its fuel and output, and repeats nothing without bound.
+    T02,
+    /// The template says what it is given: the system and user texts as they are, and nothing that depends on them.
+    T03,
     /// Shards are complete, in order, and agree with each other and with their names.
     P01,
     /// The file is one thing from its first to its last byte.

@@ -118,7 +118,7 @@ impl Scan {
             Format::Onnx => onnx::judge(self, source)?,
             Format::SavedModel => tensorflow::judge(self, source)?,
             Format::Hdf5 => hdf5::judge(self, source)?,
-            Format::Unrecognized | Format::TorchZip | Format::TorchLegacy => {
+            Format::Unrecognized | Format::Template | Format::TorchZip | Format::TorchLegacy => {
                 return self.judge_unrecognized(source, sniffed.known_as);
             }
         }

@@ -6,7 +6,7 @@ pub(super) fn may_hold_any(key: &str) -> bool {
 }
 
 /// The first character that no text of a model file needs.
-pub(super) fn first_forbidden(text: &str) -> Option<char> {
+pub(crate) fn first_forbidden(text: &str) -> Option<char> {
     text.chars().find(|c| is_forbidden(*c))
 }
 

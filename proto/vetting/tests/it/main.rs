@@ -8,3 +8,4 @@ mod mutation;
 mod real_model;
 mod semantics;
 mod shards;
+mod template;
