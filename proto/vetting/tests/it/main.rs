@@ -4,6 +4,8 @@ mod builder;
 mod container;
 mod corpus;
 mod families;
+mod hostile;
+mod memory;
 mod mutation;
 mod real_model;
 mod semantics;
