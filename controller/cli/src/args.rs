@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use croft_domain::digest::Sha256Digest;
-use croft_domain::id::{BaselineRef, BundleRef, GroupName, ReportId};
+use croft_domain::id::{BaselineRef, BundleRef, GroupName, ReportId, RuntimeRef};
 use croft_domain::limits::INVITE_TTL_MAX_S;
 use croft_domain::recall::RecallTarget;
 
@@ -91,6 +91,9 @@ pub enum Command {
     Waiver(Waiver),
     /// Stop the use of a model everywhere, at once
     Recall(Recall),
+    /// Say which worker executables may run
+    #[command(subcommand)]
+    Runtime(Runtime),
     /// Look at or re-sign the fleet's metadata
     #[command(subcommand)]
     Trust(Trust),
@@ -242,12 +245,34 @@ pub enum Assign {
 /// `recall`
 #[derive(Debug, ClapArgs)]
 pub struct Recall {
-    /// NAME@VERSION, sha256:… of a file, or runtime:sha256:… of a worker executable
+    /// NAME@VERSION, sha256:… of a file, runtime:NAME@VERSION, or runtime:sha256:… of a worker executable
     #[arg(value_parser = recall_target)]
-    pub target: RecallTarget,
+    pub target: RecallWhat,
     /// Why, for the people whose model goes away
     #[arg(long)]
     pub reason: String,
+}
+
+/// What a recall names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecallWhat {
+    /// What a recall order can say itself.
+    Target(RecallTarget),
+    /// Every file of a published runtime.
+    Runtime(RuntimeRef),
+}
+
+/// `runtime`
+#[derive(Debug, Subcommand)]
+pub enum Runtime {
+    /// Sign which worker executables and libraries may run; the first one makes all others refused
+    Publish {
+        /// NAME@VERSION
+        runtime: RuntimeRef,
+        /// croft-worker of each platform, and its libraries
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 /// `report`
@@ -301,15 +326,20 @@ fn duration(text: &str) -> Result<u64, String> {
     if (1..=INVITE_TTL_MAX_S).contains(&seconds) { Ok(seconds) } else { Err("1s to 30d".to_owned()) }
 }
 
-fn recall_target(text: &str) -> Result<RecallTarget, String> {
+fn recall_target(text: &str) -> Result<RecallWhat, String> {
     let digest = |text: &str| text.parse::<Sha256Digest>().map_err(|e| e.to_string());
     if let Some(runtime) = text.strip_prefix("runtime:") {
-        return digest(runtime).map(RecallTarget::Runtime);
+        return match runtime.parse() {
+            Ok(runtime) => Ok(RecallWhat::Runtime(runtime)),
+            Err(_) => digest(runtime).map(|digest| RecallWhat::Target(RecallTarget::Runtime(digest))),
+        };
     }
     if text.starts_with("sha256:") {
-        return digest(text).map(RecallTarget::Blob);
+        return digest(text).map(|digest| RecallWhat::Target(RecallTarget::Blob(digest)));
     }
-    text.parse().map(RecallTarget::Bundle).map_err(|e: croft_domain::id::IdError| e.to_string())
+    text.parse()
+        .map(|bundle| RecallWhat::Target(RecallTarget::Bundle(bundle)))
+        .map_err(|e: croft_domain::id::IdError| e.to_string())
 }
 
 #[cfg(test)]
@@ -336,10 +366,14 @@ mod tests {
     #[test]
     fn recall_targets_say_what_they_stop() {
         let hex = format!("sha256:{}", "ab".repeat(32));
-        assert!(matches!(recall_target("starter@1"), Ok(RecallTarget::Bundle(_))));
-        assert!(matches!(recall_target(&hex), Ok(RecallTarget::Blob(_))));
-        assert!(matches!(recall_target(&format!("runtime:{hex}")), Ok(RecallTarget::Runtime(_))));
-        for bad in ["starter", "sha256:xyz", "runtime:starter@1", ""] {
+        assert!(matches!(recall_target("starter@1"), Ok(RecallWhat::Target(RecallTarget::Bundle(_)))));
+        assert!(matches!(recall_target(&hex), Ok(RecallWhat::Target(RecallTarget::Blob(_)))));
+        assert!(matches!(
+            recall_target(&format!("runtime:{hex}")),
+            Ok(RecallWhat::Target(RecallTarget::Runtime(_)))
+        ));
+        assert!(matches!(recall_target("runtime:worker@2"), Ok(RecallWhat::Runtime(_))));
+        for bad in ["starter", "sha256:xyz", "runtime:starter@0", ""] {
             assert!(recall_target(bad).is_err(), "{bad}");
         }
     }

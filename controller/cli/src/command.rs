@@ -17,6 +17,7 @@ mod node;
 mod recall;
 mod report;
 pub mod roles;
+mod runtime;
 mod trust;
 mod vet;
 mod waiver;
@@ -57,6 +58,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Intake(what) => intake::run(&dir, &what, output).await,
         Command::Apply(arguments) => apply::run(&dir, &arguments).await,
         Command::Assign(what) => assign::run(&dir, &what).await,
+        Command::Runtime(what) => runtime::run(&dir, &what).await,
         Command::Recall(arguments) => recall::run(&dir, arguments).await,
         Command::Waiver(verb) => waiver::run(&dir, verb, output).await,
         Command::Audit(verb) => audit::run(&dir, &verb, output).await,

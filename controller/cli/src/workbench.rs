@@ -11,7 +11,8 @@ use croft_domain::baseline::Baseline;
 use croft_domain::bundle::Manifest;
 use croft_domain::evidence::TrustSeen;
 use croft_domain::fleet::Fleet;
-use croft_domain::id::{BaselineName, BaselineRef, BundleName, BundleRef};
+use croft_domain::id::{BaselineName, BaselineRef, BundleName, BundleRef, RuntimeRef};
+use croft_domain::runtime::Runtime;
 use croft_domain::time::Timestamp;
 use croft_domain::waiver::Waiver;
 use croft_proto::grpc::{PublishTrustRequest, TrustFile};
@@ -159,6 +160,24 @@ impl Workbench {
     pub fn bom(&self, bundle: &BundleRef) -> Result<Option<Vec<u8>>, CtlError> {
         let name = format!("bom.{}.{}.json", bundle.name, bundle.version);
         self.repository.target(&name).map_err(repository("read a target"))
+    }
+
+    /// A signed runtime.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn runtime(&self, runtime: &RuntimeRef) -> Result<Option<Runtime>, CtlError> {
+        self.read(&format!("runtime.{}.{}.json", runtime.name, runtime.version))
+    }
+
+    /// Puts a runtime among the targets.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set_runtime(&mut self, runtime: &Runtime) -> Result<(), CtlError> {
+        let name = format!("runtime.{}.{}.json", runtime.name, runtime.version);
+        let bytes = serde_json::to_vec(runtime).map_err(repository("write the runtime"))?;
+        self.repository.set_target(&name, &bytes).map_err(repository("add the runtime"))
     }
 
     /// Puts a baseline among the targets.

@@ -30,6 +30,8 @@ pub struct Standing<'a> {
     pub blocked_by: Option<&'a str>,
     /// Why the runtime was recalled, if so.
     pub runtime_recalled: Option<&'a str>,
+    /// Whether the signed documents let this machine's worker run.
+    pub runtime_allowed: bool,
     /// What the gateway proved.
     pub gateway_proof: Option<&'a Proof>,
     /// The lease, its signature verified.
@@ -95,6 +97,12 @@ fn permit(standing: &Standing<'_>) -> Result<(Timestamp, u64), Failure> {
     }
     if let Some(reason) = standing.runtime_recalled {
         return no(Code::Recalled, reason);
+    }
+    if !standing.runtime_allowed {
+        return no(
+            Code::RuntimeUnapproved,
+            "this machine's worker is in no runtime that the publishers signed",
+        );
     }
     match standing.gateway_proof {
         None => return no(Code::SandboxUnproven, "the gateway has not proven its sandbox yet"),
@@ -192,6 +200,7 @@ mod tests {
             has_policy: true,
             blocked_by: None,
             runtime_recalled: None,
+            runtime_allowed: true,
             gateway_proof: Some(proof),
             lease: Some(lease),
             latest_seen: NOW.minus(10),
@@ -220,6 +229,7 @@ mod tests {
             (Standing { metadata_expires_at: Some(NOW), ..good.clone() }, Code::TrustExpired),
             (Standing { has_policy: false, ..good.clone() }, Code::Unapproved),
             (Standing { blocked_by: Some("disk"), ..good.clone() }, Code::NotCompliant),
+            (Standing { runtime_allowed: false, ..good.clone() }, Code::RuntimeUnapproved),
             (Standing { runtime_recalled: Some("cve"), ..good.clone() }, Code::Recalled),
             (Standing { gateway_proof: None, ..good.clone() }, Code::SandboxUnproven),
             (Standing { gateway_proof: Some(&bad), ..good.clone() }, Code::SandboxUnproven),

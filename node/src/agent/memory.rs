@@ -300,6 +300,10 @@ impl Memory {
             has_policy: policy.is_some(),
             blocked_by: blocked_by.as_deref(),
             runtime_recalled: recalled,
+            runtime_allowed: self
+                .trust
+                .as_ref()
+                .is_none_or(|trust| trust.allows_runtime(self.runtime.as_ref())),
             gateway_proof: self.gateway_proof.as_ref(),
             lease,
             latest_seen: self.kept.latest_seen,

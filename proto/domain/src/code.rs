@@ -75,6 +75,8 @@ codes! {
     Recalled = "E-RECALLED", "the organization recalled this; croft models shows why and what replaces it";
     /// Not approved for this group.
     Unapproved = "E-UNAPPROVED", "no signed document allows this for the group; the admin can run croftctl assign";
+    /// The worker is none that the publishers listed.
+    RuntimeUnapproved = "E-RUNTIME-UNAPPROVED", "this machine's croft-worker is in no signed runtime; update Croft, or the admin publishes it with croftctl runtime publish";
     /// The linter refused a file.
     VetRefused = "E-VET-REFUSED", "the file breaks a rule that protects the loader; get it from its publisher again or ask for another model";
     /// No lease.

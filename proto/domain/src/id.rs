@@ -160,6 +160,9 @@ name!(
     /// A set of guardrails, without its version.
     BaselineName, "baseline name");
 name!(
+    /// A worker with its libraries, without its version.
+    RuntimeName, "runtime name");
+name!(
     /// One check of a baseline, for example `disk-encryption`.
     CheckName, "check name");
 name!(
@@ -186,6 +189,16 @@ pub struct BaselineRef {
     pub version: u32,
 }
 
+/// A runtime at a version, written `name@version`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeRef {
+    /// Its name.
+    pub name: RuntimeName,
+    /// Its version, counted from 1.
+    pub version: u32,
+}
+
 macro_rules! reference {
     ($name:ident, $kind:literal) => {
         impl fmt::Display for $name {
@@ -206,6 +219,7 @@ macro_rules! reference {
 }
 reference!(BundleRef, "bundle reference");
 reference!(BaselineRef, "baseline reference");
+reference!(RuntimeRef, "runtime reference");
 
 #[cfg(test)]
 mod tests {

@@ -21,6 +21,7 @@ pub mod lease;
 pub mod limits;
 pub mod recall;
 pub mod report;
+pub mod runtime;
 pub mod signed;
 pub mod time;
 pub mod verdict;

@@ -22,6 +22,9 @@ pub const MANIFEST_LEN_MAX: usize = 8 * 1024 * 1024;
 /// Most files in one bundle: the shard bound of the GGUF lint, rule P01.
 pub const BUNDLE_FILES_MAX: usize = 128;
 
+/// Most files in one runtime: a worker and its libraries for every platform.
+pub const RUNTIME_FILES_MAX: usize = 64;
+
 /// Most use restrictions that a license lists: a user should read them.
 pub const USE_RESTRICTIONS_MAX: usize = 32;
 

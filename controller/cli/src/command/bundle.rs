@@ -92,6 +92,15 @@ fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) ->
                 .to_owned(),
         });
     }
+    // Asked of a copy first: what can never be allowed must not be left in the document.
+    let mut widened = fleet.clone();
+    widened.sources.push(source.clone());
+    if !widened.allows_source(source) {
+        return Err(CtlError::Unapproved {
+            message: format!("source {} can never be allowed", crate::output::clean(source)),
+            hint: "a source has no .. and no % in it; import it again under another --source".to_owned(),
+        });
+    }
     workbench.change_fleet(|fleet| {
         if !fleet.licenses.contains(license) {
             fleet.licenses.push(license.clone());
@@ -99,13 +108,6 @@ fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) ->
         if !fleet.allows_source(source) {
             fleet.sources.push(source.clone());
         }
-    })?;
-    if workbench.fleet().allows_source(source) {
-        return Ok(());
-    }
-    Err(CtlError::Unapproved {
-        message: format!("source {} can never be allowed", crate::output::clean(source)),
-        hint: "a source has no .. and no % in it; import it again under another --source".to_owned(),
     })
 }
 

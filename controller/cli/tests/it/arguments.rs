@@ -24,6 +24,7 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       audit        Recompute the past and hold it in place
       waiver       Signed exceptions from a check, which end by themselves
       recall       Stop the use of a model everywhere, at once
+      runtime      Say which worker executables may run
       trust        Look at or re-sign the fleet's metadata
       report       Compliance reports
       vet          Judge model files of any format by their content; needs no fleet

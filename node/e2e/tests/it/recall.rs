@@ -1,7 +1,7 @@
 //! Recalls: at once, for good, and not to be withheld for longer than the metadata lives.
 
 use croft_e2e::api::Api;
-use croft_e2e::wait;
+use croft_e2e::{binaries, controller, wait};
 
 use crate::Village;
 
@@ -41,5 +41,22 @@ fn p3_a_withheld_recall_stops_serving_when_the_metadata_expires() {
     .expect("an end");
     let code = status["serving_code"].as_str().unwrap_or_default().to_owned();
     assert!(["E-TRUST-EXPIRED", "E-LEASE-EXPIRED"].contains(&code.as_str()), "{status}");
+    is_refused(&village).expect("refusal");
+}
+
+#[test]
+fn p2_only_a_published_runtime_serves_and_its_recall_stops_it() {
+    let village = Village::serving();
+    let (other, worker) = (controller::starter_model(), binaries::path("croft-worker").expect("a worker"));
+    let publish = |runtime: &str, file: &std::path::Path| {
+        village.fleet.ctl(&["runtime", "publish", runtime, &file.display().to_string()]).expect("published");
+    };
+    publish("other@1", &other);
+    village.workstation.wait_until_refusing("E-RUNTIME-UNAPPROVED", 20).expect("refusal");
+    is_refused(&village).expect("refusal");
+    publish("worker@1", &worker);
+    village.workstation.wait_until_serving(20).expect("serving");
+    village.fleet.ctl(&["recall", "runtime:worker@1", "--reason", "a hole"]).expect("a recall");
+    village.workstation.wait_until_refusing("E-RECALLED", 20).expect("refusal");
     is_refused(&village).expect("refusal");
 }

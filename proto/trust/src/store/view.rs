@@ -8,8 +8,9 @@ use croft_domain::bundle::Manifest;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::TrustSeen;
 use croft_domain::fleet::Fleet;
-use croft_domain::id::{BaselineRef, BundleName, BundleRef};
+use croft_domain::id::{BaselineRef, BundleName, BundleRef, RuntimeRef};
 use croft_domain::limits::TEXT_LEN_MAX;
+use croft_domain::runtime::Runtime;
 use croft_domain::time::Timestamp;
 use croft_domain::waiver::Waiver;
 use serde::de::DeserializeOwned;
@@ -43,11 +44,22 @@ pub struct TrustView {
     pub bundles: BTreeMap<BundleRef, ApprovedBundle>,
     /// Approved baselines.
     pub baselines: BTreeMap<BaselineRef, Baseline>,
+    /// Published runtimes.
+    pub runtimes: BTreeMap<RuntimeRef, Runtime>,
     /// Waivers, current or not.
     pub waivers: Vec<Waiver>,
 }
 
 impl TrustView {
+    /// Whether a worker may run. A fleet without a published runtime has not decided; one with a runtime refuses what is
+    /// in none, and what could not be measured.
+    #[must_use]
+    pub fn allows_runtime(&self, worker: Option<&Sha256Digest>) -> bool {
+        self.runtimes.is_empty()
+            || worker
+                .is_some_and(|worker| self.runtimes.values().any(|runtime| runtime.files.contains(worker)))
+    }
+
     /// What accepting this view raises the floors to.
     pub(super) fn floors(&self) -> Floors {
         Floors {
@@ -65,7 +77,7 @@ pub(super) fn build(
     documents: &BTreeMap<String, Vec<u8>>,
 ) -> Result<TrustView, TrustError> {
     let (mut fleet, mut waivers) = (None, Vec::new());
-    let (mut bundles, mut baselines) = (BTreeMap::new(), BTreeMap::new());
+    let (mut bundles, mut baselines, mut runtimes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (served, bytes) in documents {
         let name = served.split_once('.').map_or(served.as_str(), |(_, name)| name);
         match Kind::of(name)? {
@@ -85,6 +97,12 @@ pub(super) fn build(
                 check_name(name, document.reference() == reference)?;
                 baselines.insert(reference, document);
             }
+            Kind::Runtime(reference) => {
+                let document: Runtime = parse(name, bytes)?;
+                document.validate().map_err(|error| TrustError::malformed(name, error))?;
+                check_name(name, document.reference() == reference)?;
+                runtimes.insert(reference, document);
+            }
             // Kept and served, for newer programs and for people: policies, bills of materials.
             Kind::Other => {}
         }
@@ -99,6 +117,7 @@ pub(super) fn build(
         fleet,
         bundles,
         baselines,
+        runtimes,
         waivers,
     })
 }
@@ -117,6 +136,7 @@ enum Kind {
     Waivers,
     Bundle(BundleRef),
     Baseline(BaselineRef),
+    Runtime(RuntimeRef),
     Other,
 }
 
@@ -143,6 +163,11 @@ impl Kind {
             let text = reference(text).ok_or_else(unreadable)?;
             let parsed: BaselineRef = text.parse().map_err(|_| unreadable())?;
             return if parsed.to_string() == text { Ok(Self::Baseline(parsed)) } else { Err(unreadable()) };
+        }
+        if let Some(text) = name.strip_prefix("runtime.") {
+            let text = reference(text).ok_or_else(unreadable)?;
+            let parsed: RuntimeRef = text.parse().map_err(|_| unreadable())?;
+            return if parsed.to_string() == text { Ok(Self::Runtime(parsed)) } else { Err(unreadable()) };
         }
         Ok(Self::Other)
     }
