@@ -7,6 +7,7 @@
 pub mod command;
 pub mod credentials;
 pub mod disk;
+pub mod endpoint;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -65,6 +66,7 @@ pub fn collect(request: &CollectRequest<'_>) -> Vec<Fact> {
             "disk-encryption" => disks(request, policy),
             "self-test" => self_tests(request),
             "api-binding" => vec![api_binding(request)],
+            "endpoint" => endpoint(request),
             "production-credentials" => production_credentials(request.home),
             _ => Vec::new(),
         };
@@ -192,6 +194,21 @@ fn api_binding(request: &CollectRequest<'_>) -> Draft {
             trace: Vec::new(),
         },
     }
+}
+
+fn endpoint(request: &CollectRequest<'_>) -> Vec<Draft> {
+    let found = endpoint::examine(request.root, request.home);
+    let drafts = found.into_iter().map(|defense| match defense.stands {
+        Ok(value) => Draft {
+            subject: defense.subject.to_owned(),
+            observation: Observation::Flag { value },
+            method: defense.method,
+            confidence: defense.confidence,
+            trace: Vec::new(),
+        },
+        Err(reason) => Draft::unavailable(defense.subject, reason),
+    });
+    drafts.collect()
 }
 
 /// A fact for each rule that found something or could not look, and one for all of them together.

@@ -181,3 +181,7 @@ checks:
         assert_eq!(difference(Some(&new), &new), "");
     }
 }
+
+#[cfg(test)]
+#[path = "baseline_templates_tests.rs"]
+mod templates_tests;

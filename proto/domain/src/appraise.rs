@@ -227,6 +227,12 @@ fn remedy(check: &CheckName) -> Option<Remedy> {
             "none for your data",
             true,
         ),
+        "endpoint" => (
+            "Turn on what is named here (firewall, secure boot, time synchronization, screen lock), or install updates and restart",
+            "minutes; secure boot takes a visit to the firmware's settings",
+            "a firewall can close what you share on purpose",
+            true,
+        ),
         "api-binding" => (
             "Set gateway.listen to a loopback address",
             "one minute",

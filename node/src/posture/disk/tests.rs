@@ -1,5 +1,8 @@
 //! The captured guest replays, and small trees ask what no honest guest has.
 
+#[path = "topologies.rs"]
+mod topologies;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
