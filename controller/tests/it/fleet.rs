@@ -318,7 +318,6 @@ fn document(bootstrap: &Bootstrap, answer: &BootstrapAdminResponse, keys: &Keys)
             },
         )]),
         licenses: vec!["Apache-2.0".to_owned()],
-        sources: Vec::new(),
         baselines: BTreeMap::new(),
     }
 }
