@@ -109,11 +109,11 @@ fn patches(root: &Path) -> Defense {
 
 /// The last `KEY=value` of a file; comments do not count.
 fn setting<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    let values = text.lines().filter_map(|line| {
+    let mut values = text.lines().filter_map(|line| {
         let (name, value) = line.trim().split_once('=')?;
         (name.trim() == key).then(|| value.trim().trim_matches('"'))
     });
-    values.last()
+    values.next_back()
 }
 
 #[cfg(test)]
