@@ -2,7 +2,7 @@
 //! pipe as standard output, and nothing else. The parent never parses the file; it distrusts the child's report too.
 
 use std::fs::File;
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use croft_confine::{Entry, ResourceLimits, Role};
 use croft_vetting::gguf::Depth;
 use croft_vetting::report::{Finding, Report, Severity};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::CtlError;
 use crate::limits::{REPORT_LEN_MAX, VETTING_BYTES_PER_S, VETTING_DATA_BYTES, VETTING_TIMEOUT_S};
@@ -32,6 +32,8 @@ pub enum Scope {
     Gguf,
     /// Whatever `croftctl vet` is given.
     Any,
+    /// A chat template, which comes through a pipe.
+    Template,
 }
 
 /// The child's work: confine this process, judge standard input, write the report to standard output.
@@ -55,6 +57,13 @@ pub fn judge_standard_input(scope: Scope) -> Result<(), CtlError> {
     let report = match scope {
         Scope::Gguf => croft_vetting::format::vet(BufReader::new(file), len_bytes, Depth::Full),
         Scope::Any => croft_vetting::scan::scan(&mut file, len_bytes),
+        Scope::Template => {
+            // A pipe has no length of its own; one byte too many is enough to be refused.
+            let mut source = Vec::new();
+            let limit = croft_vetting::limits::TEMPLATE_LEN_MAX + 1;
+            file.take(limit).read_to_end(&mut source).map_err(process("read standard input"))?;
+            croft_vetting::template::review(&source[..], source.len() as u64)
+        }
     };
     let bytes = serde_json::to_vec(&report).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
     std::io::stdout()
@@ -70,6 +79,30 @@ pub fn judge_standard_input(scope: Scope) -> Result<(), CtlError> {
 pub async fn vet(path: &Path, file: &File) -> Result<Passed, CtlError> {
     let fail = |reason: String| CtlError::Vetting { path: path.to_owned(), reason };
     let (report, bytes) = judge(file, Scope::Gguf).await.map_err(fail)?;
+    passed(path, report, bytes)
+}
+
+/// Has the template `source`, which came from `path`, reviewed by a confined child.
+///
+/// # Errors
+/// [`CtlError::VetRefused`] with each broken rule, or [`CtlError::Vetting`] if the child did not answer.
+pub async fn review_template(path: &Path, source: &str) -> Result<Report, CtlError> {
+    let len_bytes = source.len() as u64;
+    let answer = run_child(Stdio::piped(), Some(source), len_bytes, Scope::Template).await;
+    let (report, bytes) = answer.and_then(|bytes| parse(bytes, len_bytes)).map_err(|reason| {
+        // A template that asks for more memory than the child may have ends it: that is an answer, too.
+        if reason.starts_with("signal") {
+            let finding = format!("  T02 at whole file: rendering it ended the confined process ({reason})");
+            return CtlError::VetRefused { path: path.to_owned(), findings: vec![finding] };
+        }
+        CtlError::Vetting { path: path.to_owned(), reason }
+    })?;
+    passed(path, report, bytes).map(|passed| passed.report)
+}
+
+/// The report if every rule holds, else the error that says which do not.
+fn passed(path: &Path, report: Report, bytes: Vec<u8>) -> Result<Passed, CtlError> {
+    let fail = |reason: String| CtlError::Vetting { path: path.to_owned(), reason };
     if report.passed() {
         return Ok(Passed { report, bytes });
     }
@@ -87,7 +120,13 @@ pub async fn vet(path: &Path, file: &File) -> Result<Passed, CtlError> {
 /// Why the child did not answer, in words.
 pub async fn judge(file: &File, scope: Scope) -> Result<(Report, Vec<u8>), String> {
     let len_bytes = file.metadata().map_err(|e| e.to_string())?.len();
-    let bytes = run_child(file, len_bytes, scope).await?;
+    let input = file.try_clone().map_err(|e| e.to_string())?;
+    let bytes = run_child(Stdio::from(input), None, len_bytes, scope).await?;
+    parse(bytes, len_bytes)
+}
+
+/// The child's answer, if it is one and about this length.
+fn parse(bytes: Vec<u8>, len_bytes: u64) -> Result<(Report, Vec<u8>), String> {
     let report: Report = serde_json::from_slice(&bytes).map_err(|e| format!("its report is not one: {e}"))?;
     if report.len_bytes != len_bytes {
         return Err("its report is about a file of another length".to_owned());
@@ -101,14 +140,23 @@ pub fn finding_text(finding: &Finding) -> String {
     format!("  {:?} at {offset}: {}", finding.rule, clean(&finding.message))
 }
 
-async fn run_child(file: &File, len_bytes: u64, scope: Scope) -> Result<Vec<u8>, String> {
+/// Runs the child on `input`; a template is written to its pipe.
+async fn run_child(
+    input: Stdio,
+    template: Option<&str>,
+    len_bytes: u64,
+    scope: Scope,
+) -> Result<Vec<u8>, String> {
     let program = std::env::current_exe().map_err(|e| format!("own executable not found: {e}"))?;
-    let input = file.try_clone().map_err(|e| e.to_string())?;
     let mut child = tokio::process::Command::new(program)
         .arg("vet-confined")
-        .args((scope == Scope::Any).then_some("--any"))
+        .args(match scope {
+            Scope::Gguf => None,
+            Scope::Any => Some("--any"),
+            Scope::Template => Some("--template"),
+        })
         .env_clear()
-        .stdin(Stdio::from(input))
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
@@ -119,10 +167,19 @@ async fn run_child(file: &File, len_bytes: u64, scope: Scope) -> Result<Vec<u8>,
     };
     let (mut report, mut talk) = (Vec::new(), Vec::new());
     let time = Duration::from_secs(VETTING_TIMEOUT_S + len_bytes / VETTING_BYTES_PER_S);
+    let stdin = child.stdin.take();
     let work = async {
+        // Beside the reading: the child may end, or talk, before it has read everything.
+        let feed = async {
+            if let (Some(mut stdin), Some(template)) = (stdin, template) {
+                // A child that does not listen says why in its report or its status.
+                let _ = stdin.write_all(template.as_bytes()).await;
+            }
+            Ok(0)
+        };
         let mut stdout = stdout.take(REPORT_LEN_MAX + 1);
         let mut stderr = stderr.take(4096);
-        tokio::try_join!(stdout.read_to_end(&mut report), stderr.read_to_end(&mut talk))?;
+        tokio::try_join!(feed, stdout.read_to_end(&mut report), stderr.read_to_end(&mut talk))?;
         child.wait().await
     };
     let status = tokio::time::timeout(time, work)

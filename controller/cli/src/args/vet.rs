@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
+use crate::vet::Scope;
+
 /// `vet`
 #[derive(Debug, ClapArgs)]
 pub struct Vet {
@@ -16,6 +18,20 @@ pub struct Vet {
 #[derive(Clone, Copy, Debug, ClapArgs)]
 pub struct Confined {
     /// Any format, not only GGUF
-    #[arg(long)]
+    #[arg(long, conflicts_with = "template")]
     pub any: bool,
+    /// It is a chat template
+    #[arg(long)]
+    pub template: bool,
+}
+
+impl Confined {
+    /// Which formats may pass.
+    pub const fn scope(self) -> Scope {
+        match (self.any, self.template) {
+            (_, true) => Scope::Template,
+            (true, false) => Scope::Any,
+            (false, false) => Scope::Gguf,
+        }
+    }
 }

@@ -38,6 +38,7 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
         return Err(CtlError::NotFound { what: "file of weights".to_owned(), hint: String::new() });
     };
     let template = template(&arguments, apart, report)?;
+    review(&arguments, &template).await?;
     let license = license(&arguments, license_text)?;
     let source = arguments.source.clone().or(origin).ok_or_else(|| CtlError::Input {
         what: "--source".to_owned(),
@@ -131,6 +132,16 @@ fn template(arguments: &Import, apart: Option<String>, report: &Report) -> Resul
         });
     }
     Ok(Template { sha256: sha256(source.as_bytes()), source })
+}
+
+/// Has the template reviewed. What passes is bound by its digest, which nodes compare.
+async fn review(arguments: &Import, template: &Template) -> Result<(), CtlError> {
+    let path = arguments.template.as_ref().unwrap_or(&arguments.from);
+    let report = vet::review_template(path, &template.source).await?;
+    for finding in &report.findings {
+        say(&format!("note:{}", vet::finding_text(finding)));
+    }
+    Ok(())
 }
 
 /// The terms, with the digest of the text that was named or came along.
