@@ -81,7 +81,8 @@ impl<R: Read> Cursor<R> {
         self.array(rule, what).map(u64::from_le_bytes)
     }
 
-    /// `len` bytes appended to `into`. The buffer grows only as bytes arrive, never by what the file claims.
+    /// `len` bytes appended to `into`. The buffer grows one step ahead of the bytes that arrive,
+    /// never by what the file claims.
     pub(super) fn append(
         &mut self,
         into: &mut Vec<u8>,
@@ -90,13 +91,13 @@ impl<R: Read> Cursor<R> {
         what: &str,
     ) -> Result<(), Stop> {
         self.expect(u128::from(len), rule, what)?;
-        let mut step = [0; 4096];
         let mut left = len;
         while left > 0 {
-            let now = usize::try_from(left).unwrap_or(usize::MAX).min(step.len());
-            let (part, _) = step.split_at_mut(now);
+            let now = usize::try_from(left).unwrap_or(usize::MAX).min(READ_STEP);
+            let start = into.len();
+            into.resize(start + now, 0);
+            let (_, part) = into.split_at_mut(start);
             self.fill(part)?;
-            into.extend_from_slice(part);
             left -= now as u64;
         }
         Ok(())
