@@ -313,7 +313,7 @@ fn p2_s01_an_unknown_architecture_names_the_way_and_a_policy_opens_it() {
     }
     let report = file.set("general.architecture", TEXT, text("falcon")).refused_by(Rule::S01);
     let message = &report.first_refusal().unwrap().message;
-    assert!(message.contains("\"architectures\" in the signed fleet.json"), "{message}");
+    assert!(message.contains("Choose a model of one of them"), "{message}");
     let bytes = file.bytes();
     let under = |policy: &Policy| lint_under(&bytes[..], bytes.len() as u64, Depth::Full, policy);
     let allowed = under(&Policy::default().with_architectures(["falcon"]));
