@@ -6,6 +6,7 @@
 
 pub mod chain;
 pub mod decide;
+pub mod documents;
 pub mod enroll;
 pub mod evidence;
 pub mod fetching;
