@@ -29,7 +29,7 @@ impl Workstation {
         for part in ["state", "run", "home", "tmp"] {
             std::fs::create_dir_all(folder.join(part)).map_err(E2eError::io(format!("make {part}")))?;
         }
-        made.write_config()?;
+        made.configure("")?;
         Ok(made)
     }
 
@@ -38,8 +38,12 @@ impl Workstation {
         level.clone_into(&mut self.log);
     }
 
-    fn write_config(&self) -> Result<(), E2eError> {
-        let text = format!("[gateway]\nlisten = \"127.0.0.1:{}\"\n", self.port);
+    /// Writes `node.toml`: the gateway's port, and `more` tables.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn configure(&self, more: &str) -> Result<(), E2eError> {
+        let text = format!("[gateway]\nlisten = \"127.0.0.1:{}\"\n{more}", self.port);
         std::fs::write(self.state().join("node.toml"), text).map_err(E2eError::io("write node.toml"))
     }
 
