@@ -116,10 +116,10 @@ fn count(
         let exposed = known.iter().any(|l| !l.loopback);
         let processes = u32::try_from(processes.len()).unwrap_or(u32::MAX);
         (processes > 0 || !ports.is_empty()).then(|| Finding {
-            tool: tool.name.clone(),
             processes,
             ports,
             exposed,
+            ..Finding::none_of(tool.name.clone())
         })
     });
     findings.collect()

@@ -4,7 +4,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use croft_domain::baseline::{Baseline, CheckPolicy};
+use croft_domain::baseline::{Baseline, CheckPolicy, WaiverPolicy};
+use croft_domain::verdict::Assurance;
 use serde::Deserialize;
 
 use crate::error::CtlError;
@@ -81,6 +82,17 @@ pub fn difference(old: Option<&Baseline>, new: &Baseline) -> String {
     if old.lease_ttl_s != new.lease_ttl_s {
         line('~', format!("lease_ttl_s: {} -> {}", old.lease_ttl_s, new.lease_ttl_s));
     }
+    let policy =
+        |baseline: &Baseline| baseline.policy.as_ref().map_or("none".to_owned(), ToString::to_string);
+    if old.policy != new.policy {
+        line('~', format!("policy: {} -> {}", policy(old), policy(new)));
+    }
+    if old.patches != new.patches {
+        line('~', format!("patches: {} -> {}", patches_text(old), patches_text(new)));
+    }
+    if old.data_classes != new.data_classes {
+        line('~', format!("data_classes: {} -> {} named", old.data_classes.len(), new.data_classes.len()));
+    }
     for (name, policy) in &old.checks {
         if !new.checks.contains_key(name) {
             line('-', format!("{name}: {}", policy_text(policy)));
@@ -106,8 +118,41 @@ fn policy_text(policy: &CheckPolicy) -> String {
     if !policy.paths.is_empty() {
         let _ = write!(text, " on {}", policy.paths.join(", "));
     }
+    if !policy.subjects.is_empty() {
+        let _ = write!(text, " on {}", policy.subjects.join(", "));
+    }
     let _ = write!(text, " (confidence {})", format!("{:?}", policy.confidence).to_lowercase());
+    if policy.waivers == WaiverPolicy::Never {
+        text.push_str(", no waivers");
+    }
+    if policy.assurance > Assurance::SelfReported {
+        let _ = write!(text, ", {}", assurance_text(policy.assurance));
+    }
+    if !policy.controls.is_empty() {
+        let _ = write!(text, ", for {}", policy.controls.join(", "));
+    }
     text
+}
+
+const fn assurance_text(assurance: Assurance) -> &'static str {
+    match assurance {
+        Assurance::SelfReported => "self-reported",
+        Assurance::HardwareKey => "evidence by a hardware key",
+        Assurance::Measured => "measured evidence",
+    }
+}
+
+fn patches_text(baseline: &Baseline) -> String {
+    let systems: Vec<String> = baseline
+        .patches
+        .iter()
+        .map(|minimum| {
+            let kernel = minimum.kernel.iter().map(|version| format!(" kernel {version}"));
+            let packages = minimum.packages.iter().map(|(name, version)| format!(" {name} {version}"));
+            minimum.os.clone() + &kernel.chain(packages).collect::<String>()
+        })
+        .collect();
+    if systems.is_empty() { "none".to_owned() } else { systems.join("; ") }
 }
 
 #[cfg(test)]
@@ -158,6 +203,11 @@ checks:
             @"b.yaml:4: tier: expected 1, 2 or 3");
         insta::assert_snapshot!(message(&GOOD.replace("mode: warn", "mode: block")),
             @"b.yaml:9: checks.disk-encryption.grace_s: expected only with mode: warn");
+        let twice = GOOD.to_owned() + "patches:\n  - os: debian 12\n";
+        insta::assert_snapshot!(message(&twice),
+            @"b.yaml:13: patches: expected a list exactly if there is a check patch-level");
+        insta::assert_snapshot!(message(&GOOD.replace("grace_s: 600", "grace_s: 0")),
+            @"b.yaml:8: checks.disk-encryption.mode: expected a grace_s with mode: warn; without one it blocks at once, which is mode: block");
         insta::assert_snapshot!(message("kind: Pod\nspec: {}\n"), @"b.yaml: kind: expected Baseline, not Pod");
     }
 
@@ -179,6 +229,15 @@ checks:
         + self-test: block (confidence uuid)
         ");
         assert_eq!(difference(Some(&new), &new), "");
+        let more = GOOD.to_owned()
+            + "  patch-level:\n    mode: notify\n    assurance: hardware-key\n    controls: [CIS 7.3]\n\
+               patches:\n  - os: debian 12\n    kernel: 6.1.0-28\n    packages: {openssl: 3.0.15-1}\n\
+               policy: {name: house, version: 2}\n";
+        insta::assert_snapshot!(difference(Some(&new), &parse("b.yaml", &more).expect("a baseline")), @r"
+        ~ policy: none -> house@2
+        ~ patches: none -> debian 12 kernel 6.1.0-28 openssl 3.0.15-1
+        + patch-level: notify (confidence uuid), evidence by a hardware key, for CIS 7.3
+        ");
     }
 }
 

@@ -123,14 +123,10 @@ fn census(
             continue;
         }
         for found in evidence.census {
-            let (sum, count) = sums.entry((node.group.clone(), found.tool.clone())).or_insert_with(|| {
-                (Finding { processes: 0, ports: Vec::new(), exposed: false, ..found.clone() }, 0)
-            });
-            sum.processes = sum.processes.saturating_add(found.processes);
-            sum.ports.extend(found.ports);
-            sum.ports.sort_unstable();
-            sum.ports.dedup();
-            sum.exposed |= found.exposed;
+            let (sum, count) = sums
+                .entry((node.group.clone(), found.tool.clone()))
+                .or_insert_with(|| (Finding::none_of(found.tool.clone()), 0));
+            sum.absorb(found);
             *count += 1;
         }
     }

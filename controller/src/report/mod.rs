@@ -3,6 +3,8 @@
 //! Everything that comes from outside is escaped by the template engine; the bar is inline SVG whose widths are numbers
 //! computed here. The JSON form is the domain's own document and is made by the caller.
 
+mod controls;
+
 use std::collections::BTreeSet;
 
 use croft_domain::id::GroupName;
@@ -103,6 +105,7 @@ pub fn html(report: &Report, extras: &Extras) -> Result<String, tera::Error> {
     insert_bundles(&mut context, report);
     insert_exceptions(&mut context, report);
     insert_census(&mut context, report, extras);
+    context.insert("controls", &controls::lines(&report.nodes));
     let actions: Vec<[String; 5]> = extras
         .actions
         .iter()
@@ -248,7 +251,7 @@ fn insert_exceptions(context: &mut Context, report: &Report) {
 }
 
 fn insert_census(context: &mut Context, report: &Report, extras: &Extras) {
-    let census: Vec<[String; 6]> = report
+    let census: Vec<[String; 9]> = report
         .census
         .iter()
         .map(|line| {
@@ -260,6 +263,9 @@ fn insert_census(context: &mut Context, report: &Report, extras: &Extras) {
                 line.finding.processes.to_string(),
                 ports,
                 if line.finding.exposed { "yes" } else { "no" }.to_owned(),
+                line.finding.models.approved.to_string(),
+                line.finding.models.known.to_string(),
+                line.finding.models.unknown.to_string(),
             ]
         })
         .collect();

@@ -33,6 +33,7 @@ fn node(reason: &str) -> NodeLine {
         since: Timestamp(900_000),
         blocks_at: None,
         method: "test".to_owned(),
+        controls: vec!["CIS <3.6>".to_owned()],
     };
     NodeLine {
         node: NodeId([3; 16]),
@@ -87,4 +88,21 @@ fn the_bar_is_full_and_its_parts_do_not_overlap() {
     assert_eq!(parts.iter().map(|part| part.width).sum::<u64>(), BAR_WIDTH);
     assert!(parts.windows(2).all(|pair| pair[0].x + pair[0].width == pair[1].x));
     assert_eq!(segments(&report(Vec::new())).iter().map(|part| part.width).sum::<u64>(), 0);
+}
+
+#[test]
+fn p7_a_control_is_met_only_where_every_check_of_it_passes() {
+    let mut good = node("fine");
+    for check in &mut good.verdict.as_mut().unwrap().checks {
+        check.status = Status::Pass;
+    }
+    let mut mixed = good.clone();
+    let checks = &mut mixed.verdict.as_mut().unwrap().checks;
+    let waived =
+        CheckResult { status: Status::Waived, check: "self-test".parse().unwrap(), ..checks[0].clone() };
+    checks.push(waived);
+    let lines = controls::lines(&[good, mixed, node("plain")]);
+    assert_eq!(lines, [["CIS <3.6>", "disk-encryption, self-test", "1", "2"].map(str::to_owned)]);
+    let html = html(&report(vec![node("plain")]), &Extras::default()).unwrap();
+    assert!(html.contains("CIS &lt;3.6&gt;"), "{html}");
 }

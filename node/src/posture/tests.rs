@@ -2,30 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use croft_domain::baseline::{BaselineKind, CheckMode};
 use croft_domain::fact::DiskState;
 
 use super::*;
 
 fn baseline(checks: &[(&str, &[&str])]) -> Baseline {
-    let policy = |paths: &[&str]| CheckPolicy {
-        waivers: croft_domain::baseline::WaiverPolicy::Allowed,
-        mode: CheckMode::Block,
-        grace_s: 0,
-        paths: paths.iter().map(|path| (*path).to_owned()).collect(),
-        confidence: Confidence::Uuid,
+    let policy = |paths: &[&str]| -> CheckPolicy {
+        serde_json::from_value(serde_json::json!({"mode": "block", "paths": paths})).expect("a policy")
     };
-    let checks: BTreeMap<_, _> =
+    let checks: BTreeMap<CheckName, CheckPolicy> =
         checks.iter().map(|(name, paths)| (name.parse().expect("a name"), policy(paths))).collect();
-    Baseline {
-        kind: BaselineKind::Baseline,
-        name: "tier-1".parse().expect("a name"),
-        version: 1,
-        tier: 1,
-        lease_ttl_s: 3600,
-        checks,
-        data_classes: BTreeMap::new(),
-    }
+    serde_json::from_value(serde_json::json!({
+        "kind": "Baseline", "name": "tier-1", "version": 1, "tier": 1, "lease_ttl_s": 3600, "checks": checks,
+    }))
+    .expect("a baseline")
 }
 
 fn facts(baseline: &Baseline, root: &Path, ownership: Ownership) -> Vec<Fact> {

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use crate::baseline::{Baseline, CheckMode, CheckPolicy, WaiverPolicy};
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Ownership};
 use crate::fact::{Confidence, DiskState, Fact, Observation};
 use crate::id::{CheckName, GroupName, NodeId};
+use crate::remedy;
 use crate::time::Timestamp;
-use crate::verdict::{Assurance, CheckResult, Effect, Remedy, Status, Verdict};
+use crate::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
 use crate::waiver::Waiver;
 
 /// Since when each check has had its present answer, so that grace runs from the first failure and not from the last.
@@ -40,7 +41,14 @@ pub fn appraise(
 ) -> Verdict {
     let mut checks = Vec::new();
     for (name, policy) in &baseline.checks {
-        for finding in findings(name, policy, evidence) {
+        for mut finding in findings(name, policy, evidence) {
+            if finding.status == Status::Pass && subject.assurance < policy.assurance {
+                finding.status = Status::Unknown;
+                finding.reason = format!(
+                    "{}, but the evidence is rooted less deep than the baseline asks for",
+                    finding.reason
+                );
+            }
             let holds = matches!(finding.status, Status::Pass | Status::NotApplicable);
             let waived_until = waived_until(name, policy, waivers, evidence.node, subject.group, now);
             let waived_until = waived_until.filter(|_| !holds);
@@ -51,20 +59,52 @@ pub fn appraise(
                 _ => now,
             };
             let (effect, blocks_at) = effect(policy, status, since, waived_until, now);
+            let (effect, blocks_at) = if is_capped(name, baseline, evidence) {
+                (effect.min(Effect::Warn), None)
+            } else {
+                (effect, blocks_at)
+            };
+            let guide = remedy::guide(name.as_str(), &key.1).filter(|_| effect > Effect::None);
             checks.push(CheckResult {
                 check: key.0,
                 subject: key.1,
                 status,
                 effect,
                 reason: finding.reason,
-                remedy: (effect > Effect::None).then(|| remedy(name)).flatten(),
+                remedy: guide.map(remedy::Guide::remedy),
                 since,
                 blocks_at,
                 method: finding.method,
+                controls: policy.controls.clone(),
             });
         }
     }
+    checks.extend(of_tomorrow(baseline, evidence, now));
     Verdict { baseline: baseline.reference(), at: now, assurance: subject.assurance, checks }
+}
+
+/// What else runs on somebody's own machine is at most warned of below tier 3, whatever a baseline says.
+fn is_capped(check: &CheckName, baseline: &Baseline, evidence: &Evidence) -> bool {
+    check.as_str() == "census-conformity" && evidence.ownership == Ownership::Personal && baseline.tier < 3
+}
+
+/// Facts for checks that this side does not know: kept, shown, and never a pass. They lead to nothing.
+fn of_tomorrow(baseline: &Baseline, evidence: &Evidence, now: Timestamp) -> Vec<CheckResult> {
+    let is_new = |fact: &&Fact| !remedy::is_known(&fact.check) && !baseline.checks.contains_key(&fact.check);
+    let shown = evidence.facts.iter().filter(is_new).map(|fact| CheckResult {
+        check: fact.check.clone(),
+        subject: fact.subject.clone(),
+        status: Status::Unknown,
+        effect: Effect::None,
+        reason: "the node sent a fact for a check that neither the baseline nor this version knows"
+            .to_owned(),
+        remedy: None,
+        since: now,
+        blocks_at: None,
+        method: fact.method.clone(),
+        controls: Vec::new(),
+    });
+    shown.collect()
 }
 
 /// The history after `verdict`, to be kept for the next appraisal.
@@ -140,7 +180,8 @@ fn findings(name: &CheckName, policy: &CheckPolicy, evidence: &Evidence) -> Vec<
         reason: "the node sent nothing about it".to_owned(),
         method: "none".to_owned(),
     };
-    if policy.paths.is_empty() {
+    let wanted = if policy.paths.is_empty() { &policy.subjects } else { &policy.paths };
+    if wanted.is_empty() {
         return if facts.is_empty() {
             vec![missing("node")]
         } else {
@@ -148,7 +189,7 @@ fn findings(name: &CheckName, policy: &CheckPolicy, evidence: &Evidence) -> Vec<
         };
     }
     let mut answers = Vec::new();
-    for path in &policy.paths {
+    for path in wanted {
         // One path can give several facts, as several swap areas do; each is judged.
         let mut about = facts.iter().filter(|fact| is_about(fact, path)).peekable();
         if about.peek().is_none() {
@@ -211,41 +252,4 @@ fn disk(state: DiskState, subject: &str) -> (Status, String) {
             (Status::Unknown, format!("whether {subject} is encrypted could not be found out"))
         }
     }
-}
-
-fn remedy(check: &CheckName) -> Option<Remedy> {
-    let (action, effort, risk, reversible) = match check.as_str() {
-        "disk-encryption" => (
-            "Encrypt the disk (reinstall with LUKS, or move home and store to an encrypted volume); for swap, use zram",
-            "hours for a disk, five minutes for swap",
-            "back up first: a failed conversion loses data",
-            false,
-        ),
-        "self-test" => (
-            "Run Croft on a kernel with seccomp and Landlock, outside of containers that forbid them",
-            "a reboot",
-            "none for your data",
-            true,
-        ),
-        "endpoint" => (
-            "Turn on what is named here (firewall, secure boot, time synchronization, screen lock), or install updates and restart",
-            "minutes; secure boot takes a visit to the firmware's settings",
-            "a firewall can close what you share on purpose",
-            true,
-        ),
-        "api-binding" => (
-            "Set gateway.listen to a loopback address",
-            "one minute",
-            "other machines lose the API, as they must",
-            true,
-        ),
-        "production-credentials" => (
-            "Move production credentials off this machine; croft why lists their names, which never leave it",
-            "minutes",
-            "tools that need them stop working here",
-            true,
-        ),
-        _ => return None,
-    };
-    Some(Remedy { action: action.to_owned(), effort: effort.to_owned(), risk: risk.to_owned(), reversible })
 }

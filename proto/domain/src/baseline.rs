@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::data_class::DataClasses;
 use crate::fact::Confidence;
-use crate::id::{BaselineName, BaselineRef, CheckName};
-use crate::limits::{CHECKS_MAX, LEASE_TTL_MAX_S, TEXT_LEN_MAX};
+use crate::id::{BaselineName, BaselineRef, CheckName, PolicyRef};
+use crate::limits::{
+    CHECKS_MAX, CONTROLS_MAX, LEASE_TTL_MAX_S, NAME_LEN_MAX, PATCHES_MAX, SUBJECTS_MAX, TEXT_LEN_MAX,
+};
+use crate::verdict::Assurance;
 
 /// What a check that does not pass leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -53,12 +56,41 @@ pub struct CheckPolicy {
     /// For `disk-encryption`: the paths; `swap` stands for every swap area, `home`, `store` and `/` as they say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
+    /// For other checks: the subjects that count, for example `firewall` of `endpoint`. None: all that the node tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
     /// The least confidence that counts as a pass.
     #[serde(default = "uuid")]
     pub confidence: Confidence,
     /// Whether waivers count for it.
     #[serde(default, skip_serializing_if = "WaiverPolicy::is_allowed")]
     pub waivers: WaiverPolicy,
+    /// How far evidence must be rooted for this check to pass; with less it is unknown.
+    #[serde(default, skip_serializing_if = "is_self_reported")]
+    pub assurance: Assurance,
+    /// What it serves in the organization's own catalogs, for example `CIS 3.6` or `ISO 27001 A.8.24`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+const fn is_self_reported(assurance: &Assurance) -> bool {
+    matches!(assurance, Assurance::SelfReported)
+}
+
+/// The least versions of one operating system's release, for the check `patch-level`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchMinimum {
+    /// `ID` and `VERSION_ID` of os-release(5) with a space between, for example `debian 12`; the ID alone for a system
+    /// without versions, for example `arch`.
+    pub os: String,
+    /// Least kernel release, for example `6.1.0-28`; compared with what the running kernel says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<String>,
+    /// Least version of each package that is installed. One that is not installed cannot be old.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub packages: BTreeMap<String, String>,
 }
 
 const fn uuid() -> Confidence {
@@ -92,6 +124,12 @@ pub struct Baseline {
     /// What becomes of requests that hold such content; a class that is not named is allowed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data_classes: DataClasses,
+    /// For `patch-level`: what each system must at least have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patches: Vec<PatchMinimum>,
+    /// The acceptable-use policy that a person accepts before using a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyRef>,
 }
 
 const fn one_day() -> u64 {
@@ -126,13 +164,78 @@ impl Baseline {
             return err("checks", "1 to 64 checks");
         }
         for (name, policy) in &self.checks {
-            if policy.grace_s > 0 && policy.mode != CheckMode::Warn {
-                return err(&format!("checks.{name}.grace_s"), "only with mode: warn");
-            }
-            if policy.paths.len() > 16 || policy.paths.iter().any(|p| p.len() > TEXT_LEN_MAX || p.is_empty())
-            {
-                return err(&format!("checks.{name}.paths"), "at most 16 paths of 1 to 1024 bytes");
-            }
+            self.validate_check(name, policy)?;
+        }
+        self.validate_patches()
+    }
+
+    fn validate_check(&self, name: &CheckName, policy: &CheckPolicy) -> Result<(), BaselineError> {
+        let err = |field: &str, expected: &str| {
+            Err(BaselineError { field: format!("checks.{name}.{field}"), expected: expected.to_owned() })
+        };
+        let is_disk = name.as_str() == "disk-encryption";
+        let are_texts = |texts: &[String], len: usize| texts.iter().all(|t| (1..=len).contains(&t.len()));
+        if policy.grace_s > 0 && policy.mode != CheckMode::Warn {
+            return err("grace_s", "only with mode: warn");
+        }
+        if policy.grace_s == 0 && policy.mode == CheckMode::Warn {
+            return err(
+                "mode",
+                "a grace_s with mode: warn; without one it blocks at once, which is mode: block",
+            );
+        }
+        if policy.waivers == WaiverPolicy::Never
+            && matches!(policy.mode, CheckMode::Report | CheckMode::Notify)
+        {
+            return err("waivers", "never only with mode: warn or block; what never blocks needs no waiver");
+        }
+        if name.as_str() == "census-conformity" && policy.mode == CheckMode::Block && self.tier < 3 {
+            return err("mode", "at most warn below tier 3: other tools on a machine are its owner's matter");
+        }
+        if !is_disk && !policy.paths.is_empty() {
+            return err("paths", "only for disk-encryption; subjects names the parts of other checks");
+        }
+        if is_disk && !policy.subjects.is_empty() {
+            return err("subjects", "not for disk-encryption, whose parts are its paths");
+        }
+        if policy.paths.len() > SUBJECTS_MAX || !are_texts(&policy.paths, TEXT_LEN_MAX) {
+            return err("paths", "at most 16 paths of 1 to 1024 bytes");
+        }
+        if policy.subjects.len() > SUBJECTS_MAX || !are_texts(&policy.subjects, NAME_LEN_MAX) {
+            return err("subjects", "at most 16 names of 1 to 63 bytes");
+        }
+        if policy.controls.len() > CONTROLS_MAX || !are_texts(&policy.controls, NAME_LEN_MAX) {
+            return err("controls", "at most 16 texts of 1 to 63 bytes");
+        }
+        Ok(())
+    }
+
+    fn validate_patches(&self) -> Result<(), BaselineError> {
+        let err = |field: &str, expected: &str| {
+            Err(BaselineError { field: field.to_owned(), expected: expected.to_owned() })
+        };
+        let is_asked = self.checks.keys().any(|name| name.as_str() == "patch-level");
+        if is_asked == self.patches.is_empty() {
+            return err("patches", "a list exactly if there is a check patch-level");
+        }
+        let is_text = |text: &String| {
+            (1..=NAME_LEN_MAX).contains(&text.len()) && !text.contains(|c: char| c.is_control())
+        };
+        let fits = |entry: &PatchMinimum| {
+            is_text(&entry.os)
+                && entry.kernel.iter().all(is_text)
+                && entry.packages.len() <= SUBJECTS_MAX
+                && entry.packages.iter().all(|(name, version)| is_text(name) && is_text(version))
+        };
+        if self.patches.len() > PATCHES_MAX || !self.patches.iter().all(fits) {
+            return err(
+                "patches",
+                "at most 64 systems, each with at most 16 packages; texts of 1 to 63 bytes",
+            );
+        }
+        let twice = |at: usize| self.patches[..at].iter().any(|other| other.os == self.patches[at].os);
+        if (0..self.patches.len()).any(twice) {
+            return err("patches", "each system once");
         }
         Ok(())
     }

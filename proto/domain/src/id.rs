@@ -163,6 +163,9 @@ name!(
     /// A worker with its libraries, without its version.
     RuntimeName, "runtime name");
 name!(
+    /// An acceptable-use policy, without its version.
+    PolicyName, "policy name");
+name!(
     /// One check of a baseline, for example `disk-encryption`.
     CheckName, "check name");
 name!(
@@ -199,6 +202,17 @@ pub struct RuntimeRef {
     pub version: u32,
 }
 
+/// An acceptable-use policy at a version, written `name@version`; its text is the signed target
+/// `policy.NAME.VERSION.md`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRef {
+    /// Its name.
+    pub name: PolicyName,
+    /// Its version, counted from 1.
+    pub version: u32,
+}
+
 macro_rules! reference {
     ($name:ident, $kind:literal) => {
         impl fmt::Display for $name {
@@ -220,6 +234,7 @@ macro_rules! reference {
 reference!(BundleRef, "bundle reference");
 reference!(BaselineRef, "baseline reference");
 reference!(RuntimeRef, "runtime reference");
+reference!(PolicyRef, "policy reference");
 
 #[cfg(test)]
 mod tests {

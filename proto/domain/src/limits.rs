@@ -46,6 +46,15 @@ pub const CLOCK_SKEW_MAX_S: u64 = 300;
 /// Most checks in a baseline.
 pub const CHECKS_MAX: usize = 64;
 
+/// Most paths or subjects of one check: more than a person reads in one verdict.
+pub const SUBJECTS_MAX: usize = 16;
+
+/// Most control identifiers of one check.
+pub const CONTROLS_MAX: usize = 16;
+
+/// Most operating systems whose patch level a baseline names.
+pub const PATCHES_MAX: usize = 64;
+
 /// Longest a waiver counts, in seconds (one year), whatever it says: an exception for good is a change of the baseline.
 pub const WAIVER_TTL_MAX_S: u64 = 366 * 86_400;
 

@@ -38,10 +38,11 @@ pub enum Effect {
 }
 
 /// How far the evidence behind a verdict is rooted, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Assurance {
     /// The node's software key signed it.
+    #[default]
     SelfReported,
     /// The signing key is in the machine's TPM.
     HardwareKey,
@@ -87,6 +88,9 @@ pub struct CheckResult {
     pub blocks_at: Option<Timestamp>,
     /// How it was found out.
     pub method: String,
+    /// What the check serves in the organization's own catalogs, from the baseline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<String>,
 }
 
 /// The judgment on one evidence document.

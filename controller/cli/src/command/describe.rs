@@ -130,6 +130,9 @@ fn branch(text: &mut String, group: &[CheckResult], knot: &str, stem: &str) {
         if let Some(remedy) = &check.remedy {
             detail(format!("remedy: {} (effort: {}; risk: {})", remedy.action, remedy.effort, remedy.risk));
         }
+        if !check.controls.is_empty() {
+            detail(format!("controls: {}", check.controls.join(", ")));
+        }
     }
 }
 

@@ -111,7 +111,7 @@ fn a_baseline_with_a_misspelled_key_is_refused_with_its_line() {
     exit: 1
     --- stdout
     --- stderr
-    error[E-INPUT]: baseline.yaml:7:5: unknown field `mod`, expected one of mode, grace_s, paths, confidence, waivers
+    error[E-INPUT]: baseline.yaml:7:5: unknown field `mod`, expected one of mode, grace_s, paths, subjects, confidence, waivers, assurance, controls
     hint: correct the value that the message names
     ");
 }

@@ -1,6 +1,7 @@
 //! `croft why`: a tree of checks, worst first.
 
 use croft_domain::fact::{Attempt, Fact, Observation};
+use croft_domain::remedy::guide;
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
 use croft_proto::grpc::WhyResponse;
@@ -89,10 +90,16 @@ impl WhyView {
         row("reason", &check.reason);
         row("since", &describe(check.since.0, now));
         row("method", &check.method);
+        if !check.controls.is_empty() {
+            row("serves", &check.controls.join(", "));
+        }
         if let Some(remedy) = &check.remedy {
             let back = if remedy.reversible { "yes" } else { "no" };
             row("remedy", &remedy.action);
             row("", &format!("effort: {}; risk: {}; reversible: {back}", remedy.effort, remedy.risk));
+            // From this program's own table: what comes over the network carries no command.
+            let guide = guide(check.check.as_str(), &check.subject);
+            guide.into_iter().flat_map(|guide| guide.commands).for_each(|line| row("fix", line));
         }
         let Some(fact) = self.fact_of(check) else { return };
         if let Observation::SelfTest { attempts, layers } = &fact.observation {
@@ -164,6 +171,7 @@ mod tests {
             since: NOW.minus(7_200),
             blocks_at: None,
             method: "statx+sysfs".to_owned(),
+            controls: Vec::new(),
         }
     }
 
@@ -194,6 +202,7 @@ mod tests {
         };
         let failed = CheckResult {
             remedy: Some(remedy),
+            controls: vec!["CIS 3.6".to_owned()],
             ..check("disk-encryption", "home", Status::Fail, Effect::Block)
         };
         let warned = CheckResult {
@@ -202,15 +211,25 @@ mod tests {
         };
         let checks = vec![check("api-binding", "gateway", Status::Pass, Effect::None), warned, failed];
         let view = WhyView::try_from(wire(checks)).expect("a view");
-        insta::assert_snapshot!(view.render(NOW), @r"
+        insta::assert_snapshot!(view.render(NOW), @r#"
     not serving, E-NOT-COMPLIANT: disk-encryption blocks
     judged 1 minute ago (2026-11-20T20:59:00Z) by laptop@3, evidence self-reported
     ├─ fail           disk-encryption home: blocks serving
     │     reason  because
     │     since   2 hours ago (2026-11-20T19:00:00Z)
     │     method  statx+sysfs
+    │     serves  CIS 3.6
     │     remedy  encrypt the disk with LUKS
     │             effort: 2 hours; risk: data loss without a backup; reversible: no
+    │     fix     # which device is meant: croft posture, or:
+    │     fix     lsblk -o NAME,TYPE,FSTYPE,MOUNTPOINTS
+    │     fix     # safest: back up, reinstall with "encrypt the disk", restore.
+    │     fix     # or a new encrypted volume for one folder; DEVICE is erased:
+    │     fix     sudo cryptsetup luksFormat --type luks2 DEVICE
+    │     fix     sudo cryptsetup open DEVICE croft-data && sudo mkfs.ext4 /dev/mapper/croft-data
+    │     fix     sudo mount /dev/mapper/croft-data /mnt && sudo rsync --archive --acls --xattrs FOLDER/ /mnt/
+    │     fix     # then mount it over FOLDER by /etc/crypttab and /etc/fstab, and delete the plain copy.
+    │     fix     # macOS: sudo fdesetup enable   Windows, as administrator: manage-bde -on C: -RecoveryPassword
     │     trace   /home is on sda2
     │     trace   sda2 has no dm parent
     ├─ unknown        production-credentials all: blocks in 24 hours (2026-11-21T21:00:00Z)
@@ -221,7 +240,7 @@ mod tests {
           reason  because
           since   2 hours ago (2026-11-20T19:00:00Z)
           method  statx+sysfs
-    ");
+    "#);
     }
 
     #[test]

@@ -141,6 +141,80 @@ fn p4_a_waiver_covers_its_check_its_group_and_its_time_only() {
     assert!(!allowed(waiver("dev", "self-test", NOW.plus(1))));
 }
 
+fn judge_text(checks: &str, tier: u8, facts: Vec<Fact>, assurance: Assurance) -> Verdict {
+    let text = format!(r#"{{"kind":"Baseline","name":"b","version":1,"tier":{tier},"checks":{{{checks}}}}}"#);
+    let baseline: Baseline = serde_json::from_str(&text).expect("a baseline");
+    let group: GroupName = "dev".parse().expect("a name");
+    let subject = Subject { group: &group, assurance };
+    appraise(&baseline, &[], &evidence(facts), &History::new(), &subject, NOW)
+}
+
+fn count(check: &str, subject: &str, count: u32) -> Fact {
+    Fact {
+        check: check.parse().expect("a name"),
+        subject: subject.to_owned(),
+        observation: Observation::Count { count },
+        method: "census".to_owned(),
+        confidence: Confidence::Heuristic,
+        trace: Vec::new(),
+    }
+}
+
+#[test]
+fn p5_evidence_that_is_rooted_less_deep_than_asked_for_is_unknown() {
+    let checks = r#""disk-encryption":{"mode":"block","paths":["/"],"assurance":"hardware-key"}"#;
+    let status = |assurance| {
+        let facts = vec![disk("/", DiskState::Encrypted, Confidence::Uuid)];
+        judge_text(checks, 1, facts, assurance).checks[0].status
+    };
+    assert_eq!(status(Assurance::SelfReported), Status::Unknown);
+    assert_eq!(status(Assurance::HardwareKey), Status::Pass);
+    assert_eq!(status(Assurance::Measured), Status::Pass);
+}
+
+#[test]
+fn p10_other_tools_on_a_personal_machine_are_at_most_warned_of_below_tier_three() {
+    let facts = || vec![count("census-conformity", "exposed", 1)];
+    let checks = r#""census-conformity":{"mode":"block","controls":["CIS 4.8"]}"#;
+    let verdict = judge_text(checks, 2, facts(), Assurance::SelfReported);
+    assert_eq!((verdict.checks[0].status, verdict.checks[0].effect), (Status::Fail, Effect::Warn));
+    assert_eq!(verdict.checks[0].blocks_at, None);
+    assert_eq!(verdict.checks[0].controls, ["CIS 4.8"]);
+    assert!(verdict.checks[0].remedy.is_some());
+    assert!(!judge_text(checks, 3, facts(), Assurance::SelfReported).allows_serving());
+}
+
+#[test]
+fn p5_a_subject_that_the_baseline_names_must_be_told() {
+    let checks = r#""census-conformity":{"mode":"block","subjects":["exposed","cloud"]}"#;
+    let facts =
+        vec![count("census-conformity", "exposed", 0), count("census-conformity", "models-unknown", 7)];
+    let verdict = judge_text(checks, 3, facts, Assurance::SelfReported);
+    let told: Vec<_> = verdict.checks.iter().map(|c| (c.subject.as_str(), c.status)).collect();
+    assert_eq!(told, [("exposed", Status::Pass), ("cloud", Status::Unknown)]);
+}
+
+#[test]
+fn p5_a_fact_for_a_check_of_tomorrow_is_shown_as_unknown_and_leads_to_nothing() {
+    let facts = vec![disk("/", DiskState::Encrypted, Confidence::Uuid), count("moon-phase", "full", 0)];
+    let verdict =
+        judge_text(r#""disk-encryption":{"mode":"block","paths":["/"]}"#, 1, facts, Assurance::SelfReported);
+    let last = verdict.checks.last().expect("a check");
+    assert_eq!(
+        (last.check.as_str(), last.status, last.effect),
+        ("moon-phase", Status::Unknown, Effect::None)
+    );
+    assert!(verdict.allows_serving());
+    // A check that the baseline does not ask for but this version knows is nobody's business.
+    let quiet = judge_text(
+        r#""self-test":{"mode":"report"}"#,
+        1,
+        vec![count("endpoint", "x", 1)],
+        Assurance::Measured,
+    );
+    assert!(quiet.checks.iter().all(|c| c.check.as_str() == "self-test"));
+}
+
 fn any_state() -> impl Strategy<Value = DiskState> {
     prop_oneof![
         Just(DiskState::Encrypted),

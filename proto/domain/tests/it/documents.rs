@@ -35,6 +35,38 @@ fn contradictions_in_a_baseline_name_their_field() {
 }
 
 #[test]
+fn modes_that_contradict_name_their_field() {
+    let refused = |checks: &str, rest: &str| {
+        let text =
+            format!(r#"{{"kind":"Baseline","name":"b","version":1,"tier":2,"checks":{{{checks}}}{rest}}}"#);
+        let baseline: Baseline = serde_json::from_str(&text).expect("a baseline");
+        baseline.validate().err().map(|error| error.field)
+    };
+    let patches = r#","patches":[{"os":"debian 12","kernel":"6.1.0-28"}]"#;
+    for (checks, rest, field) in [
+        (r#""endpoint":{"mode":"warn"}"#, "", Some("checks.endpoint.mode")),
+        (r#""endpoint":{"mode":"report","waivers":"never"}"#, "", Some("checks.endpoint.waivers")),
+        (r#""endpoint":{"mode":"report","paths":["/"]}"#, "", Some("checks.endpoint.paths")),
+        (
+            r#""disk-encryption":{"mode":"report","subjects":["/"]}"#,
+            "",
+            Some("checks.disk-encryption.subjects"),
+        ),
+        (r#""endpoint":{"mode":"report","subjects":[""]}"#, "", Some("checks.endpoint.subjects")),
+        (r#""endpoint":{"mode":"report","controls":[""]}"#, "", Some("checks.endpoint.controls")),
+        (r#""census-conformity":{"mode":"block"}"#, "", Some("checks.census-conformity.mode")),
+        (r#""patch-level":{"mode":"block"}"#, "", Some("patches")),
+        (r#""endpoint":{"mode":"block"}"#, patches, Some("patches")),
+        (r#""patch-level":{"mode":"block"}"#, patches, None),
+        (r#""endpoint":{"mode":"notify","subjects":["firewall"],"controls":["ISO 27001 A.8.20"]}"#, "", None),
+    ] {
+        assert_eq!(refused(checks, rest).as_deref(), field, "{checks}{rest}");
+    }
+    let twice = r#","patches":[{"os":"debian 12"},{"os":"debian 12"}]"#;
+    assert_eq!(refused(r#""patch-level":{"mode":"block"}"#, twice).as_deref(), Some("patches"));
+}
+
+#[test]
 fn p4_evidence_beyond_its_bounds_is_not_judged() {
     let fact = || disk("/", DiskState::Encrypted, Confidence::Uuid);
     assert!(evidence(vec![fact(); FACTS_MAX]).check_bounds().is_ok());
