@@ -102,7 +102,7 @@ const fn status(code: Code) -> StatusCode {
         Code::CallerUnknown => StatusCode::UNAUTHORIZED,
         Code::ModelUnknown | Code::NotFound => StatusCode::NOT_FOUND,
         Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
-        Code::WorkerCrashed => StatusCode::SERVICE_UNAVAILABLE,
+        Code::WorkerCrashed | Code::MemoryPlan => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         // All else is the organization's or the fence's no.
         _ => StatusCode::FORBIDDEN,

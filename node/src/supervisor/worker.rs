@@ -188,7 +188,7 @@ impl Keeper {
                     self.tell(WorkerChange::Ready { load_ms: ready.load_ms }).await;
                     return None;
                 }
-                None => {}
+                Some(worker_report::Message::Alive(_)) | None => {}
             }
         }
     }

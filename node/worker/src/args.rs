@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 
 use clap::Parser;
+use croft_domain::memory::KvType;
 
 use crate::limits::{CONTEXT_TOKENS_MAX, CONTEXT_TOKENS_MIN, SLOTS_MAX, THREADS_MAX};
 
@@ -34,6 +35,17 @@ pub struct Args {
     /// Threads that compute.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(THREADS_MAX)))]
     pub threads: u32,
+    /// How keys and values are stored: f16 or q8_0.
+    #[arg(long, default_value = "f16", value_parser = kv_type)]
+    pub kv_type: KvType,
+    /// Most memory of its own, in bytes, besides the mapped model; the kernel refuses more. Without it, a guess.
+    #[arg(long)]
+    pub memory_bytes: Option<u64>,
+}
+
+fn kv_type(text: &str) -> Result<KvType, &'static str> {
+    let known = [KvType::F16, KvType::Q8].into_iter().find(|kind| kind.as_str() == text);
+    known.ok_or("expected f16 or q8_0")
 }
 
 /// Confines itself, tries to break out, says what came of it, and ends: what a node can prove without a model.

@@ -42,7 +42,13 @@ pub fn send<M: Message>(socket: &OwnedFd, frame: &M) -> Result<(), Fault> {
 ///
 /// A worker that takes over a slot may find the rest of a frame that its predecessor began to read, so
 /// continuations are passed over until a first frame is whole.
-pub fn read_frames<M: Message + Default>(socket: &OwnedFd, engine: &SyncSender<Inbound<M>>) {
+///
+/// `first` sees everything before the engine does, which may be in the middle of a step.
+pub fn read_frames<M: Message + Default>(
+    socket: &OwnedFd,
+    engine: &SyncSender<Inbound<M>>,
+    first: impl Fn(&Inbound<M>),
+) {
     let mut assembler = Assembler::default();
     let mut begun = false;
     // One byte more than a packet may have, so that a longer one is seen and refused.
@@ -62,6 +68,7 @@ pub fn read_frames<M: Message + Default>(socket: &OwnedFd, engine: &SyncSender<I
             },
         };
         let last = !matches!(inbound, Inbound::Frame(_));
+        first(&inbound);
         if engine.send(inbound).is_err() || last {
             return;
         }

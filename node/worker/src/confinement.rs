@@ -50,7 +50,7 @@ pub fn confine(args: &Args, inherited: &Inherited) -> Result<(LlamaBackend, Self
     let mut keep_fds = vec![slot.as_raw_fd(), report.as_raw_fd(), model.as_raw_fd()];
     keep_fds.extend(template.iter().map(|file| file.as_fd().as_raw_fd()));
     let model_bytes = model.metadata().map_or(0, |data| data.len());
-    confine_with(keep_fds, memory_bytes(args, model_bytes))
+    confine_with(keep_fds, args.memory_bytes.unwrap_or_else(|| memory_bytes(args, model_bytes)))
 }
 
 /// The same for a process that will serve nothing: `keep_fds` are the descriptors that it needs.

@@ -4,6 +4,7 @@
 //! The engine touches no socket: frames come in by [`Engine::accept`], and [`Engine::step`] gives frames back.
 
 pub mod batch;
+pub mod context;
 pub mod draft;
 pub mod embed;
 mod intake;
@@ -11,6 +12,7 @@ pub mod jinja;
 pub mod load;
 pub mod log;
 pub mod prefix;
+pub mod pulse;
 pub mod request;
 pub mod sampler;
 pub mod slots;
@@ -23,12 +25,11 @@ pub mod utf8;
 pub mod voice;
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 
 use croft_domain::code::Code;
+use croft_domain::memory::KvType;
 use croft_proto::frames::{Failed, Piece, Step, TokenLogprob, TopLogprob, from_worker};
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
@@ -36,8 +37,10 @@ use llama_cpp_2::token::LlamaToken;
 
 use crate::clock;
 use crate::engine::batch::{Pace, Share};
+use crate::engine::context::Extent;
 use crate::engine::embed::Embedder;
 use crate::engine::intake::Waiting;
+use crate::engine::pulse::{Ended, Pulse};
 use crate::engine::request::Refusal;
 use crate::engine::sampler::Logits;
 use crate::engine::slots::Slots;
@@ -59,6 +62,8 @@ pub struct Size {
     pub slots: u32,
     /// Threads that compute.
     pub threads: u32,
+    /// How keys and values are stored.
+    pub kv: KvType,
 }
 
 /// Model, context and the streams that use them.
@@ -75,10 +80,11 @@ pub struct Engine<'m> {
     context_tokens: usize,
     requests: u64,
     embedder: Embedder<'m>,
+    pulse: &'m Pulse,
 }
 
 impl<'m> Engine<'m> {
-    /// Makes the context. A request never gets more context than the model was trained for.
+    /// Makes the context. A request never gets more context than the model was trained for. `pulse` can end a step.
     ///
     /// # Errors
     /// [`Fault::Context`] if llama.cpp cannot make it.
@@ -87,6 +93,7 @@ impl<'m> Engine<'m> {
         model: &'m LlamaModel,
         template: Option<Template>,
         size: Size,
+        pulse: &'m Pulse,
     ) -> Result<Self, Fault> {
         let trained = model.n_ctx_train();
         let context_tokens =
@@ -95,17 +102,18 @@ impl<'m> Engine<'m> {
         let tokens = context_tokens.saturating_mul(size.slots);
         let batch_tokens = u32::try_from(BATCH_TOKENS_MAX).unwrap_or(u32::MAX);
         let threads = i32::try_from(size.threads).unwrap_or(i32::MAX);
-        let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(tokens))
-            .with_n_batch(batch_tokens)
-            .with_n_ubatch(batch_tokens)
-            .with_n_seq_max(size.slots)
-            .with_kv_unified(true)
-            .with_n_threads(threads)
-            .with_n_threads_batch(threads)
-            .with_no_perf(true);
-        let context =
-            model.new_context(backend, params).map_err(|source| Fault::Context { tokens, source })?;
+        let extent = Extent {
+            tokens,
+            batch: batch_tokens,
+            sequences: size.slots,
+            // A token of each stream, and every guess.
+            outputs: size.slots.saturating_add(u32::try_from(DRAFT_STEP_TOKENS_MAX).unwrap_or(0)),
+            threads,
+            kv: size.kv,
+            pooling: None,
+        };
+        let context = context::make(backend, model, extent, pulse)
+            .map_err(|source| Fault::Context { tokens, source })?;
         Ok(Self {
             vocabulary: Vocabulary::new(model.vocab()),
             slots: Slots::new(size.slots, !model.is_recurrent() && !model.is_hybrid()),
@@ -114,10 +122,11 @@ impl<'m> Engine<'m> {
             waiting: VecDeque::new(),
             pace: Pace::default(),
             requests: 0,
-            embedder: Embedder::new(backend, model, context_tokens, threads),
+            embedder: Embedder::new(backend, model, context_tokens, threads, pulse),
             layout: template.map(|template| Layout::new(model, template)),
             model,
             context,
+            pulse,
         })
     }
 
@@ -160,11 +169,23 @@ impl<'m> Engine<'m> {
         let shares = batch::divide(&demands, self.pace.prefill_tokens(running > 0).min(room));
         if !shares.is_empty() {
             let began = clock::now();
-            let Some(outputs) = self.fill(&shares).filter(|_| self.context.decode(&mut self.batch).is_ok())
-            else {
+            let Some(outputs) = self.fill(&shares) else {
                 out.extend(self.fail_all());
                 return out;
             };
+            let requests = shares.iter().filter_map(|share| self.slots.request(share.slot)).collect();
+            match self.pulse.during(requests, || self.context.decode(&mut self.batch)) {
+                (Ok(()), _) => {}
+                (Err(_), Ended::Early) => {
+                    // The cancellations are already on their way to us.
+                    self.slots.undo(&mut self.context, &shares);
+                    return out;
+                }
+                (Err(_), Ended::Whole) => {
+                    out.extend(self.fail_all());
+                    return out;
+                }
+            }
             let evaluated: usize = shares.iter().map(|share| share.tokens).sum();
             self.pace.observe(evaluated.saturating_sub(running), clock::micros(began, clock::now()));
             for share in &shares {

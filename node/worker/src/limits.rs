@@ -102,6 +102,12 @@ pub const OPEN_FILES_MAX: u64 = 64;
 /// Processes and threads of the same user, as the kernel counts them where there is no user namespace.
 pub const PROCESSES_MAX: u64 = 4096;
 
+/// How often the daemon hears that a step goes on, in milliseconds: often enough that silence means something.
+pub const BEAT_EVERY_MS: u64 = 1000;
+
+/// How often the daemon hears that an idle worker lives, in milliseconds: seldom, because it wakes the processor.
+pub const IDLE_BEAT_EVERY_MS: u64 = 10_000;
+
 /// Steps of load progress worth a frame, in percent: the daemon need not read while a model loads.
 pub const PROGRESS_STEP_PERCENT: u32 = 5;
 
@@ -112,6 +118,10 @@ pub const FRAMES_PER_STEP_MAX: usize = 16;
 pub const COMPLAINT_LEN_MAX: usize = 200;
 
 const _: () = assert!(SLOTS_MAX as usize + PREFILL_TOKENS_MIN + DRAFT_STEP_TOKENS_MAX <= BATCH_TOKENS_MAX);
+// The memory plan counts with them.
+const _: () = assert!(BATCH_TOKENS_MAX as u64 == croft_domain::limits::BATCH_TOKENS);
+const _: () = assert!(DRAFT_STEP_TOKENS_MAX as u64 == croft_domain::limits::DRAFT_TOKENS);
+const _: () = assert!(EMBED_TOKENS_MAX as u64 == croft_domain::limits::EMBED_TOKENS);
 const _: () = assert!((CONTEXT_TOKENS_MAX as u64) < i32::MAX as u64);
 const _: () = assert!(PREFILL_SHARED_TOKENS_MIN <= PREFILL_TOKENS_MIN);
 const _: () = assert!(STEP_SHARED_AIM_US < STEP_PREFILL_AIM_US);

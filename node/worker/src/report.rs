@@ -1,15 +1,24 @@
-//! What the daemon hears while a worker starts. No field of it can carry text that a user wrote.
+//! What the daemon hears of a worker: how its start goes, then that it lives. No field of it can carry text that a user wrote.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use croft_proto::frames::{
-    EscapeAttempt, LoadProgress, SelfTestReport, WorkerReady, WorkerRefusal, WorkerReport,
+    Alive, EscapeAttempt, LoadProgress, SelfTestReport, WorkerReady, WorkerRefusal, WorkerReport,
     worker_report::Message,
 };
 
 use crate::channel;
 use crate::confinement::SelfTest;
+use crate::engine::pulse::Listener;
 use crate::fault::Fault;
+
+impl Listener for Arc<Reporter> {
+    /// A daemon that does not read is about to end us, and no step waits for it.
+    fn alive(&self, busy: bool, steps: u64) {
+        self.try_send(Message::Alive(Alive { busy, steps }));
+    }
+}
 
 /// The daemon's end of the start.
 #[derive(Debug)]
@@ -60,6 +69,18 @@ impl Reporter {
     pub fn refusal(&self, fault: &Fault) {
         let refusal = WorkerRefusal { code: fault.code().to_string(), message: fault.to_string() };
         let _ = self.send(Message::Refusal(refusal));
+    }
+
+    fn try_send(&self, message: Message) {
+        let Ok(packets) = croft_proto::frames::packets(&WorkerReport { message: Some(message) }) else {
+            return;
+        };
+        for packet in packets {
+            let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+            if rustix::net::send(&self.socket, &packet, flags).is_err() {
+                return;
+            }
+        }
     }
 
     fn send(&self, message: Message) -> Result<(), Fault> {

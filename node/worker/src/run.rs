@@ -3,9 +3,10 @@
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::time::Duration;
 
-use croft_proto::frames::{FromWorker, Ready, ToWorker, from_worker};
+use croft_proto::frames::{FromWorker, Ready, ToWorker, from_worker, to_worker};
 use llama_cpp_2::llama_backend::LlamaBackend;
 use rustix::io::Errno;
 
@@ -14,12 +15,14 @@ use crate::channel::{self, Inbound};
 use crate::clock;
 use crate::complaint;
 use crate::confinement::{self, SelfTest};
+use crate::engine::pulse::Pulse;
 use crate::engine::template::Template;
 use crate::engine::{Engine, Outbound, Size, load};
 use crate::fault::Fault;
 use crate::inherit::{self, Inherited, inherit};
 use crate::limits::{
-    ENGINE_STACK_BYTES, FRAMES_PER_STEP_MAX, INBOUND_MAX, MEMORY_BASE_BYTES, PROGRESS_STEP_PERCENT,
+    ENGINE_STACK_BYTES, FRAMES_PER_STEP_MAX, IDLE_BEAT_EVERY_MS, INBOUND_MAX, MEMORY_BASE_BYTES,
+    PROGRESS_STEP_PERCENT,
 };
 use crate::report::Reporter;
 
@@ -66,7 +69,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     let inherited = inherit(args)?;
     let proof = confinement::confine(args, &inherited);
     let Inherited { slot, report, model, template } = inherited;
-    let reporter = Reporter::new(report);
+    let reporter = Arc::new(Reporter::new(report));
     let refuse = |fault: Fault| {
         reporter.refusal(&fault);
         fault
@@ -91,7 +94,7 @@ fn serve(
     slot: OwnedFd,
     model: std::fs::File,
     template: Option<&std::fs::File>,
-    reporter: &Reporter,
+    reporter: &Arc<Reporter>,
     backend: &LlamaBackend,
 ) -> Result<(), Fault> {
     let began = clock::now();
@@ -105,8 +108,10 @@ fn serve(
         }
         !due || reporter.progress(percent).is_ok()
     })?;
-    let size = Size { context_tokens: args.context, slots: args.slots, threads: args.threads };
-    let engine = Engine::new(backend, &model, template, size)?;
+    let pulse = Arc::new(Pulse::new(Some(Box::new(Arc::clone(reporter)))));
+    let size =
+        Size { context_tokens: args.context, slots: args.slots, threads: args.threads, kv: args.kv_type };
+    let engine = Engine::new(backend, &model, template, size, &pulse)?;
     let load_ms = clock::micros(began, clock::now()) / 1000;
     reporter.ready(engine.context_tokens(), args.slots, load_ms)?;
     let ready = Ready {
@@ -123,9 +128,41 @@ fn serve(
     let (sender, inbound) = sync_channel(INBOUND_MAX);
     std::thread::Builder::new()
         .name("reader".into())
-        .spawn(move || channel::read_frames::<ToWorker>(&slot, &sender))
+        .spawn({
+            let pulse = Arc::clone(&pulse);
+            let generation = args.generation;
+            move || {
+                channel::read_frames::<ToWorker>(&slot, &sender, |inbound| {
+                    foresee(&pulse, generation, inbound);
+                });
+            }
+        })
         .map_err(Fault::Thread)?;
-    answer(engine, &inbound, &outlet)
+    answer(engine, &inbound, &outlet, &pulse)
+}
+
+/// What the engine's step must not wait for until it is done.
+fn foresee(pulse: &Pulse, of: u32, inbound: &Inbound<ToWorker>) {
+    match inbound {
+        Inbound::Frame(ToWorker { generation, frame: Some(to_worker::Frame::Cancel(cancel)) })
+            if *generation == of =>
+        {
+            pulse.cancel(cancel.request);
+        }
+        Inbound::Closed | Inbound::Broken(_) => pulse.close(),
+        Inbound::Frame(_) | Inbound::Nothing => {}
+    }
+}
+
+/// The next frame, however long it takes; the daemon hears meanwhile that we live.
+fn wait(inbound: &Receiver<Inbound<ToWorker>>, pulse: &Pulse) -> Option<Inbound<ToWorker>> {
+    loop {
+        match inbound.recv_timeout(Duration::from_millis(IDLE_BEAT_EVERY_MS)) {
+            Ok(inbound) => return Some(inbound),
+            Err(RecvTimeoutError::Timeout) => pulse.tell(false),
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
 }
 
 /// The way to the gateway.
@@ -146,12 +183,19 @@ fn answer(
     mut engine: Engine<'_>,
     inbound: &Receiver<Inbound<ToWorker>>,
     outlet: &Outlet,
+    pulse: &Pulse,
 ) -> Result<(), Fault> {
     let mut in_a_row = 0;
+    let mut told_busy = true;
     loop {
-        let next = if !engine.busy() {
+        let busy = engine.busy();
+        if busy != told_busy {
+            pulse.tell(busy);
+            told_busy = busy;
+        }
+        let next = if !busy {
             in_a_row = 0;
-            inbound.recv().ok()
+            wait(inbound, pulse)
         } else if in_a_row < FRAMES_PER_STEP_MAX {
             match inbound.try_recv() {
                 Err(TryRecvError::Empty) => Some(Inbound::Nothing),

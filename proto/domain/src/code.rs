@@ -95,6 +95,8 @@ codes! {
     SandboxUnproven = "E-SANDBOX-UNPROVEN", "a process that sees prompts could reach out here, so it was not started; croft why shows the attempt";
     /// The worker died.
     WorkerCrashed = "E-WORKER-CRASHED", "the model's process ended; it is started again by itself, repeat the request";
+    /// The model takes more memory than it may here.
+    MemoryPlan = "E-MEMORY-PLAN", "use a smaller model or variant, set worker.kv_type = \"q8_0\", or raise worker.memory_mib in node.toml as far as policy allows";
     /// No such model.
     ModelUnknown = "E-MODEL-UNKNOWN", "croft models lists what is approved and loaded here";
     /// Does not fit the context.

@@ -19,6 +19,7 @@ pub mod id;
 pub mod invite;
 pub mod lease;
 pub mod limits;
+pub mod memory;
 pub mod recall;
 pub mod remedy;
 pub mod report;

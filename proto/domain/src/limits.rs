@@ -64,6 +64,15 @@ pub const CHAIN_LINKS_MAX: usize = 256;
 /// Most waivers at once. More exceptions than this are no longer exceptions.
 pub const WAIVERS_MAX: usize = 1024;
 
+/// Most tokens that a worker evaluates in one step. More at once is no faster on a CPU and makes others wait.
+pub const BATCH_TOKENS: u64 = 512;
+
+/// Most tokens that a worker guesses ahead in one step of all streams.
+pub const DRAFT_TOKENS: u64 = 48;
+
+/// Most tokens of texts that a worker turns into vectors in one step: each text is evaluated as a whole.
+pub const EMBED_TOKENS: u64 = 2048;
+
 /// Most groups in a fleet document.
 pub const GROUPS_MAX: usize = 1024;
 

@@ -2,17 +2,19 @@
 //! and answers with one vector each, which the context of conversations cannot.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 
 use croft_domain::code::Code;
+use croft_domain::memory::KvType;
 use croft_proto::frames::{Embed, Embedded};
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::{LlamaContextParams, LlamaPoolingType};
+use llama_cpp_2::context::params::LlamaPoolingType;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
+use crate::engine::context::{self, Extent};
+use crate::engine::pulse::{Ended, Pulse};
 use crate::engine::request::Refusal;
 use crate::engine::text::Vocabulary;
 use crate::engine::{Outbound, failed};
@@ -37,14 +39,21 @@ pub struct Embedder<'m> {
     tokens_max: u32,
     threads: i32,
     waiting: VecDeque<Waiting>,
+    pulse: &'m Pulse,
 }
 
 impl<'m> Embedder<'m> {
     /// For texts of at most `context_tokens`.
     #[must_use]
-    pub fn new(backend: &'m LlamaBackend, model: &'m LlamaModel, context_tokens: u32, threads: i32) -> Self {
+    pub fn new(
+        backend: &'m LlamaBackend,
+        model: &'m LlamaModel,
+        context_tokens: u32,
+        threads: i32,
+        pulse: &'m Pulse,
+    ) -> Self {
         let tokens_max = context_tokens.min(EMBED_TOKENS_MAX);
-        Self { backend, model, context: None, tokens_max, threads, waiting: VecDeque::new() }
+        Self { backend, model, context: None, tokens_max, threads, waiting: VecDeque::new(), pulse }
     }
 
     /// Whether texts wait.
@@ -59,9 +68,11 @@ impl<'m> Embedder<'m> {
         if pooling(self.model).is_none() { 0 } else { u32::try_from(self.model.n_embd_out()).unwrap_or(0) }
     }
 
-    /// Forgets the texts of a request.
-    pub fn cancel(&mut self, request: u64) {
+    /// Forgets the texts of a request; says whether there were any.
+    pub fn cancel(&mut self, request: u64) -> bool {
+        let before = self.waiting.len();
         self.waiting.retain(|text| text.request != request);
+        self.waiting.len() < before
     }
 
     /// Takes the texts of a request.
@@ -120,12 +131,26 @@ impl<'m> Embedder<'m> {
             return Vec::new();
         }
         match self.evaluate(&group) {
-            Some(vectors) => group.iter().zip(vectors).map(|(text, vector)| embedded(text, vector)).collect(),
-            None => self.fail(&group),
+            (Some(vectors), _) => {
+                group.iter().zip(vectors).map(|(text, vector)| embedded(text, vector)).collect()
+            }
+            (None, Ended::Early) => {
+                // The cancellations are already on their way to us, and take them out.
+                for text in group.into_iter().rev() {
+                    self.waiting.push_front(text);
+                }
+                Vec::new()
+            }
+            (None, Ended::Whole) => self.fail(&group),
         }
     }
 
-    fn evaluate(&mut self, group: &[Waiting]) -> Option<Vec<Vec<f32>>> {
+    fn evaluate(&mut self, group: &[Waiting]) -> (Option<Vec<Vec<f32>>>, Ended) {
+        let pulse = self.pulse;
+        pulse.during(group.iter().map(|text| text.request).collect(), || self.vectors(group))
+    }
+
+    fn vectors(&mut self, group: &[Waiting]) -> Option<Vec<Vec<f32>>> {
         if self.context.is_none() {
             self.context = Some(self.make()?);
         }
@@ -148,18 +173,17 @@ impl<'m> Embedder<'m> {
 
     fn make(&self) -> Option<LlamaContext<'m>> {
         let tokens = self.tokens_max;
-        let params = LlamaContextParams::default()
-            .with_n_ctx(NonZeroU32::new(tokens))
-            .with_n_batch(tokens)
-            .with_n_ubatch(tokens)
-            .with_n_seq_max(u32::try_from(EMBED_SEQUENCES_MAX).unwrap_or(1))
-            .with_kv_unified(true)
-            .with_embeddings(true)
-            .with_pooling_type(pooling(self.model)?)
-            .with_n_threads(self.threads)
-            .with_n_threads_batch(self.threads)
-            .with_no_perf(true);
-        self.model.new_context(self.backend, params).ok()
+        let extent = Extent {
+            tokens,
+            batch: tokens,
+            sequences: u32::try_from(EMBED_SEQUENCES_MAX).unwrap_or(1),
+            // Of every token: they are pooled.
+            outputs: 0,
+            threads: self.threads,
+            kv: KvType::F16,
+            pooling: Some(pooling(self.model)?),
+        };
+        context::make(self.backend, self.model, extent, self.pulse).ok()
     }
 
     fn fail(&mut self, group: &[Waiting]) -> Vec<Outbound> {

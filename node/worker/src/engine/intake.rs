@@ -171,9 +171,11 @@ impl Engine<'_> {
     }
 
     fn cancel(&mut self, request: u64) -> Option<Outbound> {
-        self.embedder.cancel(request);
-        if let Some(at) = self.waiting.iter().position(|w| w.id == request) {
-            let tokens = self.waiting.remove(at).map_or(0, |w| w.tokens.len());
+        self.pulse.forget(request);
+        let embeds = self.embedder.cancel(request);
+        let waits = self.waiting.iter().position(|w| w.id == request);
+        if embeds || waits.is_some() {
+            let tokens = waits.and_then(|at| self.waiting.remove(at)).map_or(0, |w| w.tokens.len());
             let finished = Finished {
                 reason: Reason::Canceled.as_str().to_owned(),
                 prompt_tokens: u32::try_from(tokens).unwrap_or(u32::MAX),

@@ -82,6 +82,27 @@ impl Slots {
         self.slots.get_mut(slot)?.stream.as_mut()
     }
 
+    /// The request that a slot answers.
+    #[must_use]
+    pub fn request(&self, slot: usize) -> Option<u64> {
+        self.slots.get(slot)?.stream.as_ref().map(|stream| stream.request)
+    }
+
+    /// The step was cut short: what it may have left in the cache goes.
+    pub fn undo(&mut self, context: &mut LlamaContext<'_>, shares: &[Share]) {
+        for share in shares {
+            if self.divisible && self.forget_guesses(context, share.slot) {
+                continue;
+            }
+            // State that cannot be cut is evaluated again from its beginning. Removing a whole sequence succeeds.
+            let _ = context.clear_kv_cache_seq(u32::try_from(share.slot).ok(), None, None);
+            if let Some(slot) = self.slots.get_mut(share.slot) {
+                slot.cached.clear();
+                slot.kept = None;
+            }
+        }
+    }
+
     /// What each stream could evaluate next.
     #[must_use]
     pub fn demands(&self) -> Vec<Demand> {

@@ -5,3 +5,4 @@ mod attacks;
 mod exact;
 mod forms;
 mod peer;
+mod stopping;

@@ -133,6 +133,7 @@ pub struct Setup<'a> {
     pub model: &'a str,
     pub template: &'a str,
     pub stderr: Option<&'a File>,
+    pub extra: &'a [&'a str],
 }
 
 impl Default for Setup<'_> {
@@ -140,7 +141,7 @@ impl Default for Setup<'_> {
     fn default() -> Self {
         let model =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../playbooks/starter-model/croft-starter-q8_0.gguf");
-        Self { slots: 1, threads: 1, context: 1024, model, template: CHATML, stderr: None }
+        Self { slots: 1, threads: 1, context: 1024, model, template: CHATML, stderr: None, extra: &[] }
     }
 }
 
@@ -162,6 +163,7 @@ impl Worker {
         command
             .args(["--slot-fd", "3", "--report-fd", "4", "--model-fd", "5", "--template-fd", "6"])
             .args(["--generation", &GENERATION.to_string(), "--context", &setup.context.to_string()])
+            .args(setup.extra)
             .args(["--threads", &setup.threads.to_string(), "--slots", &setup.slots.to_string()])
             .env_clear()
             .env("GGML_NO_BACKTRACE", "1")
@@ -285,6 +287,17 @@ impl Worker {
         drop(slot);
         drop(report);
         child.wait().expect("the worker ends")
+    }
+
+    /// The same, with all that it told the daemon.
+    pub fn close_and_hear(self) -> (ExitStatus, Vec<worker_report::Message>) {
+        let Self { mut child, slot, mut report } = self;
+        drop(slot);
+        let mut all = Vec::new();
+        while let Some(WorkerReport { message }) = report.receive() {
+            all.extend(message);
+        }
+        (child.wait().expect("the worker ends"), all)
     }
 
     /// Waits for the end without closing anything.

@@ -12,6 +12,8 @@ pub(super) struct Element {
     pub block_len: u64,
     /// Whether it is quantized.
     pub quantized: bool,
+    /// Whether a CPU back end, on one processor or another, copies matrices of it into a faster order at load.
+    pub repacks: bool,
     /// Where its floating-point numbers lie.
     pub floats: Floats,
 }
@@ -90,7 +92,9 @@ pub(super) fn parse(id: u32) -> Option<Element> {
         42 => (64, 18, Half(0)),     // Q2_0
         _ => return None,
     };
-    Some(Element { block, block_len, quantized: block > 1, floats })
+    // Q4_0, Q2_K, Q4_K, IQ4_NL and MXFP4.
+    let repacks = matches!(id, 2 | 10 | 12 | 20 | 39);
+    Some(Element { block, block_len, quantized: block > 1, repacks, floats })
 }
 
 #[cfg(test)]

@@ -19,3 +19,21 @@ fn the_starter_models_pass() {
         assert!(report.chat_template.is_some_and(|template| template.contains("<|im_start|>")));
     }
 }
+
+#[test]
+fn the_header_tells_how_much_memory_a_model_takes() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks/starter-model");
+    let measured = |name: &str| {
+        let file = File::open(folder.join(name)).unwrap();
+        let len_bytes = file.metadata().unwrap().len();
+        (croft_vetting::gguf::measure(file, len_bytes).expect("a GGUF"), len_bytes)
+    };
+    let (small, len_bytes) = measured("croft-starter-q8_0.gguf");
+    assert!(small.weights_bytes < len_bytes && small.weights_bytes > len_bytes / 2, "{small:?}");
+    assert_eq!((small.vocabulary, small.context_trained, small.repacked_bytes), (1024, 1024, 0));
+    let (large, _) = measured("croft-starter-f16.gguf");
+    assert!(large.weights_bytes > small.weights_bytes);
+    assert_eq!((large.kv_numbers, large.width), (small.kv_numbers, small.width));
+    let nothing = croft_vetting::gguf::measure(&b"GGUF"[..], 4);
+    assert_eq!(nothing, None);
+}
