@@ -5,6 +5,7 @@
 //! is not renewed ends by itself.
 
 pub mod chain;
+pub mod consent;
 pub mod decide;
 pub mod documents;
 pub mod enroll;

@@ -13,7 +13,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use croft_domain::baseline::{Baseline, CheckPolicy};
-use croft_domain::evidence::Ownership;
 use croft_domain::fact::{Attempt, Confidence, Fact, Observation};
 use croft_domain::id::CheckName;
 use croft_domain::limits::{FACTS_MAX, TEXT_LEN_MAX};
@@ -44,8 +43,6 @@ pub struct CollectRequest<'a> {
     pub store: &'a Path,
     /// The enrolled person's home: `home` in baselines.
     pub home: &'a Path,
-    /// The ceiling of what may be said.
-    pub ownership: Ownership,
     /// Where the gateway listens; none while it does not.
     pub gateway_listen: Option<SocketAddr>,
     /// Self-tests of the processes that run.
@@ -70,7 +67,7 @@ pub fn collect(request: &CollectRequest<'_>) -> Vec<Fact> {
             "production-credentials" => production_credentials(request.home),
             _ => Vec::new(),
         };
-        facts.extend(found.into_iter().map(|draft| draft.into_fact(name, request.ownership)));
+        facts.extend(found.into_iter().map(|draft| draft.into_fact(name)));
     }
     facts.truncate(FACTS_MAX);
     facts
@@ -96,7 +93,7 @@ impl Draft {
         }
     }
 
-    fn into_fact(self, check: &CheckName, ownership: Ownership) -> Fact {
+    fn into_fact(self, check: &CheckName) -> Fact {
         let mut subject = self.subject;
         let end = (0..=subject.len().min(TEXT_LEN_MAX)).rev().find(|at| subject.is_char_boundary(*at));
         subject.truncate(end.unwrap_or(0));
@@ -106,8 +103,8 @@ impl Draft {
             observation: self.observation,
             method: self.method.to_owned(),
             confidence: self.confidence,
-            // The ceiling on a machine of one's own: how it was concluded stays there.
-            trace: if ownership == Ownership::Personal { Vec::new() } else { self.trace },
+            // For the owner; whether it leaves the machine is decided when evidence is composed.
+            trace: self.trace,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! a fresh start. Trust metadata is not here: `croft-trust` keeps it.
 
 pub mod api_key;
+pub mod consent;
 pub mod counter;
 pub mod envelope;
 pub mod erase;

@@ -41,6 +41,8 @@ pub enum Command {
     Why(OutputArguments),
     /// Shows byte for byte what was sent to the organization.
     Privacy(OutputArguments),
+    /// Shows what the organization's baseline asks for besides the minimum, and takes your answer.
+    Consent(ConsentArguments),
     /// Lists the approved models on this machine.
     Models(OutputArguments),
     /// Prints the API key for clients that need one.
@@ -147,6 +149,18 @@ pub struct PassedArguments {
     /// Handed to croft-node as they are.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ConsentArguments {
+    /// Agrees to what waits without being asked.
+    #[arg(long, short, conflicts_with = "revoke")]
+    pub yes: bool,
+    /// Takes back everything that was agreed to since enrollment.
+    #[arg(long)]
+    pub revoke: bool,
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]

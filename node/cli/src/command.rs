@@ -1,6 +1,7 @@
 //! Carries out what was asked, one noun a file.
 
 mod chat;
+mod consent;
 mod enroll;
 mod key;
 mod leave;
@@ -42,6 +43,7 @@ async fn dispatch(command: Command, paths: &Paths) -> Result<ExitCode, Failure> 
         Command::Status(arguments) => status::run(paths, &arguments).await,
         Command::Why(arguments) => why::run(paths, &arguments).await,
         Command::Privacy(arguments) => privacy::run(paths, &arguments).await,
+        Command::Consent(arguments) => consent::run(paths, &arguments).await,
         Command::Models(arguments) => models::run(paths, &arguments).await,
         Command::Key(arguments) => key::run(paths, &arguments).await,
         Command::Chat(arguments) => chat::run(paths, &arguments).await,

@@ -4,6 +4,7 @@
 //! document; only then a key is made and the invite's secret is sent. `enrollment.json` is written last.
 
 use croft_domain::code::Code;
+use croft_domain::collection::{Ceiling, Item};
 use croft_domain::evidence::{Mode, Ownership};
 use croft_domain::invite::Invite;
 use croft_domain::time::Timestamp;
@@ -44,15 +45,15 @@ pub fn collected(ownership: Ownership) -> Vec<String> {
         "how many requests and tokens each model answered: planning; never a prompt, an answer or a file"
             .to_owned(),
     ];
+    let agreed = Item::ALL.into_iter().filter(|item| item.ceiling(ownership) == Ceiling::Agreed);
+    lines.extend(agreed.map(|item| format!("if the baseline asks for it, {}", item.meaning())));
     lines.push(match ownership {
         Ownership::Personal => {
             "no hostname, no serial number, no traces: on a personal machine they stay here".to_owned()
         }
-        Ownership::DevBudget => {
-            "the steps by which each fact was found (device names, no file names): for the help desk"
-                .to_owned()
-        }
+        Ownership::DevBudget => "no hostname, no serial number".to_owned(),
     });
+    lines.push("anything more waits for your yes (croft consent)".to_owned());
     lines
 }
 

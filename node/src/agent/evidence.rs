@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use croft_domain::baseline::Baseline;
+use croft_domain::collection::Permitted;
 use croft_domain::digest::Sha256Digest;
-use croft_domain::evidence::{BundleStatus, Evidence, Mode, Ownership, Platform, UsageCount};
+use croft_domain::evidence::{BundleStatus, Evidence, Mode, Platform, UsageCount};
 use croft_domain::fact::{Confidence, Fact, Observation};
 use croft_domain::id::GroupName;
 use croft_domain::limits::{EVIDENCE_LEN_MAX, FACTS_MAX};
 use croft_domain::time::Timestamp;
 use croft_trust::store::TrustView;
 
+use super::consent::collection_of;
 use super::memory::Memory;
 use super::senses::Observed;
 use crate::controller_client::Challenge;
@@ -87,15 +89,12 @@ fn proof_fact(proof: Option<&Proof>, subject: &str, missing: &str) -> Fact {
 
 /// Composes the document.
 #[must_use]
-pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> Evidence {
+pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> Permitted {
     let enrollment = &occasion.identity.enrollment;
     let baseline = memory.trust.as_ref().and_then(|trust| baseline_of(trust, &enrollment.group, memory));
     let mut facts = own_facts(memory, occasion.listen);
     facts.extend(observed.facts);
     facts.truncate(FACTS_MAX);
-    if enrollment.ownership == Ownership::Personal {
-        strip_traces(&mut facts);
-    }
     let bundles = memory.bundles.iter().filter_map(|(reference, progress)| {
         Some(BundleStatus {
             bundle: reference.clone(),
@@ -114,7 +113,7 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
     });
     let mut census = observed.census;
     census.truncate(FACTS_MAX);
-    let mut evidence = Evidence {
+    let evidence = Evidence {
         version: 1,
         node: enrollment.node,
         nonce: hex::encode(&occasion.challenge.nonce),
@@ -134,16 +133,14 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
         recalls: memory.recalls.iter().map(|recall| recall.id).take(FACTS_MAX).collect(),
         census,
         usage: usage.take(FACTS_MAX).collect(),
+        collected: Vec::new(),
     };
+    let permitted = collection_of(memory).hold(evidence);
     // Traces explain; facts count. When both do not fit, the explanation stays here.
-    if serde_json::to_vec(&evidence).is_ok_and(|bytes| bytes.len() > EVIDENCE_LEN_MAX) {
-        strip_traces(&mut evidence.facts);
+    if serde_json::to_vec(permitted.evidence()).is_ok_and(|bytes| bytes.len() > EVIDENCE_LEN_MAX) {
+        return permitted.without_traces();
     }
-    evidence
-}
-
-fn strip_traces(facts: &mut [Fact]) {
-    facts.iter_mut().for_each(|fact| fact.trace.clear());
+    permitted
 }
 
 /// The machine in enumerated facts: no serial, no hostname.

@@ -55,6 +55,7 @@ pub async fn leave(shared: &Shared) -> Result<Departure, Failure> {
         memory.bundles.clear();
         memory.usage.clear();
         memory.receipts.clear();
+        memory.agreed.clear();
         memory.kept = Kept::default();
     }
     shared.changed();

@@ -1,10 +1,11 @@
 //! What the daemon knows at this moment, shared by its tasks. Locks are held for copying only, never across a wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use croft_domain::appraise::History;
 use croft_domain::code::Code;
+use croft_domain::collection::Item;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::BundleState;
 use croft_domain::fact::Fact;
@@ -23,6 +24,7 @@ use crate::bundles::plan::{Approved, Decision, decide as decide_bundles};
 use crate::clock;
 use crate::controller_client::Recorder;
 use crate::failure::Failure;
+use crate::state::consent;
 use crate::state::files::{StateError, read_json, write_json};
 use crate::state::history::{self, LastVerdict};
 use crate::state::identity::{self, Identity};
@@ -106,6 +108,8 @@ pub struct Memory {
     pub recalls: Vec<Recall>,
     /// What survives a restart.
     pub kept: Kept,
+    /// What the owner agreed to since enrollment.
+    pub agreed: BTreeSet<Item>,
     /// Bundles here.
     pub bundles: BTreeMap<BundleRef, BundleProgress>,
     /// The gateway's process.
@@ -204,9 +208,8 @@ fn restore(paths: &Paths, memory: &mut Memory, store: &mut Option<TrustStore>) -
     let failed = |e: StateError| Failure::caused(e.code(), &e);
     memory.kept = read_json(&paths.state_file("standing.json")).map_err(failed)?.unwrap_or_default();
     memory.identity = identity::load(paths).map_err(failed)?;
-    if memory.identity.is_none() {
-        return Ok(());
-    }
+    let Some(identity) = &memory.identity else { return Ok(()) };
+    memory.agreed = consent::load(paths, identity).map_err(failed)?;
     memory.recalls = recalls::load(paths).map_err(failed)?;
     memory.history = history::load(paths).map_err(failed)?;
     memory.verdict = history::load_verdict(paths).map_err(failed)?;

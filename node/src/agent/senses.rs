@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use croft_domain::baseline::Baseline;
 use croft_domain::census::Finding;
-use croft_domain::evidence::Ownership;
+use croft_domain::collection::{Collection, Item};
 use croft_domain::fact::Fact;
 
 use crate::census::{self, Accounts, CensusRequest};
@@ -17,8 +17,8 @@ use crate::posture::{self, CollectRequest};
 pub struct Request {
     /// The baseline, if one is known: only what it asks for is looked at.
     pub baseline: Option<Baseline>,
-    /// Whose machine: the ceiling.
-    pub ownership: Ownership,
+    /// What may be collected besides the minimum.
+    pub collection: Collection,
     /// Where models are kept.
     pub store: PathBuf,
     /// The account that enrolled.
@@ -54,7 +54,6 @@ fn facts(request: &Request) -> Vec<Fact> {
         store: &request.store,
         // A folder that is not there makes each fact about it unavailable, which is what it is.
         home: home.as_deref().unwrap_or_else(|| Path::new("/nonexistent")),
-        ownership: request.ownership,
         gateway_listen: Some(request.listen),
         self_tests: &[],
     });
@@ -66,10 +65,8 @@ fn facts(request: &Request) -> Vec<Fact> {
 }
 
 fn findings(request: &Request) -> Vec<Finding> {
-    let accounts = match request.ownership {
-        Ownership::Personal => Accounts::Only(request.uid),
-        Ownership::DevBudget => Accounts::All,
-    };
+    let is_of_all = request.collection.allows(Item::AllAccounts);
+    let accounts = if is_of_all { Accounts::All } else { Accounts::Only(request.uid) };
     let own_ports = [request.listen.port()];
     census::take(&CensusRequest { accounts, own_ports: &own_ports }).unwrap_or_else(|e| {
         tracing::warn!(error = %e, "no census could be taken");

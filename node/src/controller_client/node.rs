@@ -249,3 +249,36 @@ fn news(event: WatchEvent) -> Result<Option<News>, CallError> {
         Some(watch_event::Event::AttestNow(_)) => Some(News::AttestNow),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn desired(bundles: &[&str], baseline: &str) -> Result<Option<News>, CallError> {
+        let bundles = bundles.iter().map(ToString::to_string).collect();
+        let desired = DesiredState { bundles, baseline: baseline.to_owned(), ..DesiredState::default() };
+        news(WatchEvent { event: Some(watch_event::Event::Desired(desired)) })
+    }
+
+    #[test]
+    fn p10_what_a_controller_writes_becomes_a_reference_or_nothing() {
+        assert!(matches!(desired(&["starter@1"], "laptop@2"), Ok(Some(News::Desired { .. }))));
+        let long = format!("{}@1", "a".repeat(64));
+        for hostile in
+            ["../../etc/passwd@1", "/bin/sh@1", "a;reboot@1", "$(id)@1", "a b@1", "a@-1", "A@1", "", &long]
+        {
+            assert!(desired(&[hostile], "laptop@2").is_err(), "{hostile}");
+            let Ok(Some(News::Desired { baseline, .. })) = desired(&[], hostile) else { panic!("{hostile}") };
+            assert_eq!(baseline, None, "{hostile}");
+        }
+        assert!(desired(&vec!["starter@1"; RECALLS_MAX + 1], "laptop@2").is_err());
+    }
+
+    #[test]
+    fn p10_a_reason_is_cut_and_an_unknown_event_asks_for_nothing() {
+        let revoked = croft_proto::grpc::Revoked { reason: "x".repeat(100_000) };
+        let event = WatchEvent { event: Some(watch_event::Event::Revoked(revoked)) };
+        assert!(matches!(news(event), Ok(Some(News::Revoked(reason))) if reason.len() == 512));
+        assert!(matches!(news(WatchEvent { event: None }), Ok(None)));
+    }
+}

@@ -1,8 +1,12 @@
 //! What the daemon knows, in the words of the local socket.
 
+use croft_domain::collection::Ceiling;
 use croft_domain::evidence::{BundleState, Mode, Ownership};
-use croft_proto::grpc::{LocalModel, LocalStatusResponse, ModelsResponse, ProcessInfo, WhyResponse};
+use croft_proto::grpc::{
+    CollectedItem, ConsentResponse, LocalModel, LocalStatusResponse, ModelsResponse, ProcessInfo, WhyResponse,
+};
 
+use crate::agent::consent::{overview, waits};
 use crate::agent::decide::Serving;
 use crate::agent::memory::Memory;
 use crate::clock;
@@ -47,6 +51,7 @@ pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusRespon
         processes: processes(memory),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         certificate_until: memory.identity.as_ref().map_or(0, |identity| identity.certificate_until.0),
+        consent_waiting: waits(memory).iter().map(ToString::to_string).collect(),
         alarm: alarm.map(|failure| format!("{}: {failure}", failure.code())).unwrap_or_default(),
     }
 }
@@ -74,6 +79,26 @@ fn processes(memory: &Memory) -> Vec<ProcessInfo> {
         }
     }
     processes
+}
+
+/// `croft consent`.
+#[must_use]
+pub fn consent(memory: &Memory) -> ConsentResponse {
+    let (standings, baseline) = overview(memory);
+    let items = standings.into_iter().map(|standing| CollectedItem {
+        name: standing.item.to_string(),
+        meaning: standing.item.meaning().to_owned(),
+        state: match (standing.ceiling, standing.is_asked) {
+            (Ceiling::Never, _) => "never",
+            (_, false) => "not-asked",
+            (Ceiling::Agreed, true) => "collected",
+            (Ceiling::WithConsent, true) if standing.is_agreed => "collected",
+            (Ceiling::WithConsent, true) => "waiting",
+        }
+        .to_owned(),
+    });
+    let baseline = baseline.map(|baseline| baseline.to_string()).unwrap_or_default();
+    ConsentResponse { baseline, items: items.collect() }
 }
 
 /// `croft why`.

@@ -7,16 +7,18 @@ use croft_domain::evidence::Ownership;
 use croft_domain::id::BundleRef;
 use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
-    ApiKeyRequest, ApiKeyResponse, EnrollNodeRequest, EnrollNodeResponse, LeaveFleetRequest,
-    LeaveFleetResponse, LocalAttestRequest, LocalAttestResponse, LocalStatusRequest, LocalStatusResponse,
-    ModelsRequest, ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest,
-    PrivacyResponse, SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
+    ApiKeyRequest, ApiKeyResponse, ConsentAnswer, ConsentRequest, ConsentResponse, EnrollNodeRequest,
+    EnrollNodeResponse, LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest, LocalAttestResponse,
+    LocalStatusRequest, LocalStatusResponse, ModelsRequest, ModelsResponse, PreviewEnrollmentRequest,
+    PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse, SentMessage, SetPausedRequest,
+    SetPausedResponse, WhyRequest, WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 
 use super::answers;
+use crate::agent::consent::{self, Answer};
 use crate::agent::enroll::{Consent, application, collected, enroll};
 use crate::agent::leave::leave;
 use crate::agent::memory::Shared;
@@ -206,6 +208,19 @@ impl Local for Service {
             erased: departure.erased.iter().map(|path| path.display().to_string()).collect(),
             receipt: departure.receipt,
         }))
+    }
+
+    async fn consent(&self, request: Request<ConsentRequest>) -> Result<Response<ConsentResponse>, Status> {
+        let answer = match request.get_ref().answer() {
+            ConsentAnswer::Unspecified => None,
+            ConsentAnswer::Give => Some(Answer::Give),
+            ConsentAnswer::Revoke => Some(Answer::Revoke),
+        };
+        let uid = self.caller(&request, if answer.is_some() { Right::Act } else { Right::Look })?;
+        if let Some(answer) = answer {
+            consent::take(&self.shared, answer, uid).map_err(|e| refuse(&e))?;
+        }
+        Ok(Response::new(answers::consent(&self.shared.memory())))
     }
 
     async fn attest(

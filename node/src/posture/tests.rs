@@ -18,7 +18,7 @@ fn baseline(checks: &[(&str, &[&str])]) -> Baseline {
     .expect("a baseline")
 }
 
-fn facts(baseline: &Baseline, root: &Path, ownership: Ownership) -> Vec<Fact> {
+fn facts(baseline: &Baseline, root: &Path) -> Vec<Fact> {
     let self_tests = [SelfTest {
         role: "gateway".to_owned(),
         attempts: vec![Attempt { name: "exec".parse().expect("a name"), errno: Some("EPERM".to_owned()) }],
@@ -29,7 +29,6 @@ fn facts(baseline: &Baseline, root: &Path, ownership: Ownership) -> Vec<Fact> {
         root,
         store: Path::new("/var/lib/croft/store"),
         home: root,
-        ownership,
         gateway_listen: Some("127.0.0.1:11535".parse().expect("an address")),
         self_tests: &self_tests,
     })
@@ -38,9 +37,8 @@ fn facts(baseline: &Baseline, root: &Path, ownership: Ownership) -> Vec<Fact> {
 #[test]
 fn p10_only_what_the_baseline_asks_for_is_looked_at() {
     let root = tempfile::tempdir().expect("a folder");
-    assert_eq!(facts(&baseline(&[("unheard-of", &[])]), root.path(), Ownership::DevBudget), []);
-    let found =
-        facts(&baseline(&[("self-test", &[]), ("api-binding", &[])]), root.path(), Ownership::Personal);
+    assert_eq!(facts(&baseline(&[("unheard-of", &[])]), root.path()), []);
+    let found = facts(&baseline(&[("self-test", &[]), ("api-binding", &[])]), root.path());
     let subjects: Vec<_> = found.iter().map(|f| (f.check.as_str(), f.subject.as_str())).collect();
     assert_eq!(subjects, [("api-binding", "gateway"), ("self-test", "gateway")]);
     assert!(found.iter().all(Fact::is_bounded));
@@ -55,7 +53,7 @@ fn disks_are_named_as_the_baseline_names_them() {
     std::fs::write(root.path().join("proc/swaps"), "Filename\tType\n/dev/zram0 partition 1 0 1\n")
         .expect("a file");
     let asked = baseline(&[("disk-encryption", &["/", "store", "swap", "else"])]);
-    let found = facts(&asked, root.path(), Ownership::DevBudget);
+    let found = facts(&asked, root.path());
     let subjects: Vec<_> = found.iter().map(|f| f.subject.as_str()).collect();
     assert_eq!(subjects, ["/", "store", "swap:/dev/zram0", "else"]);
     assert_eq!(found[0].observation, Observation::Disk { state: DiskState::Volatile });
@@ -64,7 +62,7 @@ fn disks_are_named_as_the_baseline_names_them() {
     assert!(!found[0].trace.is_empty());
 
     std::fs::write(root.path().join("proc/swaps"), "Filename\tType\n").expect("a file");
-    let found = facts(&baseline(&[("disk-encryption", &["swap"])]), root.path(), Ownership::DevBudget);
+    let found = facts(&baseline(&[("disk-encryption", &["swap"])]), root.path());
     assert_eq!(
         (found[0].subject.as_str(), &found[0].observation),
         ("swap", &Observation::Flag { value: true })
@@ -72,20 +70,11 @@ fn disks_are_named_as_the_baseline_names_them() {
 }
 
 #[test]
-fn p10_traces_stay_on_a_personal_machine() {
-    let root = tempfile::tempdir().expect("a folder");
-    let asked = baseline(&[("disk-encryption", &[]), ("production-credentials", &[])]);
-    let found = facts(&asked, root.path(), Ownership::Personal);
-    assert!(found.len() > 4);
-    assert!(found.iter().all(|fact| fact.trace.is_empty()));
-}
-
-#[test]
 fn p6_names_of_credentials_are_counted_and_never_told() {
     let home = tempfile::tempdir().expect("a folder");
     std::fs::write(home.path().join(".netrc"), "machine secret-prod.example.com password x\n")
         .expect("a file");
-    let found = facts(&baseline(&[("production-credentials", &[])]), home.path(), Ownership::DevBudget);
+    let found = facts(&baseline(&[("production-credentials", &[])]), home.path());
     let counts: Vec<_> = found.iter().map(|f| (f.subject.as_str(), &f.observation)).collect();
     let one = Observation::Count { count: 1 };
     assert_eq!(counts, [("all", &one), ("netrc", &one)]);
@@ -95,6 +84,6 @@ fn p6_names_of_credentials_are_counted_and_never_told() {
 #[test]
 fn p5_a_home_that_cannot_be_read_is_not_an_empty_one() {
     let asked = baseline(&[("production-credentials", &[])]);
-    let found = facts(&asked, Path::new("/croft-no-such-home"), Ownership::DevBudget);
+    let found = facts(&asked, Path::new("/croft-no-such-home"));
     assert!(matches!(found[0].observation, Observation::Unavailable { .. }));
 }

@@ -20,6 +20,7 @@ pub fn erase(paths: &Paths) -> Result<Vec<PathBuf>, StateError> {
         "verdict.json",
         "history.json",
         "standing.json",
+        "consent.json",
         "counter",
         "recalls",
         "sent",

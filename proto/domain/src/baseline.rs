@@ -1,9 +1,10 @@
 //! Baselines: versioned guardrails of a tier, as published in the signed target `baseline.NAME.VERSION.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::collection::{Item, is_other_path};
 use crate::data_class::DataClasses;
 use crate::fact::Confidence;
 use crate::id::{BaselineName, BaselineRef, CheckName, PolicyRef};
@@ -130,6 +131,9 @@ pub struct Baseline {
     /// The acceptable-use policy that a person accepts before using a model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRef>,
+    /// What it collects besides the minimum; each machine's ceiling and owner decide what of it they give.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub collect: BTreeSet<Item>,
 }
 
 const fn one_day() -> u64 {
@@ -141,6 +145,14 @@ impl Baseline {
     #[must_use]
     pub fn reference(&self) -> BaselineRef {
         BaselineRef { name: self.name.clone(), version: self.version }
+    }
+
+    /// Everything it asks for besides the minimum, also where a check's paths ask and not the list.
+    #[must_use]
+    pub fn asks_for(&self) -> BTreeSet<Item> {
+        let names_others =
+            self.checks.values().flat_map(|policy| &policy.paths).any(|path| is_other_path(path));
+        self.collect.iter().copied().chain(names_others.then_some(Item::OtherPaths)).collect()
     }
 
     /// Checks what the types cannot say.

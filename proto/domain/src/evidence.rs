@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::census::Finding;
+use crate::collection::{Ceiling, Item};
 use crate::digest::Sha256Digest;
 use crate::fact::Fact;
 use crate::id::{BaselineRef, BundleRef, ModelAlias, NodeId, RecallId};
@@ -156,6 +157,9 @@ pub struct Evidence {
     pub census: Vec<Finding>,
     /// Use since the last evidence.
     pub usage: Vec<UsageCount>,
+    /// What was collected besides the minimum: asked for, below the ceiling, and agreed to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collected: Vec<Item>,
 }
 
 impl Evidence {
@@ -179,7 +183,13 @@ impl Evidence {
         if !texts_fit || !self.facts.iter().all(Fact::is_bounded) {
             return Err(EvidenceError::TooLong);
         }
-        Ok(())
+        // A controller must not keep what no owner of such a machine can have agreed to.
+        let is_beyond = |item: Item| item.ceiling(self.ownership) == Ceiling::Never;
+        let has_traces = self.facts.iter().any(|fact| !fact.trace.is_empty());
+        let beyond = Item::ALL.into_iter().find(|item| {
+            is_beyond(*item) && (self.collected.contains(item) || *item == Item::FactTraces && has_traces)
+        });
+        beyond.map_or(Ok(()), |item| Err(EvidenceError::BeyondCeiling(item)))
     }
 }
 
@@ -195,4 +205,7 @@ pub enum EvidenceError {
     /// A text is longer than its bound.
     #[error("a text in the evidence is longer than {TEXT_LEN_MAX} bytes")]
     TooLong,
+    /// It holds what may never leave such a machine.
+    #[error("the evidence holds {0}, which the ceiling of its ownership forbids")]
+    BeyondCeiling(Item),
 }

@@ -10,6 +10,7 @@ pub mod baseline;
 pub mod bundle;
 pub mod census;
 pub mod code;
+pub mod collection;
 pub mod data_class;
 pub mod digest;
 pub mod evidence;

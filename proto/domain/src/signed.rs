@@ -23,6 +23,8 @@ pub enum Domain {
     Recall,
     /// Reviewer → auditor: a report was read and judged.
     Review,
+    /// Node → its owner: what the owner agreed to.
+    Consent,
     /// Freshness key holder → auditor: the heads of all verdict chains at one time.
     Checkpoint,
 }
@@ -39,6 +41,7 @@ impl Domain {
             Self::Lease => b"croft/lease/v1\0",
             Self::Recall => b"croft/recall/v1\0",
             Self::Review => b"croft/review/v1\0",
+            Self::Consent => b"croft/consent/v1\0",
             Self::Checkpoint => b"croft/checkpoint/v1\0",
         }
     }

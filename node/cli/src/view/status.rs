@@ -19,6 +19,8 @@ pub struct StatusView {
     pub gateway: String,
     pub paused: bool,
     pub alarm: String,
+    /// What the baseline asks for and nobody agreed to.
+    pub consent_waiting: Vec<String>,
     pub fleet_name: String,
     pub node_id: String,
     pub group: String,
@@ -63,6 +65,7 @@ impl From<LocalStatusResponse> for StatusView {
             version,
             certificate_until,
             alarm,
+            consent_waiting,
         } = wire;
         let process = |ProcessInfo { role, pid, detail }| ProcessView { role, pid, detail };
         Self {
@@ -73,6 +76,7 @@ impl From<LocalStatusResponse> for StatusView {
             gateway,
             paused,
             alarm,
+            consent_waiting,
             fleet_name,
             node_id,
             group,
@@ -108,6 +112,10 @@ impl StatusView {
         }
         if !self.alarm.is_empty() {
             row("ALARM", one_line(&self.alarm));
+        }
+        if !self.consent_waiting.is_empty() {
+            let items = self.consent_waiting.iter().map(|item| one_line(item)).collect::<Vec<_>>().join(", ");
+            row("consent", format!("the baseline asks for more ({items}): croft consent"));
         }
         if self.paused {
             row("paused", "yes; croft resume serves again".to_owned());

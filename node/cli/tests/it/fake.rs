@@ -70,6 +70,21 @@ impl Local for Daemon {
         Ok(Response::new(EnrollNodeResponse { node_id: "00ff".to_owned(), group: "team-a".to_owned() }))
     }
 
+    async fn consent(&self, request: Request<ConsentRequest>) -> Answer<ConsentResponse> {
+        let answer = request.get_ref().answer();
+        let state = match answer {
+            ConsentAnswer::Give => "collected",
+            ConsentAnswer::Unspecified | ConsentAnswer::Revoke => "waiting",
+        };
+        self.note(format!("consent {}", answer.as_str_name()));
+        let item = CollectedItem {
+            name: "census-models".to_owned(),
+            meaning: "models of other tools".to_owned(),
+            state: state.to_owned(),
+        };
+        Ok(Response::new(ConsentResponse { baseline: "laptop@4".to_owned(), items: vec![item] }))
+    }
+
     async fn why(&self, _: Request<WhyRequest>) -> Answer<WhyResponse> {
         Ok(Response::new(WhyResponse {
             serving_code: "E-NOT-ENROLLED".to_owned(),

@@ -2,6 +2,7 @@
 //! fault, named after it.
 
 mod clients;
+mod consent;
 mod enrollment;
 mod faults;
 mod history;

@@ -14,6 +14,7 @@ use croft_trust::store::TrustView;
 
 use super::{End, Session};
 use crate::agent::chain;
+use crate::agent::consent::collection_of;
 use crate::agent::evidence::{Occasion, baseline_of, compose, own_facts};
 use crate::agent::memory::{Memory, Use};
 use crate::agent::senses::{Observed, Request};
@@ -57,11 +58,12 @@ impl Session {
             memory.usage.clone_from(&usage);
             (compose(&memory, observed, &occasion), usage)
         };
-        let payload = serde_json::to_vec(&evidence);
+        let evidence = evidence.evidence();
+        let payload = serde_json::to_vec(evidence);
         let payload = payload.map_err(|e| End::Failed(Failure::caused(Code::Internal, &e)))?;
         let answer = client.attest(identity.key.sign(Domain::Evidence, payload), reason).await?;
         self.subtract_usage(&sent_usage);
-        self.take_in(&evidence, answer, identity)?;
+        self.take_in(evidence, answer, identity)?;
         self.send_receipts(client, identity).await
     }
 
@@ -83,15 +85,16 @@ impl Session {
     }
 
     async fn observe(&self, identity: &Identity) -> Observed {
-        let baseline = {
+        let (baseline, collection) = {
             let memory = self.shared.memory();
             let trust = memory.trust.clone();
-            trust.and_then(|trust| baseline_of(&trust, &identity.enrollment.group, &memory).cloned())
+            let group = &identity.enrollment.group;
+            (trust.and_then(|trust| baseline_of(&trust, group, &memory).cloned()), collection_of(&memory))
         };
         let own = rustix::process::getuid().as_raw();
         let request = Request {
             baseline,
-            ownership: identity.enrollment.ownership,
+            collection,
             store: self.shared.paths.store(),
             uid: identity.enrollment.uids.first().copied().unwrap_or(own),
             listen: self.listen,

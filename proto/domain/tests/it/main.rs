@@ -1,6 +1,7 @@
 //! Rules of the domain under attack, as values: no clock, no file, no network.
 
 mod appraisal;
+mod collection;
 mod documents;
 mod leases;
 mod sample;

@@ -9,7 +9,7 @@ use croft_trust::sign::{KeyError, SignError, SigningKey, verify, verify_listed};
 
 use crate::fleet::key;
 
-const ALL: [Domain; 8] = [
+const ALL: [Domain; 9] = [
     Domain::Evidence,
     Domain::Receipt,
     Domain::Renewal,
@@ -17,6 +17,7 @@ const ALL: [Domain; 8] = [
     Domain::Lease,
     Domain::Recall,
     Domain::Review,
+    Domain::Consent,
     Domain::Checkpoint,
 ];
 
