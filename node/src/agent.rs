@@ -11,6 +11,8 @@ pub mod documents;
 pub mod enroll;
 pub mod evidence;
 pub mod fetching;
+#[cfg(test)]
+mod floors_tests;
 pub mod keeper;
 pub mod leave;
 pub mod memory;

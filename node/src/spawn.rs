@@ -23,13 +23,27 @@ const _: () = assert!(SLOTS < 64);
 /// What to start.
 pub struct Launch<'a> {
     /// Which executable.
-    pub program: &'a Path,
+    pub program: Program<'a>,
     /// Its arguments.
     pub arguments: Vec<String>,
     /// Descriptors, each with the number it gets there, 3 to 12.
     pub descriptors: Vec<(BorrowedFd<'a>, RawFd)>,
     /// Whether its standard output is read by us.
     pub capture_output: Output,
+}
+
+/// An executable.
+#[derive(Clone, Copy, Debug)]
+pub enum Program<'a> {
+    /// Whatever is at this path when it is started.
+    At(&'a Path),
+    /// The open file and no other, whatever becomes of its name.
+    Opened {
+        /// The file.
+        file: BorrowedFd<'a>,
+        /// What it is called in lists of processes.
+        name: &'a str,
+    },
 }
 
 /// Where a child's standard output goes.
@@ -103,7 +117,16 @@ pub fn describe(status: ExitStatus) -> String {
 /// If it cannot be started.
 pub fn launch(launch: &Launch<'_>) -> io::Result<Process> {
     occupy_low_descriptors()?;
-    let mut command = Command::new(launch.program);
+    // Held until the child has been started: it executes by this number. Above every target, as below.
+    let (mut command, _executable) = match launch.program {
+        Program::At(path) => (Command::new(path), None),
+        Program::Opened { file, name } => {
+            let held = rustix::io::fcntl_dupfd_cloexec(file, PLACED_FD_MAX + 1)?;
+            let mut command = Command::new(format!("/proc/self/fd/{}", held.as_raw_fd()));
+            command.arg0(name);
+            (command, Some(held))
+        }
+    };
     command
         .args(&launch.arguments)
         .env_clear()
@@ -224,7 +247,7 @@ mod tests {
 
     fn shell<'a>(script: &str, descriptors: Vec<(BorrowedFd<'a>, RawFd)>) -> Launch<'a> {
         Launch {
-            program: Path::new("/bin/sh"),
+            program: Program::At(Path::new("/bin/sh")),
             arguments: vec!["-c".to_owned(), script.to_owned()],
             descriptors,
             capture_output: Output::Capture,
@@ -277,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_an_error() {
-        let missing = Launch { program: Path::new("/nonexistent/croft"), ..shell("", Vec::new()) };
+        let missing =
+            Launch { program: Program::At(Path::new("/nonexistent/croft")), ..shell("", Vec::new()) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async { assert!(launch(&missing).is_err()) });
     }

@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod packets;
 pub mod policy;
 pub mod proof;
+pub mod runtime;
 pub mod self_test;
 pub mod slot;
 pub mod worker;
@@ -29,6 +30,7 @@ use crate::limits::CHANNEL_LEN;
 use gateway::House;
 use policy::Policy;
 use proof::Proof;
+use runtime::Runtime;
 
 /// What the processes did.
 #[derive(Debug)]
@@ -126,7 +128,7 @@ pub struct Programs {
     /// `croft-node` itself: the gateway is a subcommand of it.
     pub node: PathBuf,
     /// `croft-worker`.
-    pub worker: PathBuf,
+    pub worker: Runtime,
     /// Threads of a worker.
     pub threads: u32,
 }

@@ -3,6 +3,7 @@
 mod audit;
 mod bundle;
 mod intake;
+mod recall;
 mod trust;
 mod vet;
 mod waiver;
@@ -10,14 +11,13 @@ mod waiver;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use croft_domain::digest::Sha256Digest;
-use croft_domain::id::{BaselineRef, BundleRef, GroupName, ReportId, RuntimeRef};
+use croft_domain::id::{BaselineRef, BundleRef, GroupName, NodeId, ReportId};
 use croft_domain::limits::INVITE_TTL_MAX_S;
-use croft_domain::recall::RecallTarget;
 
 pub use audit::Audit;
 pub use bundle::{Bundle, Import};
 pub use intake::{Change, Intake};
+pub use recall::{Recall, RecallWhat, Runtime};
 pub use trust::{NewKey, Replaceable, Service, Trust};
 pub use vet::{Confined, Vet};
 pub use waiver::{Grant, Until, Waiver};
@@ -89,7 +89,7 @@ pub enum Command {
     /// Signed exceptions from a check, which end by themselves
     #[command(subcommand)]
     Waiver(Waiver),
-    /// Stop the use of a model everywhere, at once
+    /// Stop the use of a model or worker everywhere, at once, or take that back
     Recall(Recall),
     /// Say which worker executables may run
     #[command(subcommand)]
@@ -174,6 +174,9 @@ pub enum Get {
     /// Published baselines
     #[command(visible_alias = "baseline")]
     Baselines,
+    /// Orders to stop, and which of them were taken back
+    #[command(visible_alias = "recall")]
+    Recalls,
 }
 
 /// `describe`
@@ -195,6 +198,14 @@ pub enum Node {
     Ban(Standing),
     /// Let an evicted or banned node back in
     Restore(Standing),
+    /// Put a node into another group, by a signed document; needs a publisher's key
+    Move {
+        /// Its whole id: what is signed is not left to the controller's list
+        id: NodeId,
+        /// The group it belongs to from now on
+        #[arg(long)]
+        group: GroupName,
+    },
 }
 
 /// Which node, and why.
@@ -239,39 +250,6 @@ pub enum Assign {
         /// Tier of the group [default: the baseline's]
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
         tier: Option<u8>,
-    },
-}
-
-/// `recall`
-#[derive(Debug, ClapArgs)]
-pub struct Recall {
-    /// NAME@VERSION, sha256:… of a file, runtime:NAME@VERSION, or runtime:sha256:… of a worker executable
-    #[arg(value_parser = recall_target)]
-    pub target: RecallWhat,
-    /// Why, for the people whose model goes away
-    #[arg(long)]
-    pub reason: String,
-}
-
-/// What a recall names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecallWhat {
-    /// What a recall order can say itself.
-    Target(RecallTarget),
-    /// Every file of a published runtime.
-    Runtime(RuntimeRef),
-}
-
-/// `runtime`
-#[derive(Debug, Subcommand)]
-pub enum Runtime {
-    /// Sign which worker executables and libraries may run; the first one makes all others refused
-    Publish {
-        /// NAME@VERSION
-        runtime: RuntimeRef,
-        /// croft-worker of each platform, and its libraries
-        #[arg(required = true, value_name = "FILE")]
-        files: Vec<PathBuf>,
     },
 }
 
@@ -326,22 +304,6 @@ fn duration(text: &str) -> Result<u64, String> {
     if (1..=INVITE_TTL_MAX_S).contains(&seconds) { Ok(seconds) } else { Err("1s to 30d".to_owned()) }
 }
 
-fn recall_target(text: &str) -> Result<RecallWhat, String> {
-    let digest = |text: &str| text.parse::<Sha256Digest>().map_err(|e| e.to_string());
-    if let Some(runtime) = text.strip_prefix("runtime:") {
-        return match runtime.parse() {
-            Ok(runtime) => Ok(RecallWhat::Runtime(runtime)),
-            Err(_) => digest(runtime).map(|digest| RecallWhat::Target(RecallTarget::Runtime(digest))),
-        };
-    }
-    if text.starts_with("sha256:") {
-        return digest(text).map(|digest| RecallWhat::Target(RecallTarget::Blob(digest)));
-    }
-    text.parse()
-        .map(|bundle| RecallWhat::Target(RecallTarget::Bundle(bundle)))
-        .map_err(|e: croft_domain::id::IdError| e.to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -360,21 +322,6 @@ mod tests {
         for bad in ["", "10", "m", "0s", "31d", "-1m", "1w", "99999999999999999999d", "18446744073709551615d"]
         {
             assert!(duration(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn recall_targets_say_what_they_stop() {
-        let hex = format!("sha256:{}", "ab".repeat(32));
-        assert!(matches!(recall_target("starter@1"), Ok(RecallWhat::Target(RecallTarget::Bundle(_)))));
-        assert!(matches!(recall_target(&hex), Ok(RecallWhat::Target(RecallTarget::Blob(_)))));
-        assert!(matches!(
-            recall_target(&format!("runtime:{hex}")),
-            Ok(RecallWhat::Target(RecallTarget::Runtime(_)))
-        ));
-        assert!(matches!(recall_target("runtime:worker@2"), Ok(RecallWhat::Runtime(_))));
-        for bad in ["starter", "sha256:xyz", "runtime:starter@0", ""] {
-            assert!(recall_target(bad).is_err(), "{bad}");
         }
     }
 }

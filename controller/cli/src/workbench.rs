@@ -12,6 +12,7 @@ use croft_domain::bundle::Manifest;
 use croft_domain::evidence::TrustSeen;
 use croft_domain::fleet::Fleet;
 use croft_domain::id::{BaselineName, BaselineRef, BundleName, BundleRef, RuntimeRef};
+use croft_domain::recall::Unrecall;
 use croft_domain::runtime::Runtime;
 use croft_domain::time::Timestamp;
 use croft_domain::waiver::Waiver;
@@ -30,6 +31,9 @@ pub const FLEET_TARGET: &str = "fleet.json";
 
 /// Name of the waivers among the targets.
 pub const WAIVERS_TARGET: &str = "waivers.json";
+
+/// Name of the recalls that were taken back among the targets.
+pub const UNRECALLED_TARGET: &str = "unrecalled.json";
 
 /// A failure of the repository, for `map_err`.
 pub fn repository<E: Into<Cause>>(operation: &'static str) -> impl Fn(E) -> CtlError {
@@ -52,8 +56,9 @@ impl Workbench {
     pub fn open(dir: &FleetDir) -> Result<Self, CtlError> {
         dir.settings()?;
         let lock = dir.lock()?;
-        let repository =
+        let mut repository =
             Repository::open(&dir.repository()).map_err(self::repository("open the repository"))?;
+        repository.forget_unsigned().map_err(self::repository("drop what was never signed"))?;
         let fleet = read_fleet(&repository)?;
         Ok(Self { dir: dir.clone(), repository, fleet, _lock: lock })
     }
@@ -205,6 +210,23 @@ impl Workbench {
     pub fn set_waivers(&mut self, waivers: &[Waiver]) -> Result<(), CtlError> {
         let bytes = serde_json::to_vec(waivers).map_err(repository("write the waivers"))?;
         self.repository.set_target(WAIVERS_TARGET, &bytes).map_err(repository("change waivers.json"))
+    }
+
+    /// The recalls that were taken back.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn unrecalled(&self) -> Result<Vec<Unrecall>, CtlError> {
+        Ok(self.read(UNRECALLED_TARGET)?.unwrap_or_default())
+    }
+
+    /// Replaces the recalls that were taken back.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set_unrecalled(&mut self, unrecalled: &[Unrecall]) -> Result<(), CtlError> {
+        let bytes = serde_json::to_vec(unrecalled).map_err(repository("write unrecalled.json"))?;
+        self.repository.set_target(UNRECALLED_TARGET, &bytes).map_err(repository("change unrecalled.json"))
     }
 
     /// Publishes what is signed. The controller verifies it as a node would and takes all of it or nothing.

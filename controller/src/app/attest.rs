@@ -17,7 +17,7 @@ use croft_trust::store::TrustView;
 use serde::Deserialize;
 
 use super::nonce::Purpose;
-use super::policy::{baseline_of, bundles_of, parse_recalls};
+use super::policy::{baseline_of, bundles_of, recalls_in_force};
 use super::{App, AppError, random};
 use crate::metrics::VerdictLabel;
 use crate::store::{Appended, BundleNow, NewVerdict, NodeRow, Receipt};
@@ -153,7 +153,7 @@ impl App {
         ttl_s: u64,
         now: Timestamp,
     ) -> Result<Option<Lease>, AppError> {
-        let recalls = parse_recalls(&self.store.recalls().await?)?;
+        let recalls = recalls_in_force(view, &self.store.recalls().await?)?;
         let assignments = self.store.assignments().await?;
         let request = LeaseRequest {
             id: LeaseId(random()?),

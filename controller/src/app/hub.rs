@@ -1,6 +1,6 @@
 //! Who watches: one stream a node, and the news that wait for it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -62,9 +62,9 @@ impl Hub {
         self.tell_where(news, |id, _| *id == node) == 1
     }
 
-    /// Tells a group. Returns how many nodes watch.
-    pub fn tell_group(&self, group: &GroupName, news: &News) -> usize {
-        self.tell_where(news, |_, watcher| watcher.group == *group)
+    /// Tells a group, to which `moves` may have brought nodes since they began to watch. Returns how many watch.
+    pub fn tell_group(&self, group: &GroupName, moves: &BTreeMap<NodeId, GroupName>, news: &News) -> usize {
+        self.tell_where(news, |node, watcher| moves.get(node).unwrap_or(&watcher.group) == group)
     }
 
     /// Tells everybody. Returns how many nodes watch.
@@ -133,10 +133,14 @@ mod tests {
         let hub = Hub::default();
         let _idle = hub.subscribe(NodeId([1; 16]), group("a"));
         let _other = hub.subscribe(NodeId([2; 16]), group("b"));
-        for _ in 0..limits::WATCH_QUEUE_MAX {
-            assert_eq!(hub.tell_group(&group("a"), &News::State), 1);
+        let nobody = BTreeMap::new();
+        // A node that was moved hears what its new group hears.
+        let moved = BTreeMap::from([(NodeId([2; 16]), group("a"))]);
+        assert_eq!(hub.tell_group(&group("a"), &moved, &News::State), 2);
+        for _ in 1..limits::WATCH_QUEUE_MAX {
+            assert_eq!(hub.tell_group(&group("a"), &nobody, &News::State), 1);
         }
-        assert_eq!(hub.tell_group(&group("a"), &News::State), 0);
+        assert_eq!(hub.tell_group(&group("a"), &nobody, &News::State), 0);
         assert_eq!((hub.count(), hub.tell_all(&News::State)), (1, 1));
     }
 }

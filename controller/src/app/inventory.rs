@@ -7,7 +7,7 @@ use croft_domain::report::{NodeLine, Standing as Columns};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::Verdict;
 
-use super::policy::{is_recalled, parse_recalls};
+use super::policy::{is_recalled, recalls_in_force};
 use super::{App, AppError};
 use crate::store::{NodeRow, Standing, VerdictRow};
 
@@ -75,6 +75,7 @@ impl App {
         let mut last: BTreeMap<NodeId, VerdictRow> = self.store.last_verdicts().await?.into_iter().collect();
         let rows = self.store.nodes().await?;
         rows.into_iter()
+            .map(|row| self.settled(row))
             .map(|row| {
                 let line = node_line(&row, last.remove(&row.id).as_ref())?;
                 Ok((row, outcome(&line, now)))
@@ -88,6 +89,7 @@ impl App {
     /// [`AppError::NotFound`].
     pub async fn describe_node(&self, id: NodeId, now: Timestamp) -> Result<NodeDetail, AppError> {
         let row = self.store.node(id).await?.ok_or_else(|| AppError::NotFound(format!("node {id}")))?;
+        let row = self.settled(row);
         let last = self.store.last_verdict(id).await?;
         let line = node_line(&row, last.as_ref())?;
         Ok(NodeDetail { outcome: outcome(&line, now), row, last })
@@ -100,7 +102,7 @@ impl App {
     pub async fn list_bundles(&self) -> Result<Vec<BundleView>, AppError> {
         let Some(published) = self.mirror.current() else { return Ok(Vec::new()) };
         let assignments = self.store.assignments().await?;
-        let recalls = parse_recalls(&self.store.recalls().await?)?;
+        let recalls = recalls_in_force(&published.view, &self.store.recalls().await?)?;
         let loaded = self.store.loaded_counts().await?;
         let views = published.view.bundles.iter().map(|(reference, approved)| {
             let manifest = &approved.manifest;

@@ -111,11 +111,20 @@ impl App {
     async fn active_node(&self, id: NodeId) -> Result<NodeRow, AppError> {
         let row = self.store.node(id).await?.ok_or(AppError::NodeUnknown)?;
         match row.standing {
-            Standing::Active => Ok(row),
+            Standing::Active => Ok(self.settled(row)),
             Standing::Evicted | Standing::Banned | Standing::Left => {
                 Err(AppError::NodeRevoked { reason: row.reason })
             }
         }
+    }
+
+    /// A node's row with the group that the signed fleet document has moved it to. What is on the books is where it
+    /// enrolled; nothing here can change where it belongs (P3).
+    fn settled(&self, mut row: NodeRow) -> NodeRow {
+        if let Some(published) = self.mirror.current() {
+            row.group = published.view.fleet.group_of(row.id, &row.group).clone();
+        }
+        row
     }
 
     /// Writes an action into the audit log. It is called before the answer: what is acknowledged is on record.

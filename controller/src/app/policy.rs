@@ -21,7 +21,7 @@ pub(super) fn baseline_of<'a>(view: &'a TrustView, group: &GroupName) -> Result<
     view.baselines
         .iter()
         .rev()
-        .find(|(reference, _)| policy.accepts_baseline(reference))
+        .find(|(_, baseline)| policy.accepts(baseline))
         .map(|(_, baseline)| baseline)
         .ok_or_else(|| {
             AppError::Unapproved(format!("no published baseline meets {} of group {group}", policy.baseline))
@@ -48,6 +48,13 @@ pub(super) fn bundles_of(
 /// Whether any recall stops this bundle.
 pub(super) fn is_recalled(manifest: &Manifest, recalls: &[Recall]) -> bool {
     recalls.iter().any(|recall| recall.stops_bundle(manifest))
+}
+
+/// The orders in envelopes that count: those that the publishers have not taken back.
+pub(super) fn recalls_in_force(view: &TrustView, envelopes: &[Envelope]) -> Result<Vec<Recall>, AppError> {
+    let mut recalls = parse_recalls(envelopes)?;
+    recalls.retain(|recall| view.obeys(recall));
+    Ok(recalls)
 }
 
 /// The orders in envelopes that were verified when they came in.

@@ -1,5 +1,7 @@
 //! Stopping things: recalls take effect on receipt, and nothing here can take one back. Assigning is their mild sibling.
 
+use std::collections::BTreeMap;
+
 use croft_domain::recall::Recall;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
@@ -64,6 +66,12 @@ impl App {
         let changed = self.store.set_assignment(assignment, assigned, now).await?;
         let action = if assigned { "bundle.assign" } else { "bundle.unassign" };
         self.audit(actor, action, &bundle.to_string(), &format!("group {group}"), now).await?;
-        Ok(if changed { self.hub.tell_group(group, &News::State) } else { 0 })
+        if !changed {
+            return Ok(0);
+        }
+        let published = self.mirror.current();
+        let none = BTreeMap::new();
+        let moves = published.as_ref().map_or(&none, |published| &published.view.fleet.moves);
+        Ok(self.hub.tell_group(group, moves, &News::State))
     }
 }

@@ -51,7 +51,7 @@ impl App {
 
     async fn compose(&self, now: Timestamp) -> Result<(Report, Extras), AppError> {
         let last: BTreeMap<NodeId, VerdictRow> = self.store.last_verdicts().await?.into_iter().collect();
-        let rows = self.store.nodes().await?;
+        let rows: Vec<_> = self.store.nodes().await?.into_iter().map(|row| self.settled(row)).collect();
         let nodes: Vec<NodeLine> =
             rows.iter().map(|row| node_line(row, last.get(&row.id))).collect::<Result<_, _>>()?;
         let (census, withheld) = census(&nodes, &last)?;

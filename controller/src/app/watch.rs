@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::hub::News;
-use super::policy::{baseline_of, bundles_of, parse_recalls};
+use super::policy::{baseline_of, bundles_of, recalls_in_force};
 use super::{App, AppError};
 use crate::limits;
 use crate::store::NodeRow;
@@ -56,10 +56,11 @@ impl App {
             });
         };
         let view = &published.view;
+        let group = view.fleet.group_of(node.id, &node.group);
         let assignments = self.store.assignments().await?;
         Ok(Desired {
-            bundles: bundles_of(view, &node.group, &assignments, &parse_recalls(&recalls)?),
-            baseline: baseline_of(view, &node.group).ok().map(croft_domain::baseline::Baseline::reference),
+            bundles: bundles_of(view, group, &assignments, &recalls_in_force(view, &recalls)?),
+            baseline: baseline_of(view, group).ok().map(croft_domain::baseline::Baseline::reference),
             targets_version: view.versions.targets,
             timestamp_version: view.versions.timestamp,
             recalls,

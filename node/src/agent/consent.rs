@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use croft_domain::baseline::Baseline;
 use croft_domain::code::Code;
 use croft_domain::collection::{Ceiling, Collection, Consent, Item, waiting};
 use croft_domain::evidence::Ownership;
 use croft_domain::id::BaselineRef;
 
-use super::evidence::baseline_of;
 use super::memory::{Memory, Shared};
 use crate::clock;
 use crate::failure::Failure;
@@ -37,10 +37,8 @@ pub struct Standing {
 
 /// What the baseline in force asks for, and which baseline that is.
 fn asked(memory: &Memory) -> (BTreeSet<Item>, Option<BaselineRef>) {
-    let group = memory.identity.as_ref().map(|identity| &identity.enrollment.group);
-    let baseline =
-        memory.trust.as_ref().zip(group).and_then(|(trust, group)| baseline_of(trust, group, memory));
-    baseline.map_or_else(Default::default, |baseline| (baseline.asks_for(), Some(baseline.reference())))
+    let asks = |baseline: &Baseline| (baseline.asks_for(), Some(baseline.reference()));
+    memory.baseline().map_or_else(Default::default, asks)
 }
 
 fn ownership(memory: &Memory) -> Ownership {

@@ -28,12 +28,12 @@ pub struct Standing<'a> {
     pub has_policy: bool,
     /// The check that blocks, in the last verdict of either side.
     pub blocked_by: Option<&'a str>,
-    /// Why the runtime was recalled, if so.
-    pub runtime_recalled: Option<&'a str>,
-    /// Whether the signed documents let this machine's worker run.
-    pub runtime_allowed: bool,
+    /// Why this machine's worker may not run, if so: recalled, in no signed runtime, or too old.
+    pub runtime_refused: Option<&'a Failure>,
     /// What the gateway proved.
     pub gateway_proof: Option<&'a Proof>,
+    /// How the lease falls below the group's signed policy, if it does.
+    pub below_floor: Option<&'a str>,
     /// The lease, its signature verified.
     pub lease: Option<&'a HeldLease>,
     /// Newest signed time that was ever seen.
@@ -95,14 +95,8 @@ fn permit(standing: &Standing<'_>) -> Result<(Timestamp, u64), Failure> {
     if is_clock_behind(standing.now, standing.latest_seen) {
         return no(Code::ClockBehind, "this machine's clock is behind a time that was already signed");
     }
-    if let Some(reason) = standing.runtime_recalled {
-        return no(Code::Recalled, reason);
-    }
-    if !standing.runtime_allowed {
-        return no(
-            Code::RuntimeUnapproved,
-            "this machine's worker is in no runtime that the publishers signed",
-        );
+    if let Some(refused) = standing.runtime_refused {
+        return Err(refused.clone());
     }
     match standing.gateway_proof {
         None => return no(Code::SandboxUnproven, "the gateway has not proven its sandbox yet"),
@@ -123,6 +117,9 @@ fn permit(standing: &Standing<'_>) -> Result<(Timestamp, u64), Failure> {
     }
     if let Some(check) = standing.blocked_by {
         return no(Code::NotCompliant, check);
+    }
+    if let Some(reason) = standing.below_floor {
+        return no(Code::PolicyFloor, reason);
     }
     let Some(held) = standing.lease else {
         return no(Code::LeaseNone, "no lease yet: the controller has not seen this machine pass its checks");
@@ -199,8 +196,8 @@ mod tests {
             metadata_expires_at: Some(NOW.plus(1000)),
             has_policy: true,
             blocked_by: None,
-            runtime_recalled: None,
-            runtime_allowed: true,
+            runtime_refused: None,
+            below_floor: None,
             gateway_proof: Some(proof),
             lease: Some(lease),
             latest_seen: NOW.minus(10),
@@ -220,6 +217,7 @@ mod tests {
         assert_eq!(decide(&good), Serving::Yes { until: NOW.plus(100), until_boottime_ms: 105_000 });
         let bad = Proof { layers: Vec::new(), ..proof.clone() };
         let damage = Failure::new(Code::StateCorrupt, "damaged");
+        let refused = Failure::new(Code::Recalled, "cve");
         for (broken, expected) in [
             (Standing { node: None, ..good.clone() }, Code::NotEnrolled),
             (Standing { revoked: Some("lost"), ..good.clone() }, Code::NodeRevoked),
@@ -229,8 +227,8 @@ mod tests {
             (Standing { metadata_expires_at: Some(NOW), ..good.clone() }, Code::TrustExpired),
             (Standing { has_policy: false, ..good.clone() }, Code::Unapproved),
             (Standing { blocked_by: Some("disk"), ..good.clone() }, Code::NotCompliant),
-            (Standing { runtime_allowed: false, ..good.clone() }, Code::RuntimeUnapproved),
-            (Standing { runtime_recalled: Some("cve"), ..good.clone() }, Code::Recalled),
+            (Standing { runtime_refused: Some(&refused), ..good.clone() }, Code::Recalled),
+            (Standing { below_floor: Some("lax@1"), ..good.clone() }, Code::PolicyFloor),
             (Standing { gateway_proof: None, ..good.clone() }, Code::SandboxUnproven),
             (Standing { gateway_proof: Some(&bad), ..good.clone() }, Code::SandboxUnproven),
             (Standing { lease: None, ..good.clone() }, Code::LeaseNone),

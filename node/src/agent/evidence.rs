@@ -44,10 +44,10 @@ pub struct Occasion<'a> {
 #[must_use]
 pub fn baseline_of<'a>(trust: &'a TrustView, group: &GroupName, memory: &Memory) -> Option<&'a Baseline> {
     let policy = trust.fleet.groups.get(group)?;
-    let asked = memory.kept.baseline.as_ref().filter(|baseline| policy.accepts_baseline(baseline));
-    asked.and_then(|baseline| trust.baselines.get(baseline)).or_else(|| {
-        let accepted = trust.baselines.iter().filter(|(reference, _)| policy.accepts_baseline(reference));
-        accepted.max_by_key(|(reference, _)| reference.version).map(|(_, baseline)| baseline)
+    let asked = memory.kept.baseline.as_ref().and_then(|baseline| trust.baselines.get(baseline));
+    asked.filter(|baseline| policy.accepts(baseline)).or_else(|| {
+        let accepted = trust.baselines.values().filter(|baseline| policy.accepts(baseline));
+        accepted.max_by_key(|baseline| baseline.version)
     })
 }
 
@@ -91,7 +91,7 @@ fn proof_fact(proof: Option<&Proof>, subject: &str, missing: &str) -> Fact {
 #[must_use]
 pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> Permitted {
     let enrollment = &occasion.identity.enrollment;
-    let baseline = memory.trust.as_ref().and_then(|trust| baseline_of(trust, &enrollment.group, memory));
+    let baseline = memory.baseline();
     let mut facts = own_facts(memory, occasion.listen);
     facts.extend(observed.facts);
     facts.truncate(FACTS_MAX);

@@ -170,7 +170,11 @@ fn may_load(serving: &Serving) -> bool {
     serving.refusal().is_none_or(|failure| {
         matches!(
             failure.code(),
-            Code::LeaseNone | Code::LeaseExpired | Code::NotCompliant | Code::SandboxUnproven
+            Code::LeaseNone
+                | Code::LeaseExpired
+                | Code::PolicyFloor
+                | Code::NotCompliant
+                | Code::SandboxUnproven
         )
     })
 }

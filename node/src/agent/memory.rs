@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use croft_domain::appraise::History;
+use croft_domain::baseline::Baseline;
 use croft_domain::code::Code;
 use croft_domain::collection::Item;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::BundleState;
 use croft_domain::fact::Fact;
-use croft_domain::id::{BaselineRef, BundleRef, ModelAlias};
+use croft_domain::fleet::GroupPolicy;
+use croft_domain::id::{BaselineRef, BundleRef, GroupName, ModelAlias};
 use croft_domain::lease::Lease;
 use croft_domain::recall::Recall;
 use croft_domain::signed::Domain;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use super::decide::{Serving, Standing, decide};
+use super::evidence::baseline_of;
 use crate::bundles::plan::{Approved, Decision, decide as decide_bundles};
 use crate::clock;
 use crate::controller_client::Recorder;
@@ -118,7 +121,7 @@ pub struct Memory {
     pub gateway_proof: Option<Proof>,
     /// What a worker proved last.
     pub worker_proof: Option<Proof>,
-    /// SHA-256 of the worker executable.
+    /// SHA-256 of the worker executable that was started last.
     pub runtime: Option<Sha256Digest>,
     /// Use since the last evidence.
     pub usage: BTreeMap<ModelAlias, Use>,
@@ -271,29 +274,67 @@ impl Memory {
             .iter()
             .map(|(reference, bundle)| (reference.clone(), (&bundle.manifest, bundle.sha256)))
             .collect();
-        let group = memory.identity.as_ref().map(|identity| &identity.enrollment.group);
-        let policy = group.and_then(|group| trust.fleet.groups.get(group));
-        decide_bundles(&memory.kept.assigned, policy, &approved, &memory.recalls)
+        let policy = memory.group().and_then(|group| trust.fleet.groups.get(group));
+        let recalls: Vec<Recall> =
+            memory.recalls.iter().filter(|recall| trust.obeys(recall)).cloned().collect();
+        decide_bundles(&memory.kept.assigned, policy, &approved, &recalls)
             .into_iter()
             .map(|(reference, decision)| (reference, OwnedDecision::from(decision)))
             .collect()
     }
 
+    /// The group this node belongs to: where it enrolled, or where the signed fleet document moved it. What the
+    /// controller says of it changes nothing.
+    #[must_use]
+    pub fn group(&self) -> Option<&GroupName> {
+        let enrolled = &self.identity.as_ref()?.enrollment;
+        Some(match &self.trust {
+            Some(trust) => trust.fleet.group_of(enrolled.node, &enrolled.group),
+            None => &enrolled.group,
+        })
+    }
+
+    /// The baseline this node is held to.
+    #[must_use]
+    pub fn baseline(&self) -> Option<&Baseline> {
+        baseline_of(self.trust.as_deref()?, self.group()?, self)
+    }
+
+    /// Why a worker with this digest may not be started, if so. It is asked at every start and while serving.
+    #[must_use]
+    pub fn runtime_refusal(&self, worker: Option<&Sha256Digest>) -> Option<Failure> {
+        let trust = self.trust.as_ref();
+        let is_obeyed = |recall: &&Recall| trust.is_none_or(|trust| trust.obeys(recall));
+        let stops = |recall: &&Recall| worker.is_some_and(|worker| recall.stops_runtime(worker));
+        if let Some(recall) = self.recalls.iter().filter(is_obeyed).find(stops) {
+            return Some(Failure::new(Code::Recalled, recall.reason.as_str()));
+        }
+        let refused = trust?.check_runtime(worker, self.baseline()).err()?;
+        Some(Failure::new(Code::RuntimeUnapproved, refused.to_string()))
+    }
+
+    /// How a lease falls below the group's signed policy, if it does: the controller's word is then not the fleet's.
+    fn below_floor(&self, policy: Option<&GroupPolicy>) -> Option<String> {
+        let (asked, policy) = (&self.lease.as_ref()?.lease.baseline, policy?);
+        match self.trust.as_ref()?.baselines.get(asked) {
+            None => Some(format!("the lease is under {asked}, which no publisher signed")),
+            Some(baseline) if !policy.accepts(baseline) => Some(format!(
+                "the lease is under {asked} of tier {}; the group's signed policy asks for {} or newer of tier {}",
+                baseline.tier, policy.baseline, policy.tier
+            )),
+            Some(_) => None,
+        }
+    }
+
     /// Whether to serve now.
     #[must_use]
     pub fn serving(&self, now: Timestamp, boottime_ms: u64) -> Serving {
-        let group = self.identity.as_ref().map(|identity| &identity.enrollment.group);
-        let policy = self.trust.as_ref().zip(group).and_then(|(trust, group)| trust.fleet.groups.get(group));
+        let policy =
+            self.trust.as_ref().zip(self.group()).and_then(|(trust, group)| trust.fleet.groups.get(group));
         let block = self.verdict.as_ref().and_then(|last| last.verdict.first_block());
         let blocked_by = block.map(|check| format!("{} on {}: {}", check.check, check.subject, check.reason));
-        let recalled = self.runtime.and_then(|runtime| {
-            self.recalls.iter().find(|recall| recall.stops_runtime(&runtime)).map(|r| r.reason.as_str())
-        });
-        // A lease under a baseline that the group's signed policy does not accept is the controller's, not the fleet's.
-        let lease = self
-            .lease
-            .as_ref()
-            .filter(|held| policy.is_some_and(|policy| policy.accepts_baseline(&held.lease.baseline)));
+        let runtime_refused = self.runtime_refusal(self.runtime.as_ref());
+        let below_floor = self.below_floor(policy);
         decide(&Standing {
             node: self.identity.as_ref().map(|id| (id.enrollment.node, id.key.key_id())),
             revoked: self.kept.revoked.as_deref(),
@@ -302,13 +343,10 @@ impl Memory {
             metadata_expires_at: self.trust.as_ref().map(|trust| trust.expires_at),
             has_policy: policy.is_some(),
             blocked_by: blocked_by.as_deref(),
-            runtime_recalled: recalled,
-            runtime_allowed: self
-                .trust
-                .as_ref()
-                .is_none_or(|trust| trust.allows_runtime(self.runtime.as_ref())),
+            runtime_refused: runtime_refused.as_ref(),
             gateway_proof: self.gateway_proof.as_ref(),
-            lease,
+            below_floor: below_floor.as_deref(),
+            lease: self.lease.as_ref(),
             latest_seen: self.kept.latest_seen,
             now,
             boottime_ms,

@@ -14,7 +14,7 @@ use croft_vetting::report::Report;
 
 use crate::failure::Failure;
 use crate::limits::{VET_REPORT_LEN_MAX, VET_TIMEOUT};
-use crate::spawn::{Launch, Output, describe, launch};
+use crate::spawn::{Launch, Output, Program, describe, launch};
 
 const FILE_FD: i32 = 3;
 
@@ -45,7 +45,7 @@ impl Vetting {
 async fn judge_confined(program: &std::path::Path, file: &File) -> Result<(), Failure> {
     let refused = |message: String| Failure::new(Code::VetRefused, message);
     let mut process = launch(&Launch {
-        program,
+        program: Program::At(program),
         arguments: vec!["vet-confined".to_owned()],
         descriptors: vec![(file.as_fd(), FILE_FD)],
         capture_output: Output::Capture,

@@ -26,6 +26,7 @@ use crate::state::files::prepare;
 use crate::state::paths::{Paths, Surroundings, find_executable};
 use crate::state::sent::SentRing;
 use crate::supervisor::policy::{Permission, Policy};
+use crate::supervisor::runtime::{Judge, Runtime};
 use crate::supervisor::{self, Programs, Supervisor};
 
 /// Holds the state folder for one daemon.
@@ -54,13 +55,13 @@ pub async fn run(
 ) -> Result<(), Failure> {
     spawn::occupy_low_descriptors().map_err(|e| Failure::caused(Code::Internal, &e))?;
     let _lock = lock(&paths)?;
-    let programs = programs(&config, around)?;
     let listener = supervisor::bind(config.gateway.listen)?;
     config.gateway.listen = listener.local_addr().map_err(|e| Failure::caused(Code::Internal, &e))?;
     let ring = SentRing::open(&paths).map_err(|e| Failure::caused(e.code(), &e))?;
     let socket = local::bind(&paths)?;
     let shared = Arc::new(Shared::open(paths.clone(), Recorder::new(ring)));
-    shared.memory().runtime = measure(&programs.worker);
+    let programs = programs(&config, around, &shared)?;
+    shared.memory().runtime = measure(&programs.worker.path);
 
     let stop = CancellationToken::new();
     let (sender, events) = supervisor::events();
@@ -107,7 +108,7 @@ fn first_policy() -> Policy {
     }
 }
 
-fn programs(config: &Config, around: &Surroundings) -> Result<Programs, Failure> {
+fn programs(config: &Config, around: &Surroundings, shared: &Arc<Shared>) -> Result<Programs, Failure> {
     let find = |name: &str| {
         find_executable(name, around)
             .ok_or_else(|| Failure::new(Code::Internal, format!("{name} is not installed beside croft-node")))
@@ -118,7 +119,17 @@ fn programs(config: &Config, around: &Surroundings) -> Result<Programs, Failure>
         0 => u32::try_from(cores).unwrap_or(1),
         threads => threads,
     };
-    Ok(Programs { node, worker: find("croft-worker")?, threads })
+    let worker = Runtime { path: find("croft-worker")?, judge: judge(Arc::clone(shared)) };
+    Ok(Programs { node, worker, threads })
+}
+
+/// Judges a worker by the signed documents in force, and remembers what was measured last: evidence and recalls name it.
+fn judge(shared: Arc<Shared>) -> Judge {
+    Arc::new(move |digest| {
+        let mut memory = shared.memory();
+        memory.runtime = Some(*digest);
+        memory.runtime_refusal(Some(digest)).map_or(Ok(()), Err)
+    })
 }
 
 /// What the worker is, for evidence and for recalls of it.

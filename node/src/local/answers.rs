@@ -26,7 +26,7 @@ pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusRespon
         enrolled: enrollment.is_some(),
         fleet_name: enrollment.map(|e| e.fleet_name.clone()).unwrap_or_default(),
         node_id: enrollment.map(|e| e.node.to_string()).unwrap_or_default(),
-        group: enrollment.map(|e| e.group.to_string()).unwrap_or_default(),
+        group: memory.group().map(ToString::to_string).unwrap_or_default(),
         mode: match mode {
             Mode::System => "system",
             Mode::User => "user",

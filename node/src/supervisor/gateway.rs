@@ -19,7 +19,7 @@ use super::slot::Slot;
 use crate::limits::{
     CHANNEL_LEN, RESTART_MAX, RESTART_MIN, RESTART_RESET_AFTER, SELF_TEST_TIMEOUT, STOP_GRACE,
 };
-use crate::spawn::{Launch, Output, Process, describe, launch};
+use crate::spawn::{Launch, Output, Process, Program, describe, launch};
 
 const LISTENER_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
@@ -113,7 +113,7 @@ impl Keeper {
         let mut descriptors = vec![(self.listener.as_fd(), LISTENER_FD), (theirs.as_fd(), CONTROL_FD)];
         descriptors.extend(gateway_ends.iter().zip(FIRST_SLOT_FD..).map(|(fd, number)| (fd.as_fd(), number)));
         let process = launch(&Launch {
-            program: &self.program,
+            program: Program::At(&self.program),
             arguments: vec!["gateway".to_owned()],
             descriptors,
             capture_output: Output::Discard,

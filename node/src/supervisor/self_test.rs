@@ -2,7 +2,6 @@
 //! its admin that one could run here.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 
 use croft_domain::code::Code;
@@ -13,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::packets::channel;
 use super::proof::Proof;
+use super::runtime::Runtime;
+use super::worker::WORKER_NAME;
 use super::{Event, Programs};
 use crate::failure::Failure;
 use crate::limits::{RESTART_MAX, RESTART_MIN, SELF_TEST_TIMEOUT, STOP_GRACE};
-use crate::spawn::{Launch, Output, launch};
+use crate::spawn::{Launch, Output, Program, launch};
 
 const REPORT_FD: i32 = 4;
 
@@ -45,12 +46,13 @@ pub async fn prove(programs: Arc<Programs>, events: mpsc::Sender<Event>, stop: C
 /// Starts a worker for its self-test alone.
 ///
 /// # Errors
-/// If it cannot be started, or ends without a word.
-pub async fn ask(worker: &Path) -> Result<Proof, Failure> {
+/// If it may not run or cannot be started, or ends without a word.
+pub async fn ask(worker: &Runtime) -> Result<Proof, Failure> {
+    let runtime = worker.open().await?;
     let failed = |e: &dyn std::error::Error| Failure::new(Code::SandboxUnproven, e.to_string());
     let (mut reports, report_end) = channel().map_err(|e| failed(&e))?;
     let process = launch(&Launch {
-        program: worker,
+        program: Program::Opened { file: runtime.as_fd(), name: WORKER_NAME },
         arguments: vec!["--self-test".to_owned(), "--report-fd".to_owned(), REPORT_FD.to_string()],
         descriptors: vec![(report_end.as_fd(), REPORT_FD)],
         capture_output: Output::Discard,
@@ -73,16 +75,20 @@ pub async fn ask(worker: &Path) -> Result<Proof, Failure> {
 mod tests {
     use super::*;
 
+    fn runtime(path: &str) -> Runtime {
+        Runtime { path: path.into(), judge: Arc::new(|_| Ok(())) }
+    }
+
     #[tokio::test]
     async fn p1_a_program_that_says_nothing_proves_nothing() {
-        let refused = ask(Path::new("/bin/true")).await.expect_err("no proof");
+        let refused = ask(&runtime("/bin/true")).await.expect_err("no proof");
         assert_eq!(refused.code(), Code::SandboxUnproven);
-        assert!(ask(Path::new("/nonexistent/croft-worker")).await.is_err());
+        assert!(ask(&runtime("/nonexistent/croft-worker")).await.is_err());
     }
 
     #[tokio::test]
     async fn nobody_waits_for_a_proof_after_the_end() {
-        let programs = Programs { node: "/bin/true".into(), worker: "/bin/true".into(), threads: 1 };
+        let programs = Programs { node: "/bin/true".into(), worker: runtime("/bin/true"), threads: 1 };
         let (events, mut heard) = mpsc::channel(1);
         let stop = CancellationToken::new();
         stop.cancel();

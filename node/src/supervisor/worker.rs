@@ -20,7 +20,10 @@ use super::proof::Proof;
 use super::{Event, LoadOrder, Programs, WorkerChange};
 use crate::failure::Failure;
 use crate::limits::{LOAD_TIMEOUT, RESTART_MAX, RESTART_MIN, RESTART_RESET_AFTER, STOP_GRACE};
-use crate::spawn::{Launch, Output, Process, describe, launch};
+use crate::spawn::{Launch, Output, Process, Program, describe, launch};
+
+/// What a worker is called in lists of processes.
+pub(super) const WORKER_NAME: &str = "croft-worker";
 
 const SLOT_FD: i32 = 3;
 const REPORT_FD: i32 = 4;
@@ -93,8 +96,12 @@ impl Keeper {
             Ok(Err(failure)) => return failure,
             Err(e) => return Failure::caused(Code::Internal, &e),
         };
+        let runtime = match self.programs.worker.open().await {
+            Ok(runtime) => runtime,
+            Err(failure) => return failure,
+        };
         let generation = next_generation();
-        let (mut process, mut reports) = match self.start(house, &model, generation) {
+        let (mut process, mut reports) = match self.start(house, &runtime, &model, generation) {
             Ok(started) => started,
             Err(e) => return Failure::caused(Code::WorkerCrashed, &e),
         };
@@ -108,7 +115,13 @@ impl Keeper {
         failure
     }
 
-    fn start(&self, house: &House, model: &File, generation: u32) -> std::io::Result<(Process, Packets)> {
+    fn start(
+        &self,
+        house: &House,
+        runtime: &File,
+        model: &File,
+        generation: u32,
+    ) -> std::io::Result<(Process, Packets)> {
         let slot = usize::try_from(self.order.slot).ok().and_then(|index| house.slots.get(index));
         let slot = slot.ok_or_else(|| std::io::Error::other("no such slot"))?;
         let stale = slot.discard_stale()?;
@@ -128,7 +141,7 @@ impl Keeper {
         argument("--slots", self.order.conversations.to_string());
         argument("--threads", self.programs.threads.to_string());
         let process = launch(&Launch {
-            program: &self.programs.worker,
+            program: Program::Opened { file: runtime.as_fd(), name: WORKER_NAME },
             arguments,
             descriptors: vec![
                 (slot.worker_end().as_fd(), SLOT_FD),

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::collection::{Item, is_other_path};
 use crate::data_class::DataClasses;
 use crate::fact::Confidence;
-use crate::id::{BaselineName, BaselineRef, CheckName, PolicyRef};
+use crate::id::{BaselineName, BaselineRef, CheckName, PolicyRef, RuntimeName};
 use crate::limits::{
-    CHECKS_MAX, CONTROLS_MAX, LEASE_TTL_MAX_S, NAME_LEN_MAX, PATCHES_MAX, SUBJECTS_MAX, TEXT_LEN_MAX,
+    CHECKS_MAX, CONTROLS_MAX, LEASE_TTL_MAX_S, NAME_LEN_MAX, PATCHES_MAX, RUNTIME_MINIMUMS_MAX, SUBJECTS_MAX,
+    TEXT_LEN_MAX,
 };
 use crate::verdict::Assurance;
 
@@ -134,6 +135,10 @@ pub struct Baseline {
     /// What it collects besides the minimum; each machine's ceiling and owner decide what of it they give.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub collect: BTreeSet<Item>,
+    /// The lowest version of a signed runtime whose worker may be started, by the runtime's name; a name that is not
+    /// listed has none. With any entry, a worker in no signed runtime is refused.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub runtime_minimum: BTreeMap<RuntimeName, u32>,
 }
 
 const fn one_day() -> u64 {
@@ -174,6 +179,11 @@ impl Baseline {
         }
         if self.checks.is_empty() || self.checks.len() > CHECKS_MAX {
             return err("checks", "1 to 64 checks");
+        }
+        if self.runtime_minimum.len() > RUNTIME_MINIMUMS_MAX
+            || self.runtime_minimum.values().any(|version| *version == 0)
+        {
+            return err("runtime_minimum", "at most 16 names, each with a version of 1 or more");
         }
         for (name, policy) in &self.checks {
             self.validate_check(name, policy)?;

@@ -76,7 +76,9 @@ codes! {
     /// Not approved for this group.
     Unapproved = "E-UNAPPROVED", "no signed document allows this for the group; the admin can run croftctl assign";
     /// The worker is none that the publishers listed.
-    RuntimeUnapproved = "E-RUNTIME-UNAPPROVED", "this machine's croft-worker is in no signed runtime; update Croft, or the admin publishes it with croftctl runtime publish";
+    RuntimeUnapproved = "E-RUNTIME-UNAPPROVED", "this machine's croft-worker is in no signed runtime, or older than its baseline asks; update Croft, or the admin publishes it with croftctl runtime publish";
+    /// The controller asks for less than the signed fleet document.
+    PolicyFloor = "E-POLICY-FLOOR", "the controller asks less of this machine than its group's signed policy; tell the admin, this can be an attack";
     /// The linter refused a file.
     VetRefused = "E-VET-REFUSED", "the file breaks a rule that protects the loader; get it from its publisher again or ask for another model";
     /// No lease.

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Baseline;
 use crate::digest::Sha256Digest;
-use crate::id::{BaselineName, BaselineRef, BundleName, BundleRef, FleetId, GroupName};
-use crate::limits::{GROUPS_MAX, SOURCES_MAX, TEXT_LEN_MAX};
+use crate::id::{BaselineName, BaselineRef, BundleName, BundleRef, FleetId, GroupName, NodeId};
+use crate::limits::{GROUPS_MAX, MOVES_MAX, SOURCES_MAX, TEXT_LEN_MAX};
 use crate::time::Timestamp;
 
 /// A public key with the time in which it counts.
@@ -46,6 +47,12 @@ impl GroupPolicy {
     pub fn accepts_baseline(&self, baseline: &BaselineRef) -> bool {
         baseline.name == self.baseline.name && baseline.version >= self.baseline.version
     }
+
+    /// Whether the group may be held to this baseline: the group's, not older than agreed, and of no lower tier.
+    #[must_use]
+    pub fn accepts(&self, baseline: &Baseline) -> bool {
+        self.accepts_baseline(&baseline.reference()) && baseline.tier >= self.tier
+    }
 }
 
 /// The fleet document.
@@ -78,9 +85,19 @@ pub struct Fleet {
     /// Baselines that have been published, newest version by name, for people's overview.
     #[serde(default)]
     pub baselines: BTreeMap<BaselineName, u32>,
+    /// Nodes that belong to another group than the one they enrolled into. A move is signed like everything that may
+    /// loosen rules: a node follows this list and no word of the controller.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moves: BTreeMap<NodeId, GroupName>,
 }
 
 impl Fleet {
+    /// The group of a node that enrolled into `enrolled`.
+    #[must_use]
+    pub fn group_of<'a>(&'a self, node: NodeId, enrolled: &'a GroupName) -> &'a GroupName {
+        self.moves.get(&node).unwrap_or(enrolled)
+    }
+
     /// Whether a bundle may come in from `source`. A prefix ends where a part of a name ends, so that allowing one
     /// organization's folder allows no other's whose name begins alike.
     #[must_use]
@@ -126,6 +143,9 @@ impl Fleet {
         }
         if self.groups.values().any(|g| !(1..=3).contains(&g.tier)) {
             return err("groups.*.tier", "1, 2 or 3");
+        }
+        if self.moves.len() > MOVES_MAX || !self.moves.values().all(|group| self.groups.contains_key(group)) {
+            return err("moves", "at most 4096 nodes, each with a group of this document");
         }
         Ok(())
     }

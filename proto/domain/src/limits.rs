@@ -76,5 +76,14 @@ pub const EMBED_TOKENS: u64 = 2048;
 /// Most groups in a fleet document.
 pub const GROUPS_MAX: usize = 1024;
 
+/// Most nodes that belong to another group than the one they enrolled into; more than this enroll again.
+pub const MOVES_MAX: usize = 4096;
+
+/// Most recalls that are undone at once, so that each node can hold the list against its own.
+pub const UNRECALLS_MAX: usize = 1024;
+
+/// Most runtimes for which a baseline sets a minimum: a fleet has a few builds of the worker.
+pub const RUNTIME_MINIMUMS_MAX: usize = 16;
+
 const _: () = assert!(BUNDLE_FILES_MAX * 64 < MANIFEST_LEN_MAX);
 const _: () = assert!(FACTS_MAX >= CHECKS_MAX);

@@ -1,4 +1,6 @@
-//! Recalls: add-only signed orders to stop using something, effective on receipt by any channel.
+//! Recalls: add-only signed orders to stop using something, effective on receipt by any channel. One recall key gives an
+//! order; only the publishers' threshold takes it back, by naming the order, so that a later order for the same thing
+//! stops it again whatever the clocks of those who sign say.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,16 @@ pub enum RecallTarget {
     Bundle(BundleRef),
     /// A worker executable or back-end library.
     Runtime(Sha256Digest),
+}
+
+impl std::fmt::Display for RecallTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Blob(digest) => write!(f, "{digest}"),
+            Self::Bundle(bundle) => write!(f, "{bundle}"),
+            Self::Runtime(digest) => write!(f, "runtime:{digest}"),
+        }
+    }
 }
 
 /// The order, as signed by one recall key.
@@ -48,5 +60,55 @@ impl Recall {
     #[must_use]
     pub fn stops_runtime(&self, runtime: &Sha256Digest) -> bool {
         matches!(&self.target, RecallTarget::Runtime(digest) if digest == runtime)
+    }
+}
+
+/// One recall taken back, as the signed target `unrecalled.json` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unrecall {
+    /// Which order.
+    pub recall: RecallId,
+    /// What it had stopped; an order of that id for anything else stays in force.
+    pub target: RecallTarget,
+    /// Why it counts no longer.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Recall {
+    /// Whether the publishers took it back.
+    #[must_use]
+    pub fn is_undone(&self, unrecalled: &[Unrecall]) -> bool {
+        unrecalled.iter().any(|undone| undone.recall == self.id && undone.target == self.target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p3_only_the_order_that_was_named_is_undone() {
+        let target = || RecallTarget::Blob(Sha256Digest([1; 32]));
+        let recall = |id, target| Recall {
+            id: RecallId([id; 16]),
+            target,
+            reason: "poisoned".to_owned(),
+            issued_at: Timestamp(5),
+        };
+        let undone = [Unrecall {
+            recall: RecallId([1; 16]),
+            target: target(),
+            reason: "the finding was mistaken".to_owned(),
+            at: Timestamp(9),
+        }];
+        assert!(recall(1, target()).is_undone(&undone));
+        // A later order for the same bytes, also one that a slow clock dates before the undoing.
+        assert!(!recall(2, target()).is_undone(&undone));
+        // The same id over something else.
+        assert!(!recall(1, RecallTarget::Blob(Sha256Digest([2; 32]))).is_undone(&undone));
+        assert!(!recall(1, target()).is_undone(&[]));
     }
 }

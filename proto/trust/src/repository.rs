@@ -34,7 +34,7 @@ pub(crate) use metadata::SIGNED_AT;
 pub use roles::{FreshnessKeys, RoleHolders, Roles, RootKeys, TargetsKeys};
 
 /// What the next targets metadata will say of a target.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Entry {
     sha256: Sha256Digest,

@@ -7,6 +7,7 @@ use croft_proto::grpc::{
 };
 use serde::Serialize;
 
+use super::recall;
 use crate::args::{Format, Get};
 use crate::client::{self, refused};
 use crate::clock::written;
@@ -36,6 +37,7 @@ pub async fn run(dir: &FleetDir, what: Get, format: Format) -> Result<(), CtlErr
             let list: Vec<Baseline> = answer.into_inner().baselines.into_iter().map(Baseline::from).collect();
             print_list(&list, format)
         }
+        Get::Recalls => print_list(&recall::listed(dir, &mut admin).await?, format),
     }
 }
 

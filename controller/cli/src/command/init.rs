@@ -215,6 +215,7 @@ fn compose(
         licenses,
         sources,
         baselines: BTreeMap::new(),
+        moves: BTreeMap::new(),
     };
     if fleet.lease_keys.is_empty() {
         return Err(unusable("it names no lease key"));

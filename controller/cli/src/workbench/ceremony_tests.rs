@@ -226,3 +226,22 @@ async fn a_key_has_one_role() {
     assert_eq!(error.code().as_str(), "E-INPUT", "{error}");
     assert!(roles::remove_publisher(&machine.dir, "nobody", None).await.is_err());
 }
+
+#[test]
+fn p3_a_change_that_could_not_be_signed_is_not_signed_with_the_next_one() {
+    let machine = Machine::founded(&[KeyName::Root], 1);
+    let key = machine.dir.key(KeyName::Targets);
+    let away = key.with_extension("away");
+    std::fs::rename(&key, &away).expect("taken away");
+    {
+        let mut workbench = machine.open();
+        workbench.change_fleet(|fleet| fleet.licenses.push("Evil-1.0".to_owned())).expect("changed");
+        assert_eq!(workbench.sign(clock::now()).expect_err("no key").code().as_str(), "E-KEY");
+    }
+    std::fs::rename(&away, &key).expect("brought back");
+    let mut workbench = machine.open();
+    workbench.change_fleet(|fleet| fleet.licenses.push("BSD-3-Clause".to_owned())).expect("changed");
+    workbench.sign(clock::now()).expect("signed");
+    drop(workbench);
+    assert_eq!(machine.open().fleet().licenses, ["MIT", "BSD-3-Clause"]);
+}

@@ -42,6 +42,7 @@ impl Bench {
             licenses: vec!["MIT".to_owned()],
             sources: Vec::new(),
             baselines: BTreeMap::new(),
+            moves: BTreeMap::new(),
         };
         init::sign_first(&dir, &fleet, 1, NOW).expect("signed");
         let controller = "https://127.0.0.1:7443".to_owned();

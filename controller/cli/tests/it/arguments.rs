@@ -23,7 +23,7 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       assign       Say what a group may have
       audit        Recompute the past and hold it in place
       waiver       Signed exceptions from a check, which end by themselves
-      recall       Stop the use of a model everywhere, at once
+      recall       Stop the use of a model or worker everywhere, at once, or take that back
       runtime      Say which worker executables may run
       trust        Look at or re-sign the fleet's metadata
       report       Compliance reports

@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions, Connection};
 use crate::Village;
 
 /// Runs statements on the controller's database, as its owner can.
-fn edit(village: &Village, statements: &[&str]) {
+pub fn edit(village: &Village, statements: &[&str]) {
     let file = village.fleet.controller_state().join("controller.db");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

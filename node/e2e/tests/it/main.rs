@@ -5,6 +5,7 @@ mod clients;
 mod consent;
 mod enrollment;
 mod faults;
+mod floors;
 mod history;
 mod integrity;
 mod kill_anywhere;

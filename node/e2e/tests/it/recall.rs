@@ -54,9 +54,60 @@ fn p2_only_a_published_runtime_serves_and_its_recall_stops_it() {
     publish("other@1", &other);
     village.workstation.wait_until_refusing("E-RUNTIME-UNAPPROVED", 20).expect("refusal");
     is_refused(&village).expect("refusal");
+    wait::until("no worker runs", 20, || match village.workstation.pid_of("worker") {
+        Ok(pid) => Err(format!("worker {pid}")),
+        Err(_) => Ok(()),
+    })
+    .expect("none is started either");
     publish("worker@1", &worker);
     village.workstation.wait_until_serving(20).expect("serving");
     village.fleet.ctl(&["recall", "runtime:worker@1", "--reason", "a hole"]).expect("a recall");
     village.workstation.wait_until_refusing("E-RECALLED", 20).expect("refusal");
     is_refused(&village).expect("refusal");
+}
+
+#[test]
+fn p2_a_baseline_sets_the_lowest_runtime() {
+    let village = Village::serving();
+    let worker = binaries::path("croft-worker").expect("a worker").display().to_string();
+    let publish = |runtime| village.fleet.ctl(&["runtime", "publish", runtime, &worker]).expect("published");
+    publish("worker@1");
+    village.workstation.wait_until_serving(20).expect("serving");
+    let stricter = controller::REPORTING_BASELINE.replace("version: 1", "version: 2")
+        + "runtime_minimum:\n  worker: 2\n";
+    village.fleet.apply(&stricter).expect("a stricter baseline");
+    let status = village.workstation.wait_until_refusing("E-RUNTIME-UNAPPROVED", 20).expect("refusal");
+    assert!(status["serving_reason"].to_string().contains("version 2 or newer"), "{status}");
+    is_refused(&village).expect("refusal");
+    publish("worker@2");
+    village.workstation.wait_until_serving(20).expect("serving");
+}
+
+#[test]
+fn p3_a_recall_key_alone_takes_no_recall_back_and_publishers_do() {
+    let village = Village::serving();
+    let undo = ["recall", "starter@1", "--undo", "--reason", "the finding was mistaken"];
+    let nothing = village.fleet.try_ctl(&undo).expect("croftctl runs");
+    crate::assert_refused(&nothing, "E-NOT-FOUND");
+    village.fleet.ctl(&["recall", "starter@1", "--reason", "poisoned"]).expect("a recall");
+    wait::until("the model is refused", 10, || is_refused(&village)).expect("refusal");
+
+    // On a machine with the recall key and no publisher's key.
+    let key = village.fleet.ctl_config().join("keys/targets.pk8");
+    let away = key.with_extension("away");
+    std::fs::rename(&key, &away).expect("taken away");
+    crate::assert_refused(&village.fleet.try_ctl(&undo).expect("croftctl runs"), "E-KEY");
+    std::fs::rename(&away, &key).expect("brought back");
+    is_refused(&village).expect("still refused");
+    let bundles = village.fleet.ctl_json(&["get", "recalls"]).expect("recalls");
+    assert_eq!(
+        (bundles[0]["target"].as_str(), bundles[0]["state"].as_str()),
+        (Some("starter@1"), Some("in force"))
+    );
+
+    village.fleet.ctl(&undo).expect("taken back");
+    village.workstation.wait_until_serving(30).expect("serving");
+    // A later order stops it again.
+    village.fleet.ctl(&["recall", "starter@1", "--reason", "poisoned after all"]).expect("a recall");
+    wait::until("the model is refused", 10, || is_refused(&village)).expect("refusal");
 }

@@ -5,7 +5,6 @@ use croft_domain::id::BundleRef;
 
 use super::{Decisions, Keeper};
 use crate::agent::decide::Serving;
-use crate::agent::evidence::baseline_of;
 use crate::agent::memory::OwnedDecision;
 use crate::state::api_key::{self, Rotate};
 use crate::supervisor::policy::{Model, Permission, Policy};
@@ -44,10 +43,8 @@ impl Keeper {
             Serving::No(failure) => Permission::Refuse(failure.clone()),
         };
         // What the group's signed baseline says holds for every request here.
-        let group = memory.identity.as_ref().map(|identity| &identity.enrollment.group);
-        let baseline =
-            memory.trust.as_ref().zip(group).and_then(|(trust, group)| baseline_of(trust, group, &memory));
-        let data_classes = baseline.map(|baseline| baseline.data_classes.clone()).unwrap_or_default();
+        let data_classes =
+            memory.baseline().map(|baseline| baseline.data_classes.clone()).unwrap_or_default();
         Policy {
             permission,
             models: served(&loaded),

@@ -87,9 +87,7 @@ impl Session {
     async fn observe(&self, identity: &Identity) -> Observed {
         let (baseline, collection) = {
             let memory = self.shared.memory();
-            let trust = memory.trust.clone();
-            let group = &identity.enrollment.group;
-            (trust.and_then(|trust| baseline_of(&trust, group, &memory).cloned()), collection_of(&memory))
+            (memory.baseline().cloned(), collection_of(&memory))
         };
         let own = rustix::process::getuid().as_raw();
         let request = Request {
@@ -136,7 +134,10 @@ impl Session {
         memory.attested_at = Some(now);
         memory.kept.revoked = None;
         let trust: Option<Arc<TrustView>> = memory.trust.clone();
-        let group = &identity.enrollment.group;
+        let enrolled = &identity.enrollment;
+        let group = trust
+            .as_ref()
+            .map_or(&enrolled.group, |trust| trust.fleet.group_of(enrolled.node, &enrolled.group));
         let baseline = trust.as_ref().and_then(|trust| baseline_of(trust, group, &memory));
         let own = baseline.zip(trust.as_ref()).map(|(baseline, trust)| {
             let subject = Subject { group, assurance: Assurance::SelfReported };

@@ -105,6 +105,18 @@ impl Repository {
         self.target_files().map(|_| ())
     }
 
+    /// Drops changes that were never signed: those of a run that failed or was killed in between. Without it the next
+    /// signature, for something else, would cover them unseen.
+    ///
+    /// # Errors
+    /// When the disk refuses, or what is signed is damaged.
+    pub fn forget_unsigned(&mut self) -> Result<(), RepositoryError> {
+        let pending = self.read_pending()?;
+        let Some(made) = pending.as_ref().or(self.targets.as_ref()) else { return Ok(()) };
+        let signed = listed(&made.role.signed)?;
+        if self.working == signed { Ok(()) } else { self.save_working(signed) }
+    }
+
     /// Signs the targets with those of `keys` that the root lists, whether or not they reach the threshold. Below it
     /// they wait for other publishers, and [`Self::pending`] says so; signing goes on where another has left off.
     ///

@@ -9,8 +9,9 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::TrustSeen;
 use croft_domain::fleet::Fleet;
 use croft_domain::id::{BaselineRef, BundleName, BundleRef, RuntimeRef};
-use croft_domain::limits::TEXT_LEN_MAX;
-use croft_domain::runtime::Runtime;
+use croft_domain::limits::{TEXT_LEN_MAX, UNRECALLS_MAX};
+use croft_domain::recall::{Recall, Unrecall};
+use croft_domain::runtime::{self, Runtime, RuntimeRefusal};
 use croft_domain::time::Timestamp;
 use croft_domain::waiver::Waiver;
 use serde::de::DeserializeOwned;
@@ -48,16 +49,29 @@ pub struct TrustView {
     pub runtimes: BTreeMap<RuntimeRef, Runtime>,
     /// Waivers, current or not.
     pub waivers: Vec<Waiver>,
+    /// Recalls that the publishers took back.
+    pub unrecalled: Vec<Unrecall>,
 }
 
 impl TrustView {
-    /// Whether a worker may run. A fleet without a published runtime has not decided; one with a runtime refuses what is
-    /// in none, and what could not be measured.
+    /// Whether a worker may be started under `baseline`; see [`runtime::check`].
+    ///
+    /// # Errors
+    /// [`RuntimeRefusal`] says why not.
+    pub fn check_runtime(
+        &self,
+        worker: Option<&Sha256Digest>,
+        baseline: Option<&Baseline>,
+    ) -> Result<(), RuntimeRefusal> {
+        let none = BTreeMap::new();
+        let minimum = baseline.map_or(&none, |baseline| &baseline.runtime_minimum);
+        runtime::check(worker, self.runtimes.values(), minimum)
+    }
+
+    /// Whether a recall counts: until the publishers take it back, whoever brings it.
     #[must_use]
-    pub fn allows_runtime(&self, worker: Option<&Sha256Digest>) -> bool {
-        self.runtimes.is_empty()
-            || worker
-                .is_some_and(|worker| self.runtimes.values().any(|runtime| runtime.files.contains(worker)))
+    pub fn obeys(&self, recall: &Recall) -> bool {
+        !recall.is_undone(&self.unrecalled)
     }
 
     /// What accepting this view raises the floors to.
@@ -76,7 +90,7 @@ pub(super) fn build(
     verified: &Verified,
     documents: &BTreeMap<String, Vec<u8>>,
 ) -> Result<TrustView, TrustError> {
-    let (mut fleet, mut waivers) = (None, Vec::new());
+    let (mut fleet, mut waivers, mut unrecalled) = (None, Vec::new(), Vec::new());
     let (mut bundles, mut baselines, mut runtimes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (served, bytes) in documents {
         let name = served.split_once('.').map_or(served.as_str(), |(_, name)| name);
@@ -87,6 +101,7 @@ pub(super) fn build(
                 fleet = Some(document);
             }
             Kind::Waivers => waivers = parse_waivers(name, bytes)?,
+            Kind::Unrecalled => unrecalled = parse_unrecalled(name, bytes)?,
             Kind::Bundle(reference) => {
                 let approved = parse_bundle(name, bytes, &reference)?;
                 bundles.insert(reference, approved);
@@ -119,6 +134,7 @@ pub(super) fn build(
         baselines,
         runtimes,
         waivers,
+        unrecalled,
     })
 }
 
@@ -134,6 +150,7 @@ fn highest_epochs(bundles: &BTreeMap<BundleRef, ApprovedBundle>) -> BTreeMap<Bun
 enum Kind {
     Fleet,
     Waivers,
+    Unrecalled,
     Bundle(BundleRef),
     Baseline(BaselineRef),
     Runtime(RuntimeRef),
@@ -147,6 +164,9 @@ impl Kind {
         }
         if name == "waivers.json" {
             return Ok(Self::Waivers);
+        }
+        if name == "unrecalled.json" {
+            return Ok(Self::Unrecalled);
         }
         let reference = |text: &str| {
             let (name, version) = text.strip_suffix(".json")?.rsplit_once('.')?;
@@ -196,6 +216,17 @@ fn parse_waivers(name: &str, bytes: &[u8]) -> Result<Vec<Waiver>, TrustError> {
         }
     }
     Ok(waivers)
+}
+
+fn parse_unrecalled(name: &str, bytes: &[u8]) -> Result<Vec<Unrecall>, TrustError> {
+    let unrecalled: Vec<Unrecall> = parse(name, bytes)?;
+    if unrecalled.len() > UNRECALLS_MAX {
+        return Err(TrustError::malformed(name, "at most 1024 recalls are undone at once"));
+    }
+    if unrecalled.iter().any(|undone| undone.reason.is_empty() || undone.reason.len() > TEXT_LEN_MAX) {
+        return Err(TrustError::malformed(name, "a reason has 1 to 1024 bytes"));
+    }
+    Ok(unrecalled)
 }
 
 fn check_name(name: &str, same: bool) -> Result<(), TrustError> {

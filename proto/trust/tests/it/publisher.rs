@@ -2,6 +2,7 @@
 
 use croft_domain::digest::Sha256Digest;
 use croft_trust::repository::{FreshnessKeys, Repository, RepositoryError, RoleHolders, TargetsKeys};
+use croft_trust::store::TrustView;
 
 use crate::fleet::{DAY, Node, Publisher, START, key};
 
@@ -70,18 +71,22 @@ fn second_create_is_refused() {
     assert!(matches!(result, Err(RepositoryError::Exists(_))));
 }
 
+fn allows(view: &TrustView, worker: Option<&Sha256Digest>) -> bool {
+    view.check_runtime(worker, None).is_ok()
+}
+
 #[test]
 fn p2_a_worker_in_no_published_runtime_may_not_run() {
     let mut publisher = Publisher::new();
     let (ours, other) = (Sha256Digest([1; 32]), Sha256Digest([2; 32]));
     let view = Node::enroll(&publisher).update(&publisher.served(), START).expect("believed");
-    assert!(view.allows_runtime(Some(&other)) && view.allows_runtime(None), "nothing was decided yet");
+    assert!(allows(&view, Some(&other)) && allows(&view, None), "nothing was decided yet");
     let document = format!(r#"{{"schema":1,"name":"worker","version":1,"files":["{ours}"]}}"#);
     publisher.repository.set_target("runtime.worker.1.json", document.as_bytes()).expect("set");
     publisher.publish(START);
     let view = Node::enroll(&publisher).update(&publisher.served(), START).expect("believed");
-    assert!(view.allows_runtime(Some(&ours)));
-    assert!(!view.allows_runtime(Some(&other)) && !view.allows_runtime(None));
+    assert!(allows(&view, Some(&ours)));
+    assert!(!allows(&view, Some(&other)) && !allows(&view, None));
     // A document under another's name is refused like a forged one.
     publisher.repository.set_target("runtime.worker.2.json", document.as_bytes()).expect("set");
     publisher.publish(START);
