@@ -45,8 +45,8 @@ pub const VETTING_TIMEOUT_S: u64 = 60;
 /// How fast the confined child must at least read the file, in bytes a second: half of a USB 2 disk.
 pub const VETTING_BYTES_PER_S: u64 = 16 << 20;
 
-/// Memory of the confined child, in bytes: the largest tokenizer tables, several times over.
-pub const VETTING_DATA_BYTES: u64 = 2 << 30;
+/// Memory of the confined child, in bytes: what judging one file may take, and the kernel gives no more.
+pub const VETTING_DATA_BYTES: u64 = croft_vetting::limits::MEMORY_MAX;
 
 /// Length of one upload message's data, in bytes; the controller accepts no more.
 pub const UPLOAD_PART_LEN: usize = 1 << 20;

@@ -88,7 +88,11 @@ pub fn run_confined() -> Result<ExitCode, Failure> {
     // Opened anew while that is still possible: a description of its own, read from its beginning.
     let file = File::open(format!("/proc/self/fd/{FILE_FD}")).map_err(unreadable)?;
     let len = file.metadata().map_err(unreadable)?.len();
-    let limits = ResourceLimits { data_bytes: Some(2 << 30), open_files: Some(16), processes: Some(1) };
+    let limits = ResourceLimits {
+        data_bytes: Some(croft_vetting::limits::MEMORY_MAX),
+        open_files: Some(16),
+        processes: Some(1),
+    };
     let keep_fds = [file.as_raw_fd()];
     enter(&Entry { role: Role::Vetting, keep_fds: &keep_fds, readable: &[], limits }).map_err(unproven)?;
     lock_down(Role::Vetting).map_err(unproven)?;

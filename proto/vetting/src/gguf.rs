@@ -34,6 +34,7 @@ use metadata::Metadata;
 pub use shard::{Shard, lint_shards};
 use tensor::Tensor;
 pub(crate) use text::first_forbidden;
+use value::Value;
 
 /// How much of the file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +103,19 @@ fn judge(
     report.parameter_count = tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.elements));
     report.quantization = metadata.u32("general.file_type", findings).map(quantization::name);
     report.chat_template = metadata.text("tokenizer.chat_template", findings).map(str::to_owned);
+    judge_templates(metadata, findings);
     report.tokens = tokenizer::judge(metadata, findings);
     report.context_length = architecture::judge(metadata, tensors, report.tokens, policy, findings);
+}
+
+/// Templates inside the file are never rendered by Croft. One that attacks its renderer is refused all the same: the
+/// file is an attack on whatever else loads it.
+fn judge_templates(metadata: &Metadata, findings: &mut Findings) {
+    for key in metadata.keys().filter(|key| key.starts_with("tokenizer.chat_template")) {
+        let Some(Value::Text(template)) = metadata.value(key) else { continue };
+        if let Some((at, how)) = crate::template::escape(template) {
+            let message = format!("{key} reaches for Python at byte {at} of it: {how}");
+            findings.refuse_at(Rule::T01, metadata.at(key), message);
+        }
+    }
 }

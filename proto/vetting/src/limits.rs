@@ -118,9 +118,13 @@ pub const FINDINGS_MAX: usize = 64;
 /// Longest excerpt of a file's own text in a message, in characters.
 pub const EXCERPT_CHARS_MAX: usize = 64;
 
+/// What judging one file may take of memory, in bytes, whatever the file: callers hold their confined process to it.
+pub const MEMORY_MAX: u64 = 64 * 1000 * 1000;
+
 /// Bytes read at a time: what a claimed length can make us allocate before the file has shown as many bytes.
 pub const READ_STEP: usize = 64 * 1024;
 
+const _: () = assert!(METADATA_LEN_MAX < MEMORY_MAX);
 const _: () = assert!(ALIGNMENT_DEFAULT >= ALIGNMENT_MIN && ALIGNMENT_DEFAULT <= ALIGNMENT_MAX);
 const _: () = assert!(TEMPLATE_LEN_MAX < METADATA_LEN_MAX && TEXT_LEN_MAX < METADATA_LEN_MAX);
 const _: () = assert!(TENSORS_MAX * TENSOR_INFO_LEN_MIN < METADATA_LEN_MAX);

@@ -164,6 +164,8 @@ pub enum Rule {
     K10,
     /// Joblib: an array follows its wrapper as joblib writes it.
     K11,
+    /// Pickle: the state that a numpy type or array is given agrees with it; numpy believes it unseen.
+    K12,
     /// Zip: the end record and the central directory describe the whole file.
     Z01,
     /// Zip: local headers say what the central directory says.

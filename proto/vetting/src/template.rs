@@ -58,7 +58,41 @@ fn judge(source: &str, findings: &mut Findings) {
     if !tokens::judge(source, findings) {
         return;
     }
-    if let Some(triggers) = allow::judge(source, findings) {
-        probe::judge(source, &triggers, findings);
+    let walked = allow::judge(source, findings);
+    if let Some(walked) = walked.filter(|_| !findings.refused()) {
+        probe::judge(source, &walked.triggers, findings);
     }
 }
+
+/// Where a template reaches for the objects of the language that renders it, and how. Such a template harms other tools
+/// than Croft, too, which never renders the one inside a model. Nothing is rendered to find out.
+pub(crate) fn escape(source: &str) -> Option<(u64, String)> {
+    // What does not parse here may still be rendered elsewhere.
+    let plainly = || {
+        let found = PYTHON.iter().filter_map(|name| source.find(name).map(|at| (at, name))).min();
+        found.map(|(at, name)| (at as u64, format!("name {name} is not allowed")))
+    };
+    let mut findings = Findings::default();
+    if source.len() as u64 > TEMPLATE_LEN_MAX || !tokens::judge(source, &mut findings) {
+        return plainly();
+    }
+    allow::judge(source, &mut findings).map_or_else(plainly, |walked| walked.escape)
+}
+
+/// Names by which templates have reached Python's own objects.
+const PYTHON: &[&str] = &[
+    "__class__",
+    "__globals__",
+    "__import__",
+    "__builtins__",
+    "__init__",
+    "__mro__",
+    "__subclasses__",
+    "__base__",
+    "__getattribute__",
+    "os.system",
+    "popen",
+    "subprocess",
+    "|attr(",
+    "| attr(",
+];

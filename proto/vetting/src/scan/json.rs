@@ -29,15 +29,19 @@ pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop
 pub(super) fn value(scan: &mut Scan, source: &mut Source<'_>, keras: &mut Keras) -> Result<(), Stop> {
     let mut reader = Reader::new();
     let mut key: Vec<Vec<u8>> = Vec::new();
+    let mut key_at = 0;
     loop {
         let at = source.offset();
         let event = reader.next(source)?;
         keras.see(scan, at, &event);
+        if matches!(event, Event::ObjectStart | Event::ArrayStart | Event::Text(_) | Event::True) {
+            hooks::key(scan, key_at, key.last().map_or(&[][..], |key| key));
+        }
         match &event {
             Event::ObjectStart | Event::ArrayStart => key.push(Vec::new()),
             Event::ObjectEnd | Event::ArrayEnd => drop(key.pop()),
             Event::Key(text) => {
-                hooks::key(scan, at, text);
+                key_at = at;
                 if let Some(last) = key.last_mut() {
                     last.clone_from(text);
                 }
@@ -48,6 +52,9 @@ pub(super) fn value(scan: &mut Scan, source: &mut Source<'_>, keras: &mut Keras)
                 hooks::text(scan, at, named.map_or(&[][..], |key| key), text);
             }
             Event::True => hooks::truth(scan, at, key.last().map_or(&[][..], |key| key)),
+            Event::Scalar if !reader.number.is_empty() => {
+                hooks::number(scan, at, key.last().map_or(&[][..], |key| key), &reader.number);
+            }
             Event::Scalar => {}
             Event::End => return Ok(()),
         }

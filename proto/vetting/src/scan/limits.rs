@@ -35,7 +35,10 @@ pub(super) const MEMO_MAX: usize = 1_000_000;
 pub(super) const STACK_MAX: usize = 500_000;
 
 /// Items of small tuples that the pickle machine remembers.
-pub(super) const ITEMS_MAX: usize = 250_000;
+pub(super) const ITEMS_MAX: usize = 400_000;
+
+/// Items of a tuple that the pickle machine remembers: the dimensions of a numpy array are at most as many.
+pub(super) const TUPLE_LEN_MAX: u8 = 64;
 
 /// Texts that the pickle machine remembers, in bytes; what does not fit cannot name anything.
 pub(super) const TEXTS_LEN_MAX: usize = 8 << 20;
@@ -54,6 +57,9 @@ pub(super) const STORAGES_MAX: usize = 100_000;
 
 /// Longest header of a numpy array, in bytes; numpy's own bound is 10,000.
 pub(super) const NUMPY_HEADER_LEN_MAX: u64 = 64 * 1024;
+
+/// How deep types of numpy may lie in each other.
+pub(super) const NUMPY_DEPTH_MAX: u32 = 8;
 
 /// Longest safetensors header, in bytes: the reference's own bound.
 pub(super) const SAFETENSORS_HEADER_LEN_MAX: u64 = 100_000_000;

@@ -1,7 +1,7 @@
 //! Numpy arrays: a header that is a plain description, and data of exactly its length. Arrays of objects are pickles.
 
 use super::Scan;
-use super::limits::NUMPY_HEADER_LEN_MAX;
+use super::limits::{NUMPY_DEPTH_MAX, NUMPY_HEADER_LEN_MAX};
 use super::pickle::{self, Persistent, Storages};
 use super::source::{Source, Stop};
 use crate::report::{Rule, excerpt};
@@ -49,7 +49,7 @@ fn describe(header: &[u8]) -> Option<(u64, bool, u64)> {
         rest = after.trim_start().strip_prefix(':')?.trim_start();
         match key {
             "descr" if element.is_none() => {
-                let (found, after) = description(rest)?;
+                let (found, after) = description(rest, NUMPY_DEPTH_MAX)?;
                 element = Some(found);
                 rest = after;
             }
@@ -88,19 +88,18 @@ fn shape(text: &str) -> Option<(u64, &str)> {
 }
 
 /// `'<f4'`, or `[('name', '<f4'), ('other', '<i2', (3,))]`.
-fn description(text: &str) -> Option<((u64, bool), &str)> {
+fn description(text: &str, depth: u32) -> Option<((u64, bool), &str)> {
     if let Some((name, rest)) = quoted(text) {
         let (len, object) = pickle::element(name.as_bytes())?;
         return Some(((len.into(), object), rest));
     }
+    let depth = depth.checked_sub(1)?;
     let mut rest = text.strip_prefix('[')?.trim_start();
     let (mut total, mut objects) = (0_u64, false);
     while let Some(inside) = rest.strip_prefix('(') {
         let (_, after) = quoted(inside.trim_start())?;
         let after = after.trim_start().strip_prefix(',')?.trim_start();
-        // Types within types are not followed.
-        let (name, after) = quoted(after)?;
-        let (len, object) = pickle::element(name.as_bytes())?;
+        let ((len, object), after) = description(after, depth)?;
         let mut after = after.trim_start();
         let mut times = 1;
         if let Some(more) = after.strip_prefix(',').map(str::trim_start)
@@ -111,7 +110,7 @@ fn description(text: &str) -> Option<((u64, bool), &str)> {
         }
         rest = after.strip_prefix(')')?.trim_start();
         rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
-        total = total.checked_add(u64::from(len).checked_mul(times)?)?;
+        total = total.checked_add(len.checked_mul(times)?)?;
         objects |= object;
     }
     Some(((total, objects), rest.strip_prefix(']')?))

@@ -8,6 +8,7 @@ mod allow;
 mod array;
 mod data;
 mod machine;
+mod numpy;
 mod opcode;
 mod value;
 

@@ -46,8 +46,9 @@ fn format(head: &[u8]) -> Format {
         [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n', ..] => Format::Hdf5,
         [0x1f, 0x8b, ..] => Format::Gzip,
         _ if is_tar(head) => Format::Tar,
-        [0x80, 0..=5, ..] => Format::Pickle,
+        // Before pickle: the length may begin as a pickle does, and no strict header is a pickle that imports.
         _ if is_safetensors(head) => Format::Safetensors,
+        [0x80, 0..=5, ..] => Format::Pickle,
         [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Format::Zlib,
         _ if is_json(head) => Format::Json,
         // Field 1 of a SavedModel is its schema version 1, field 2 its graphs; a graph begins with field 1, its nodes.

@@ -24,7 +24,10 @@ pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<Format, 
     for entry in &entries {
         scan.count_member(entry.header_at)?;
         check_name(&entry.name, entry.header_at)?;
-        if !names.insert(entry.name.to_ascii_lowercase()) {
+        // Two names are one where case does not count. The names of arrays are keys, never files: `m` and `M` are two.
+        let array = entry.name.ends_with(b".npy");
+        let name = if array { entry.name.to_vec() } else { entry.name.to_ascii_lowercase() };
+        if !names.insert(name) {
             let message = format!("'{}' stands twice", excerpt(&entry.name));
             return Err(Stop::refused(Rule::Z03, entry.header_at, message));
         }

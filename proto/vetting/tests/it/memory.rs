@@ -6,13 +6,14 @@ use std::cell::Cell;
 use std::io::Read;
 
 use croft_vetting::gguf::{Depth, lint};
+use croft_vetting::limits;
 use croft_vetting::report::Report;
 use proptest::prelude::*;
 
 use crate::builder::*;
 
 /// What a judgement may take.
-const MEMORY_MAX: usize = 64 * 1000 * 1000;
+const MEMORY_MAX: usize = limits::MEMORY_MAX as usize;
 
 thread_local! {
     /// Bytes that this thread holds, and the most it has held. Tests beside it count their own.
@@ -106,6 +107,44 @@ fn p2_no_claim_and_no_content_takes_more_than_64_mb() {
     let (_, most) = measured(|| lint(&bytes[..], bytes.len() as u64, Depth::Header));
     println!("memory for {} MB of metadata: {:.1} MB", bytes.len() / 1_000_000, most as f64 / 1e6);
     assert!(most < MEMORY_MAX, "{most}");
+}
+
+#[test]
+fn p2_no_file_of_the_corpora_takes_more_than_64_mb() {
+    let all = crate::corpus::hostile().into_iter().chain(crate::corpus::honest());
+    let (name, most) = all
+        .map(|sample| {
+            let (_, most) = measured(|| crate::corpus::judge(&sample.bytes));
+            (format!("{}: {}", sample.technique, sample.name), most)
+        })
+        .max_by_key(|(_, most)| *most)
+        .unwrap();
+    println!("the most of the corpora: {:.1} MB, {name}", most as f64 / 1e6);
+    assert!(most < MEMORY_MAX, "{most}: {name}");
+}
+
+#[test]
+fn p2_no_archive_and_no_pickle_takes_more_than_64_mb() {
+    let zeros = vec![0; 30 << 20];
+    let member = crate::corpus::write::member("a", &zeros);
+    let held = crate::corpus::write::gzip(&crate::corpus::write::zip(&[member]));
+    let memo: Vec<u8> = (0..1_000_000_u32).flat_map(|i| [&b"Nr"[..], &i.to_le_bytes()].concat()).collect();
+    let texts: Vec<u8> = (0..400_000)
+        .flat_map(|i| [b"\x8c\x18", format!("{i:024}").as_bytes(), b"\x94\x85\x94"].concat())
+        .collect();
+    let cases = [
+        ("a long zip in gzip", held),
+        ("a full memo", [b"\x80\x04", &memo[..], b"."].concat()),
+        ("texts and tuples", [b"\x80\x04", &texts[..], b"."].concat()),
+        ("a full stack", [b"\x80\x04", &b"N".repeat(1 << 20)[..]].concat()),
+        ("a long text in JSON", [b"[\"", &b"a".repeat(30 << 20)[..], b"\"]"].concat()),
+        ("zeros in gzip in gzip", crate::corpus::write::gzip(&crate::corpus::write::gzip(&zeros))),
+    ];
+    for (name, bytes) in cases {
+        let (_, most) = measured(|| crate::corpus::judge(&bytes));
+        println!("{name}: {:.1} MB", most as f64 / 1e6);
+        assert!(most < MEMORY_MAX, "{most}: {name}");
+    }
 }
 
 #[test]

@@ -23,6 +23,30 @@ fn p2_s01_refuses_architectures_nobody_looked_at() {
 }
 
 #[test]
+fn p2_a_template_that_attacks_its_renderer_is_refused_with_its_file() {
+    let attacks = [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ cycler.__init__.__globals__.os.popen('id').read() }}",
+        "{% set x = '__cla' ~ 'ss__' %}{{ ''[x ~ ''] }}",
+        "{{ ''|attr('__class__') }}",
+        "{{ messages[0]['_' ~ '_class_' ~ '_'] }}",
+        "{{ '{0.__class__}'.format(messages) }}",
+        "{{ (messages|list)[0]() }}",
+        // What does not parse here is still rendered elsewhere.
+        "{% generation %}{{ x.__globals__ }}{% endgeneration %}",
+    ];
+    for attack in attacks {
+        for key in ["tokenizer.chat_template", "tokenizer.chat_template.tool_use"] {
+            Gguf::valid().set(key, TEXT, text(attack)).refused_by(Rule::T01);
+        }
+    }
+    let honest = "{% for m in messages %}{{ '<|' + m['role'] + '|>' ~ m.content | trim }}{% endfor %}";
+    Gguf::valid().set("tokenizer.chat_template", TEXT, text(honest)).passes();
+    // A template that Croft would not render harms nobody inside a file.
+    Gguf::valid().set("tokenizer.chat_template", TEXT, text("{% include 'x' %}")).passes();
+}
+
+#[test]
 fn s02_shows_keys_of_no_known_namespace() {
     let report = Gguf::valid().set("acme.secret", BOOL, vec![1]).passes();
     assert_eq!(report.findings.len(), 1);

@@ -5,33 +5,28 @@ use crate::report::{Rule, excerpt};
 
 /// Keys whose mere presence names code of the model's own.
 const KEYS: &[&[u8]] =
-    &[b"auto_map", b"custom_pipelines", b"custom_pipeline", b"__reduce__", b"!!python/object"];
+    &[b"auto_map", b"custom_pipelines", b"custom_pipeline", b"__class__", b"__reduce__", b"__reduce_ex__"];
+
+/// What keys begin with that make readers of objects in JSON and YAML call something: jsonpickle's and PyYAML's.
+const KEYS_BEGIN: &[&[u8]] = &[b"py/", b"!!python/"];
 
 /// Keys whose texts are tokens, which may be any piece of text.
 const TOKENS: &[&[u8]] =
     &[b"content", b"vocab", b"merges", b"tokens", b"token", b"additional_special_tokens"];
 
-/// Parts of a template that reach for Python instead of text.
-const TEMPLATE_ESCAPES: &[&str] = &[
-    "__class__",
-    "__globals__",
-    "__import__",
-    "__builtins__",
-    "__init__",
-    "__mro__",
-    "__subclasses__",
-    "__base__",
-    "popen",
-    "os.system",
-    "subprocess",
-    "|attr(",
-    "| attr(",
-];
-
+/// A key whose value is no number: vocabularies are made of any piece of text.
 pub(super) fn key(scan: &mut Scan, at: u64, key: &[u8]) {
-    if KEYS.contains(&key) {
+    if KEYS.contains(&key) || KEYS_BEGIN.iter().any(|begin| key.starts_with(begin)) {
         let message = format!("\"{}\" makes a loader run code that comes with the model", excerpt(key));
         scan.refuse(Rule::J02, at, message);
+    }
+}
+
+/// A number under a key.
+pub(super) fn number(scan: &mut Scan, at: u64, key: &[u8], number: &[u8]) {
+    // Any other number is the place of a token that is called so.
+    if number == b"1" {
+        truth(scan, at, key);
     }
 }
 
@@ -71,8 +66,8 @@ pub(super) fn text(scan: &mut Scan, at: u64, key: &[u8], text: &[u8]) {
     let is_template =
         matches!(key, b"chat_template" | b"template") || (text.contains("{%") && text.contains("%}"));
     if is_template || text.contains("{{") {
-        if let Some(part) = TEMPLATE_ESCAPES.iter().find(|part| text.contains(**part)) {
-            scan.refuse(Rule::J03, at, format!("a template that reaches for Python: {part}"));
+        if let Some((_, how)) = crate::template::escape(&text) {
+            scan.refuse(Rule::J03, at, format!("a template that reaches for Python: {how}"));
         } else if is_template {
             scan.note(Rule::J03, at, "a chat template; Croft serves only the one in an approved manifest");
         }

@@ -178,7 +178,10 @@ fn escape(source: &mut Source<'_>) -> Result<char, Stop> {
             if (0xd800..0xdc00).contains(&high) && source.peek(2)? == b"\\u" {
                 source.advance(2);
                 let low = hex(source)?;
-                let wide = 0x10000 + ((high - 0xd800) << 10) + low.wrapping_sub(0xdc00);
+                if !(0xdc00..0xe000).contains(&low) {
+                    return Err(source.refuse(Rule::J01, "half of a character in an escape"));
+                }
+                let wide = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
                 return Ok(char::from_u32(wide).unwrap_or('\u{fffd}'));
             }
             char::from_u32(high).unwrap_or('\u{fffd}')

@@ -8,6 +8,22 @@
 pub(super) enum Kind {
     /// A class or function that makes plain data.
     Plain,
+    /// A class whose objects take items by key.
+    Mapping,
+    /// A class whose objects take items one behind the other.
+    Sequence,
+    /// `set`.
+    Set,
+    /// A class that is called without arguments only: a number as argument is how much memory it takes.
+    Empty,
+    /// `numpy.ndarray`, which is named for [`Kind::Reconstruct`] and never called.
+    Array,
+    /// What makes an empty numpy array that is then given its state.
+    Reconstruct,
+    /// What makes a number of a numpy type.
+    Scalar,
+    /// What makes a numpy array over given bytes.
+    Buffer,
     /// `numpy.dtype`, whose argument decides how long an array's data is.
     Dtype,
     /// A kind of PyTorch storage, with the length of an element in bytes.
@@ -30,6 +46,18 @@ const fn plain(module: &'static str, name: &'static str) -> Allowed {
     Allowed { module, name, kind: Kind::Plain }
 }
 
+const fn mapping(module: &'static str, name: &'static str) -> Allowed {
+    Allowed { module, name, kind: Kind::Mapping }
+}
+
+const fn sequence(module: &'static str, name: &'static str) -> Allowed {
+    Allowed { module, name, kind: Kind::Sequence }
+}
+
+const fn numpy(module: &'static str, name: &'static str, kind: Kind) -> Allowed {
+    Allowed { module, name, kind }
+}
+
 const fn storage(name: &'static str, len_bytes: u8) -> Allowed {
     Allowed { module: "torch", name, kind: Kind::Storage(len_bytes) }
 }
@@ -40,19 +68,19 @@ const fn constant(name: &'static str) -> Allowed {
 
 /// The list.
 pub(super) const ALLOWED: &[Allowed] = &[
-    plain("collections", "OrderedDict"),
-    plain("collections", "defaultdict"),
-    plain("collections", "deque"),
-    plain("collections", "Counter"),
-    plain("numpy", "ndarray"),
-    Allowed { module: "numpy", name: "dtype", kind: Kind::Dtype },
-    plain("numpy.core.multiarray", "_reconstruct"),
-    plain("numpy.core.multiarray", "scalar"),
-    plain("numpy._core.multiarray", "_reconstruct"),
-    plain("numpy._core.multiarray", "scalar"),
+    mapping("collections", "OrderedDict"),
+    mapping("collections", "defaultdict"),
+    sequence("collections", "deque"),
+    mapping("collections", "Counter"),
+    numpy("numpy", "ndarray", Kind::Array),
+    numpy("numpy", "dtype", Kind::Dtype),
+    numpy("numpy.core.multiarray", "_reconstruct", Kind::Reconstruct),
+    numpy("numpy.core.multiarray", "scalar", Kind::Scalar),
+    numpy("numpy._core.multiarray", "_reconstruct", Kind::Reconstruct),
+    numpy("numpy._core.multiarray", "scalar", Kind::Scalar),
     // How numpy writes arrays since protocol 5.
-    plain("numpy.core.numeric", "_frombuffer"),
-    plain("numpy._core.numeric", "_frombuffer"),
+    numpy("numpy.core.numeric", "_frombuffer", Kind::Buffer),
+    numpy("numpy._core.numeric", "_frombuffer", Kind::Buffer),
     plain("torch._utils", "_rebuild_tensor"),
     plain("torch._utils", "_rebuild_tensor_v2"),
     plain("torch._utils", "_rebuild_parameter"),
@@ -87,17 +115,19 @@ pub(super) const ALLOWED: &[Allowed] = &[
     plain("datetime", "date"),
     plain("datetime", "timedelta"),
     plain("decimal", "Decimal"),
-    plain("builtins", "list"),
-    plain("builtins", "dict"),
-    plain("builtins", "set"),
+    sequence("builtins", "list"),
+    mapping("builtins", "dict"),
+    Allowed { module: "builtins", name: "set", kind: Kind::Set },
     plain("builtins", "frozenset"),
     plain("builtins", "complex"),
     plain("builtins", "int"),
     plain("builtins", "float"),
     // What the same are called up to protocol 2.
-    plain("__builtin__", "list"),
-    plain("__builtin__", "dict"),
-    plain("__builtin__", "set"),
+    sequence("__builtin__", "list"),
+    mapping("__builtin__", "dict"),
+    Allowed { module: "__builtin__", name: "set", kind: Kind::Set },
+    // What empty bytes are called there.
+    Allowed { module: "__builtin__", name: "bytes", kind: Kind::Empty },
     plain("__builtin__", "frozenset"),
     plain("__builtin__", "complex"),
     plain("__builtin__", "int"),

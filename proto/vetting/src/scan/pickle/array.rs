@@ -2,22 +2,12 @@
 
 use super::super::source::{Source, Stop};
 use super::machine::{self, Machine};
-use super::value::{Arena, Value};
+use super::value::Value;
 use super::{Persistent, Storages};
 use crate::report::Rule;
 
 /// How deep arrays of objects may hold pickles of their own.
 const NESTING_MAX: u32 = 4;
-
-/// The element type that `numpy.dtype(…)` makes, if it is a simple one.
-pub(super) fn dtype(arena: &Arena, arguments: Option<Value>) -> Value {
-    let text = arguments
-        .and_then(|value| arena.items_of(value))
-        .and_then(<[Value]>::first)
-        .and_then(|first| arena.text_of(*first));
-    element(text.unwrap_or_default())
-        .map_or(Value::Object, |(len_bytes, object)| Value::Dtype { len_bytes, object })
-}
 
 /// Length in bytes of a simple element type such as `f8`, `<i4`, `U12` or `O`, and whether it holds Python objects.
 pub(in super::super) fn element(text: &[u8]) -> Option<(u32, bool)> {

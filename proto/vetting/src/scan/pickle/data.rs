@@ -40,6 +40,7 @@ impl Machine<'_> {
                 Value::Plain
             }
             0x88 => Value::True,
+            b'N' => Value::None,
             _ => Value::Plain,
         };
         self.push(value);
@@ -128,9 +129,9 @@ impl Machine<'_> {
             _ => self.pop_mark()?,
         };
         let fits = match self.top()? {
-            Value::Object | Value::Foreign => true,
-            Value::List => matches!(code, b'a' | b'e'),
-            Value::Dict => matches!(code, b's' | b'u'),
+            Value::Foreign => true,
+            Value::List | Value::Sequence => matches!(code, b'a' | b'e'),
+            Value::Dict | Value::Mapping => matches!(code, b's' | b'u'),
             Value::Set => code == 0x90,
             _ => false,
         };

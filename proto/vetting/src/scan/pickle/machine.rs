@@ -5,7 +5,7 @@ use super::super::limits::{MEMO_MAX, OPCODES_MAX, STACK_MAX, STORAGES_MAX};
 use super::super::source::{Source, Stop};
 use super::allow::{self, Kind};
 use super::value::{Arena, Value};
-use super::{Outcome, Persistent, Storages, array, opcode};
+use super::{Outcome, Persistent, Storages, array, numpy, opcode};
 use crate::report::{Rule, excerpt};
 
 pub(super) struct Machine<'m> {
@@ -86,6 +86,13 @@ pub(super) fn run(
 impl Machine<'_> {
     pub(super) fn stop(&self, rule: Rule, message: impl Into<String>) -> Stop {
         Stop::refused(rule, self.at, message)
+    }
+
+    fn lie(&self, lie: numpy::Lie) -> Stop {
+        match lie {
+            numpy::Lie::Refused(expected) => Stop::refused(Rule::K12, self.at, expected),
+            numpy::Lie::Unknown(what) => Stop::unknown(Rule::K12, self.at, what),
+        }
     }
 
     pub(super) fn note(&mut self, rule: Rule, message: impl Into<String>) {
@@ -242,9 +249,20 @@ impl Machine<'_> {
         match callee {
             Value::Global(index) => match allow::kind(index) {
                 Kind::Plain => Value::Object,
+                Kind::Mapping => Value::Mapping,
+                Kind::Sequence => Value::Sequence,
+                Kind::Set => Value::Set,
                 Kind::ArrayWrapper => Value::ArrayWrapper,
-                Kind::Dtype => array::dtype(&self.arena, arguments),
-                Kind::Storage(_) | Kind::Constant => {
+                kind @ (Kind::Dtype | Kind::Reconstruct | Kind::Scalar | Kind::Buffer | Kind::Empty) => {
+                    match numpy::made(&self.arena, kind, arguments) {
+                        Ok(value) => value,
+                        Err(expected) => {
+                            self.note(Rule::K05, expected);
+                            Value::Foreign
+                        }
+                    }
+                }
+                Kind::Storage(_) | Kind::Constant | Kind::Array => {
                     self.note(Rule::K05, "calls a name that is a value here, not a function");
                     Value::Object
                 }
@@ -259,9 +277,15 @@ impl Machine<'_> {
     }
 
     fn build(&mut self, source: &mut Source<'_>, state_is_fresh: bool) -> Result<(), Stop> {
-        self.pop()?;
+        let state = self.pop()?;
         match self.top()? {
-            Value::Object | Value::Foreign | Value::Dtype { .. } => {}
+            Value::Foreign => {}
+            // Attributes beside the items, as PyTorch gives them to its dictionaries.
+            Value::Mapping if matches!(state, Value::Dict | Value::Mapping) => {}
+            Value::Dtype { len_bytes, object } => {
+                numpy::type_state(&self.arena, len_bytes, object, state).map_err(|lie| self.lie(lie))?;
+            }
+            Value::Array => numpy::array_state(&self.arena, state).map_err(|lie| self.lie(lie))?,
             Value::ArrayWrapper if state_is_fresh => {
                 array::read(self, source)?;
                 self.pop()?;

@@ -1,6 +1,6 @@
 //! What the pickle machine knows of a Python value: enough to know what would be called, and no more.
 
-use super::super::limits::{ITEMS_MAX, TEXT_LEN_MAX, TEXTS_LEN_MAX};
+use super::super::limits::{ITEMS_MAX, TEXT_LEN_MAX, TEXTS_LEN_MAX, TUPLE_LEN_MAX};
 
 /// A value on the stack or in the memo. Sixteen bytes, without ownership: texts and tuples lie in the [`Arena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,8 @@ pub(super) enum Value {
     Unset,
     /// A number, text or bytes that cannot name anything.
     Plain,
+    /// Python's `None`.
+    None,
     True,
     Int(i64),
     /// PyTorch's magic number for files before 1.6.
@@ -32,6 +34,12 @@ pub(super) enum Value {
     Foreign,
     /// What a listed name made.
     Object,
+    /// What a listed name made, and that takes items by key.
+    Mapping,
+    /// What a listed name made, and that takes items one behind the other.
+    Sequence,
+    /// A numpy array that waits for its state.
+    Array,
     /// A type of array elements.
     Dtype {
         len_bytes: u32,
@@ -67,7 +75,7 @@ impl Arena {
         let (Ok(start), Ok(len)) = (u32::try_from(self.items.len()), u8::try_from(items.len())) else {
             return Value::Tuple;
         };
-        if len > 8 || self.items.len() + items.len() > ITEMS_MAX {
+        if len > TUPLE_LEN_MAX || self.items.len() + items.len() > ITEMS_MAX {
             return Value::Tuple;
         }
         self.items.extend_from_slice(items);
