@@ -28,11 +28,18 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Accounts that may use it without an API key, besides the one that enrolled.
     pub uids: Vec<u32>,
+    /// Web origins that may use it, exactly as browsers write them: `http://localhost:3000`. Requests of all others are
+    /// refused.
+    pub origins: Vec<String>,
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 11535), uids: Vec::new() }
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 11535),
+            uids: Vec::new(),
+            origins: Vec::new(),
+        }
     }
 }
 
@@ -110,6 +117,18 @@ impl Config {
         }
         if config.gateway.uids.len() > UIDS_MAX {
             return Err(value("gateway.uids", "at most 64 accounts"));
+        }
+        let is_origin = |text: &String| {
+            let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+            host.is_some_and(|host| {
+                !host.is_empty() && !host.contains(['/', '*', ' ', ',']) && text.len() <= 256
+            })
+        };
+        if config.gateway.origins.len() > UIDS_MAX || !config.gateway.origins.iter().all(is_origin) {
+            return Err(value(
+                "gateway.origins",
+                "at most 64 of http://HOST[:PORT] or https://HOST[:PORT], none a wildcard",
+            ));
         }
         if config.worker.threads > 1024 {
             return Err(value("worker.threads", "0 to 1024"));

@@ -8,16 +8,20 @@
 //! [`answer`].
 
 mod answer;
+mod answer_guard;
 mod body;
 mod clock;
 pub mod content;
 mod control;
 mod demands;
+mod embeddings;
 mod errors;
 mod fields;
 mod fragment;
 mod gate;
 mod guard;
+mod inference;
+mod infill;
 mod inherited;
 mod job;
 mod limits;
@@ -26,6 +30,7 @@ mod openai;
 mod peer;
 mod policy;
 mod queue;
+mod quota;
 mod seqpacket;
 mod serve;
 mod slots;

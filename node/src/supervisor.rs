@@ -13,6 +13,7 @@ pub mod self_test;
 pub mod slot;
 pub mod worker;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -63,6 +64,18 @@ pub enum Event {
         redacted: u64,
         /// Requests refused for their content.
         blocked: u64,
+    },
+    /// A client said how long a model should stay loaded; cut to what the baseline says.
+    KeepAlive {
+        /// In which slot.
+        slot: u32,
+        /// Seconds without a request after which it may be unloaded.
+        seconds: u64,
+    },
+    /// A request waits for a model whose process is not up.
+    Wanted {
+        /// In which slot.
+        slot: u32,
     },
     /// Something about a worker.
     Worker {
@@ -185,6 +198,7 @@ impl Supervisor {
             program: programs.node.clone(),
             listener,
             policies,
+            spent: BTreeMap::new(),
             house: house_sender,
             events: events.clone(),
             stop: stop.clone(),

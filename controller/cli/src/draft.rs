@@ -153,7 +153,9 @@ pub fn newest_version(dir: &FleetDir, name: &BundleName) -> Result<u32, CtlError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use croft_domain::bundle::{BundleFile, FileRole, License, Parameters, Provenance, Template};
+    use croft_domain::bundle::{
+        BundleFile, FileRole, Header, License, Parameters, Provenance, Template, UsageScope,
+    };
     use croft_domain::digest::{Blake3Digest, Sha256Digest};
 
     fn draft(version: u32) -> Draft {
@@ -180,6 +182,8 @@ mod tests {
                 vetting_report_sha256: croft_trust::digest::sha256(&vetting),
             },
             check_prompts: Vec::new(),
+            usage_scope: UsageScope::default(),
+            header: Header::default(),
         };
         let bom = format!(r#"{{"x":"{}"}}"#, Sha256Digest([3; 32]).hex()).into_bytes();
         Draft { manifest, vetting, bom, sources: vec!["/models/starter.gguf".into()] }

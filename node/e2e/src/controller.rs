@@ -215,6 +215,8 @@ impl Fleet {
             "chat",
             "--alias",
             "complete",
+            "--alias",
+            "embed",
             "--check",
             check,
         ])?;

@@ -91,7 +91,9 @@ pub fn superfluous(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use croft_domain::bundle::{BundleFile, FileRole, License, Parameters, Provenance, Template};
+    use croft_domain::bundle::{
+        BundleFile, FileRole, Header, License, Parameters, Provenance, Template, UsageScope,
+    };
     use croft_domain::id::RecallId;
     use croft_domain::recall::RecallTarget;
     use croft_domain::time::Timestamp;
@@ -119,6 +121,8 @@ pub(crate) mod tests {
                 vetting_report_sha256: Sha256Digest([0; 32]),
             },
             check_prompts: Vec::new(),
+            usage_scope: UsageScope::default(),
+            header: Header::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use croft_domain::code::Code;
 use croft_domain::data_class::DataClasses;
 use croft_domain::digest::Sha256Digest;
+use croft_domain::usage::UsageRules;
 use croft_trust::digest::sha256_reader;
 use rustix::fs::{FlockOperation, flock};
 use tokio::signal::unix::{SignalKind, signal};
@@ -105,6 +106,8 @@ fn first_policy() -> Policy {
         uids: Vec::new(),
         api_key_sha256: String::new(),
         data_classes: DataClasses::new(),
+        usage: UsageRules::default(),
+        origins: Vec::new(),
     }
 }
 

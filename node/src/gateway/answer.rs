@@ -4,17 +4,20 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use croft_domain::code::Code;
 use croft_proto::frames::Finished;
 use futures_util::stream;
 use http::{HeaderValue, Response, header};
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::answer_guard::AnswerGuard;
 use super::body::{self, Body};
 use super::errors::Refusal;
 use super::fragment::Fragment;
 use super::gate::Gate;
 use super::limits::{HEAD_DELAY_MAX, STANDING_CHECK_EVERY};
+use super::quota::Place;
 use super::slots::{Event, Events};
 
 /// How one endpoint words its answers.
@@ -43,10 +46,44 @@ pub struct Answer {
     pub slot: u32,
     /// The model's digest.
     pub digest: String,
+    /// What looks through it, where the baseline forbids something.
+    pub guard: Option<AnswerGuard>,
+    /// What comes after the rest that the guard had kept.
+    pub end: Option<Event>,
+    /// Given back when the answer ends.
+    pub _place: Option<Place>,
 }
 
 impl Answer {
-    async fn next(&mut self) -> Event {
+    /// The next event; a failure when the machine may not serve the model any more, or the answer holds what it must
+    /// not.
+    pub async fn next(&mut self) -> Event {
+        loop {
+            if let Some(end) = self.end.take() {
+                return end;
+            }
+            let event = self.next_unguarded().await;
+            let Some(guard) = &mut self.guard else { return event };
+            let guarded = match event {
+                Event::Piece(piece) => guard.piece(piece),
+                Event::Finished(finished) => {
+                    self.end = Some(Event::Finished(finished));
+                    guard.finish()
+                }
+                other => return other,
+            };
+            match guarded {
+                Ok(piece) if piece.is_empty() => {}
+                Ok(piece) => return Event::Piece(piece),
+                Err(refusal) => {
+                    self.end = None;
+                    return Event::Failed(refusal);
+                }
+            }
+        }
+    }
+
+    async fn next_unguarded(&mut self) -> Event {
         loop {
             let waited = timeout(STANDING_CHECK_EVERY, self.events.next()).await;
             match (waited, self.gate.still_serves(self.slot, &self.digest)) {
@@ -109,6 +146,7 @@ async fn next_bytes<V: Voice>(state: Option<Streaming<V>>) -> Option<(Bytes, Opt
                 (text, false)
             }
             Ok(Event::Finished(finished)) => (state.voice.finish(&finished), true),
+            Ok(Event::Vector(_)) => (state.voice.failure(&not_words()), true),
             Ok(Event::Failed(refusal)) => (state.voice.failure(&refusal), true),
             Err(_) if state.voice.patience().is_empty() => continue,
             Err(_) => (state.voice.patience().to_owned(), false),
@@ -124,9 +162,14 @@ async fn collect(answer: &mut Answer) -> Result<(Fragment, Finished), Refusal> {
             // The slot bounds the length.
             Event::Piece(piece) => whole.append(piece),
             Event::Finished(finished) => return Ok((whole, finished)),
+            Event::Vector(_) => return Err(not_words()),
             Event::Failed(refusal) => return Err(refusal),
         }
     }
+}
+
+fn not_words() -> Refusal {
+    Refusal::new(Code::WorkerCrashed, "the model's process answered with something else than words")
 }
 
 /// A JSON response.

@@ -7,7 +7,8 @@ use std::io;
 use std::rc::Rc;
 
 use croft_proto::frames::{
-    Assembler, Finished, FromGateway, PACKET_LEN_MAX, SlotReady, ToGateway, Usage, from_gateway, packets,
+    Assembler, Finished, FromGateway, KeepAlive, PACKET_LEN_MAX, SlotReady, Spent, ToGateway, Usage, Wanted,
+    from_gateway, packets,
 };
 use tokio::sync::Notify;
 
@@ -31,6 +32,36 @@ impl Outbox {
     /// Says that a worker answers.
     pub fn slot_ready(&self, slot: u32, generation: u32) {
         self.push(from_gateway::Message::SlotReady(SlotReady { slot, generation }));
+    }
+
+    /// Says how long a model should stay loaded. Only the last word on a model counts.
+    pub fn keep_alive(&self, slot: u32, seconds: u64) {
+        let said = from_gateway::Message::KeepAlive(KeepAlive { slot, seconds });
+        self.replace(
+            said,
+            |message| matches!(message, from_gateway::Message::KeepAlive(k) if k.slot == slot),
+        );
+    }
+
+    /// Says that a request waits for a worker.
+    pub fn wanted(&self, slot: u32) {
+        let said = from_gateway::Message::Wanted(Wanted { slot });
+        self.replace(said, |message| matches!(message, from_gateway::Message::Wanted(w) if w.slot == slot));
+    }
+
+    /// Says what a caller has used today.
+    pub fn spent(&self, spent: Spent) {
+        let said = from_gateway::Message::Spent(spent);
+        self.replace(
+            said,
+            |message| matches!(message, from_gateway::Message::Spent(s) if s.uid == spent.uid),
+        );
+    }
+
+    /// Queues a message in place of the one that it makes obsolete, so that the queue cannot grow.
+    fn replace(&self, new: from_gateway::Message, is_old: impl Fn(&from_gateway::Message) -> bool) {
+        self.messages.borrow_mut().retain(|message| !is_old(message));
+        self.push(new);
     }
 
     /// Counts a finished request.

@@ -31,12 +31,21 @@ pub struct Refusal {
     pub hint: &'static str,
     /// The field at fault, where one is: OpenAI's `param`.
     pub field: Option<String>,
+    /// After how many seconds another attempt may succeed, where that is known.
+    pub retry_after_s: Option<u32>,
 }
 
 impl Refusal {
     /// A refusal with the code's own status and hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { status: status(code), code, message: message.into(), hint: code.hint(), field: None }
+        Self {
+            status: status(code),
+            code,
+            message: message.into(),
+            hint: code.hint(),
+            field: None,
+            retry_after_s: None,
+        }
     }
 
     /// The same with another status.
@@ -50,6 +59,13 @@ impl Refusal {
     #[must_use]
     pub const fn with_hint(mut self, hint: &'static str) -> Self {
         self.hint = hint;
+        self
+    }
+
+    /// The same, worth another attempt after that many seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after_s = Some(seconds);
         self
     }
 
@@ -81,7 +97,8 @@ impl Refusal {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+            headers
+                .insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after_s.unwrap_or(RETRY_AFTER_S)));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -101,7 +118,7 @@ const fn status(code: Code) -> StatusCode {
         Code::RequestInvalid | Code::RequestUnsupported | Code::ContextFull => StatusCode::BAD_REQUEST,
         Code::CallerUnknown => StatusCode::UNAUTHORIZED,
         Code::ModelUnknown | Code::NotFound => StatusCode::NOT_FOUND,
-        Code::QueueFull => StatusCode::TOO_MANY_REQUESTS,
+        Code::QueueFull | Code::QuotaSpent => StatusCode::TOO_MANY_REQUESTS,
         Code::WorkerCrashed | Code::MemoryPlan => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         // All else is the organization's or the fence's no.

@@ -1,28 +1,40 @@
 //! What all requests share: the policy in force, the slots, and the secrets of this start.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use croft_domain::code::Code;
-use croft_proto::frames::{ServedModel, ToGateway, to_gateway};
+use croft_proto::frames::{Embed, Ready, ServedModel, ToGateway, to_gateway, to_worker};
 use prost::Message as _;
 use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
 
 use super::answer::Answer;
+use super::answer_guard::AnswerGuard;
 use super::body::{Budget, Reservation};
 use super::clock;
 use super::content::{self, Screened};
 use super::control::Outbox;
 use super::errors::Refusal;
-use super::guard::Caller;
+use super::fields::unsupported;
+use super::guard::{Caller, Sender};
 use super::job::Asked;
 use super::limits::GENERATE_LEN_MAX;
 use super::peer::PeerLookup;
 use super::policy::{Policy, refusal_before_policy};
+use super::quota::{Place, Quotas};
 use super::slots::Slot;
+
+/// What a request holds until it is answered: memory for its body, and its place among its caller's.
+pub struct Held {
+    /// Memory.
+    pub reservation: Reservation,
+    /// None for the later parts of one request.
+    pub place: Option<Place>,
+}
 
 /// What all requests share.
 pub struct Gate {
@@ -35,6 +47,10 @@ pub struct Gate {
     policy: RefCell<Option<Rc<Policy>>>,
     daemon: Rc<Outbox>,
     slots: Vec<Rc<Slot>>,
+    /// What callers have used.
+    pub quotas: Rc<Quotas>,
+    /// What workers said of models, so that it can be told while a model rests.
+    abilities: RefCell<HashMap<String, Ready>>,
     /// Separates the prefix caches of callers, unguessably and only for this start.
     partition_key: [u8; 32],
     random: Cell<u64>,
@@ -52,13 +68,17 @@ impl Gate {
         seed: [u8; 40],
     ) -> Self {
         let (partition_key, random) = seed.split_at(32);
+        let quotas = Rc::new(Quotas::default());
+        let slot = |index| Slot::new(index, Rc::clone(daemon), Rc::clone(&quotas));
         Self {
             server,
             lookup,
             budget: Budget::default(),
             policy: RefCell::new(None),
             daemon: Rc::clone(daemon),
-            slots: (0..).take(slots).map(|index| Slot::new(index, Rc::clone(daemon))).collect(),
+            slots: (0..).take(slots).map(slot).collect(),
+            quotas,
+            abilities: RefCell::new(HashMap::new()),
             partition_key: partition_key.try_into().expect("the first 32 of 40 bytes"),
             random: Cell::new(u64::from_ne_bytes(random.try_into().expect("the last 8 of 40 bytes"))),
             draining: watch::Sender::new(false),
@@ -84,6 +104,7 @@ impl Gate {
             Some(to_gateway::Message::Policy(policy)) => {
                 tracing::info!(serving = policy.serving, models = policy.models.len(), "policy received");
                 let policy = Policy::parse(policy, clock::now());
+                self.abilities.borrow_mut().retain(|digest, _| policy.serves(digest));
                 let earlier = self.policy.take();
                 self.policy.replace(Some(Rc::new(policy.keeping_rules_of(earlier.as_deref()))));
             }
@@ -97,6 +118,7 @@ impl Gate {
                     slot.worker_down(&down.code, &down.message);
                 }
             }
+            Some(to_gateway::Message::Spent(spent)) => self.quotas.take_over(spent),
             Some(to_gateway::Message::Drain(_)) => {
                 self.draining.send_replace(true);
             }
@@ -140,37 +162,92 @@ impl Gate {
         self.slots.get(model.slot as usize).is_some_and(|slot| slot.is_up())
     }
 
-    /// Queues a request for its model.
+    /// What a model's worker can do, as it said last.
+    #[must_use]
+    pub fn abilities(&self, model: &ServedModel) -> Option<Ready> {
+        let now = self.slots.get(model.slot as usize).and_then(|slot| slot.worker());
+        let mut all = self.abilities.borrow_mut();
+        match now {
+            Some(now) => {
+                all.insert(model.digest.clone(), now.clone());
+                Some(now)
+            }
+            None => all.get(&model.digest).cloned(),
+        }
+    }
+
+    /// The slot of a model.
     ///
     /// # Errors
-    /// If there is no such model, or the queue is full.
-    pub fn submit(
-        self: &Rc<Self>,
-        caller: Caller,
-        asked: Asked,
-        reservation: Reservation,
-    ) -> Result<Answer, Refusal> {
+    /// [`Code::Internal`], which cannot happen as long as daemon and gateway agree on how many there are.
+    pub fn slot_of(&self, model: &ServedModel) -> Result<&Rc<Slot>, Refusal> {
+        let slot = self.slots.get(model.slot as usize);
+        slot.ok_or_else(|| Refusal::new(Code::Internal, "the model has no place in this process"))
+    }
+
+    /// Queues a request for an answer.
+    ///
+    /// # Errors
+    /// If there is no such model, it may not be given such data, or the queue is full.
+    pub fn submit(self: &Rc<Self>, sender: &Sender, asked: Asked, held: Held) -> Result<Answer, Refusal> {
         let policy = self.policy_needed()?;
         let model = policy.model(&asked.model)?;
-        let slot = self.slots.get(model.slot as usize);
-        let slot =
-            slot.ok_or_else(|| Refusal::new(Code::Internal, "the model has no place in this process"))?;
-        let generate = asked.generate(model, self.partition(caller), self.random());
+        policy.check_data_class(sender.declared, model)?;
+        let generate = asked.generate(model, self.partition(sender.caller), self.random());
         if generate.encoded_len() > GENERATE_LEN_MAX {
             return Err(Refusal::new(Code::ContextFull, "the prompt is longer than any context"));
         }
-        let events = slot.submit(caller, generate, reservation)?;
-        Ok(Answer { events, gate: Rc::clone(self), slot: model.slot, digest: model.digest.clone() })
+        let guard = AnswerGuard::new(policy.answer_rules(), &self.daemon, model);
+        if guard.is_some() && generate.logprobs {
+            // They repeat the answer, token by token.
+            let message = "logprobs where your organization has answers looked through";
+            return Err(unsupported(message));
+        }
+        let answer = self.queue(sender.caller, model, to_worker::Frame::Generate(generate), held)?;
+        Ok(Answer { guard, ..answer })
+    }
+
+    /// Queues texts to be turned into vectors.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn embed(
+        self: &Rc<Self>,
+        sender: &Sender,
+        model: &str,
+        embed: Embed,
+        held: Held,
+    ) -> Result<Answer, Refusal> {
+        let policy = self.policy_needed()?;
+        let model = policy.model(model)?;
+        policy.check_data_class(sender.declared, model)?;
+        if embed.encoded_len() > GENERATE_LEN_MAX {
+            return Err(Refusal::new(Code::ContextFull, "a text is longer than any context"));
+        }
+        self.queue(sender.caller, model, to_worker::Frame::Embed(embed), held)
+    }
+
+    fn queue(
+        self: &Rc<Self>,
+        caller: Caller,
+        model: &ServedModel,
+        work: to_worker::Frame,
+        held: Held,
+    ) -> Result<Answer, Refusal> {
+        let Held { reservation, place } = held;
+        let events = self.slot_of(model)?.submit(caller, work, reservation)?;
+        let (slot, digest) = (model.slot, model.digest.clone());
+        Ok(Answer { events, gate: Rc::clone(self), slot, digest, guard: None, end: None, _place: place })
     }
 
     /// Looks through a request for what models must not see, and replaces what is to be redacted.
     ///
     /// # Errors
     /// [`Code::DataBlocked`], and if there is no such model.
-    pub async fn screen(&self, asked: &mut Asked) -> Result<Screened, Refusal> {
+    pub async fn screen(&self, model: &str, texts: Vec<&mut String>) -> Result<Screened, Refusal> {
         let policy = self.policy_needed()?;
-        let slot = policy.model(&asked.model)?.slot;
-        let screened = content::screen(&policy.content_rules(), asked.texts()).await;
+        let slot = policy.model(model)?.slot;
+        let screened = content::screen(&policy.content_rules(), texts).await;
         match &screened {
             Ok(screened) if screened.is_changed() => self.daemon.count_screened(slot, 1, 0),
             Err(_) => self.daemon.count_screened(slot, 0, 1),

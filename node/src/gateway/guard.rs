@@ -4,6 +4,7 @@
 use std::hint::black_box;
 
 use croft_domain::code::Code;
+use croft_domain::usage::Sensitivity;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 
 use super::errors::{Dialect, Refusal};
@@ -35,13 +36,37 @@ pub enum Endpoint {
     Chat,
     /// `POST /api/generate`
     Generate,
+    /// `POST /v1/embeddings`
+    Embeddings,
+    /// `POST /api/embed`
+    Embed,
+    /// `POST /api/embeddings`, the older form of it
+    EmbedOne,
+    /// `POST /infill`, as llama-server has it
+    Infill,
 }
 
 impl Endpoint {
     /// Whether it makes a model work, which only known callers may.
     #[must_use]
     pub const fn infers(self) -> bool {
-        matches!(self, Self::ChatCompletions | Self::Completions | Self::Chat | Self::Generate)
+        match self {
+            Self::Root
+            | Self::Version
+            | Self::Tags
+            | Self::Show
+            | Self::Processes
+            | Self::Models
+            | Self::Model => false,
+            Self::ChatCompletions
+            | Self::Completions
+            | Self::Chat
+            | Self::Generate
+            | Self::Embeddings
+            | Self::Embed
+            | Self::EmbedOne
+            | Self::Infill => true,
+        }
     }
 }
 
@@ -55,6 +80,15 @@ pub enum Caller {
     Key,
     /// An enrolled person's process, as the kernel says.
     Uid(u32),
+}
+
+/// Who asks, and what it says of its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// Who.
+    pub caller: Caller,
+    /// As declared; none: as the baseline takes it.
+    pub declared: Option<Sensitivity>,
 }
 
 /// How refusals on that path are spelled.
@@ -91,11 +125,17 @@ fn is_our_host(host: &str, port: u16) -> bool {
     })
 }
 
-/// Refuses what a web page sends. Editors send neither header.
+/// Refuses what a web page sends, unless the machine's owner named its origin. Editors send neither header.
 ///
 /// # Errors
 /// [`Code::OriginRefused`].
-pub fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn check_origin(policy: Option<&Policy>, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if let (Some(origin), None) = (origins.next(), origins.next())
+        && policy.is_some_and(|policy| policy.allows_origin(origin.as_bytes()))
+    {
+        return Ok(());
+    }
     let from_other_site = headers
         .get("sec-fetch-site")
         .is_some_and(|site| site.as_bytes() != b"none" && site.as_bytes() != b"same-origin");
@@ -103,6 +143,12 @@ pub fn check_origin(headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(Refusal::new(Code::OriginRefused, "requests of web pages are refused"));
     }
     Ok(())
+}
+
+/// Whether a browser asks what its page may ask. Only after [`check_origin`].
+#[must_use]
+pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::OPTIONS && headers.contains_key(header::ORIGIN)
 }
 
 /// What method and path ask for.
@@ -124,6 +170,10 @@ pub fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
         "/v1/completions" => (Endpoint::Completions, &[Method::POST]),
         "/api/chat" => (Endpoint::Chat, &[Method::POST]),
         "/api/generate" => (Endpoint::Generate, &[Method::POST]),
+        "/v1/embeddings" => (Endpoint::Embeddings, &[Method::POST]),
+        "/api/embed" => (Endpoint::Embed, &[Method::POST]),
+        "/api/embeddings" => (Endpoint::EmbedOne, &[Method::POST]),
+        "/infill" => (Endpoint::Infill, &[Method::POST]),
         _ if is_managed(path) => {
             return Err(Refusal::new(
                 Code::Managed,
@@ -132,7 +182,7 @@ pub fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
         }
         _ => {
             return Err(Refusal::new(Code::NotFound, "there is no such endpoint")
-                .with_hint("use /v1/chat/completions, /v1/completions, /v1/models, /api/chat, /api/generate or /api/tags"));
+                .with_hint("use /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /api/chat, /api/generate, /api/embed, /api/tags or /infill"));
         }
     };
     if allowed.contains(method) {
@@ -172,6 +222,23 @@ pub fn caller(
             "unknown caller: neither an enrolled user's process nor a valid API key",
         )
     })
+}
+
+/// What the sender says its data is, in `X-Croft-Data-Class`.
+///
+/// # Errors
+/// [`Code::RequestInvalid`] for a class that does not exist, and for two.
+pub fn declared_class(headers: &HeaderMap) -> Result<Option<Sensitivity>, Refusal> {
+    let mut declared = headers.get_all("x-croft-data-class").iter();
+    let (first, second) = (declared.next(), declared.next());
+    let Some(first) = first else { return Ok(None) };
+    let named = first.to_str().ok().and_then(|name| Sensitivity::named(&name.trim().to_ascii_lowercase()));
+    if named.is_none() || second.is_some() {
+        let names: Vec<_> = Sensitivity::ALL.iter().map(|class| class.as_str()).collect();
+        let message = format!("X-Croft-Data-Class must be given once, as one of {}", names.join(", "));
+        return Err(Refusal::new(Code::RequestInvalid, message).about("X-Croft-Data-Class"));
+    }
+    Ok(named)
 }
 
 fn presented_key(headers: &HeaderMap) -> Option<&[u8]> {
@@ -243,9 +310,22 @@ mod tests {
     #[test]
     fn p1_web_pages_are_refused() {
         for pair in [("origin", "http://localhost"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
-            assert!(check_origin(&headers(&[pair])).is_err(), "{pair:?}");
+            assert!(check_origin(None, &headers(&[pair])).is_err(), "{pair:?}");
         }
-        assert!(check_origin(&headers(&[("sec-fetch-site", "none"), ("sec-fetch-mode", "cors")])).is_ok());
+        let editor = headers(&[("sec-fetch-site", "none"), ("sec-fetch-mode", "cors")]);
+        assert!(check_origin(None, &editor).is_ok());
+        let allowed =
+            GatewayPolicy { origins: vec!["http://localhost:3000".into()], ..GatewayPolicy::default() };
+        let allowed = Policy::parse(allowed, Moment { wall_s: 0, boottime_ms: 0 });
+        let page = |origin| check_origin(Some(&allowed), &headers(&[("origin", origin)]));
+        assert!(page("http://localhost:3000").is_ok());
+        for origin in
+            ["http://localhost:3001", "https://localhost:3000", "http://localhost:3000/", "null", "*", ""]
+        {
+            assert!(page(origin).is_err(), "{origin:?}");
+        }
+        let two = headers(&[("origin", "http://localhost:3000"), ("origin", "http://evil.example")]);
+        assert!(check_origin(Some(&allowed), &two).is_err());
     }
 
     #[test]
@@ -260,7 +340,22 @@ mod tests {
         assert_eq!(refusal(Method::OPTIONS, "/api/tags"), Some((405, Code::RequestInvalid)));
         assert_eq!(refusal(Method::DELETE, "/api/delete"), Some((403, Code::Managed)));
         assert_eq!(refusal(Method::HEAD, "/api/blobs/sha256:00"), Some((403, Code::Managed)));
-        assert_eq!(refusal(Method::GET, "/v1/embeddings"), Some((404, Code::NotFound)));
+        assert_eq!(refusal(Method::GET, "/v1/moderations"), Some((404, Code::NotFound)));
+        let working = [
+            "/v1/chat/completions",
+            "/v1/completions",
+            "/v1/embeddings",
+            "/api/chat",
+            "/api/generate",
+            "/api/embed",
+            "/api/embeddings",
+            "/infill",
+        ];
+        for path in working {
+            for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+                assert_eq!(refusal(method, path), Some((405, Code::RequestInvalid)), "{path}");
+            }
+        }
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub const WAITING_MAX: usize = 64;
 /// Requests of one caller that wait for one worker, so that one caller cannot fill the queue.
 pub const WAITING_PER_CALLER_MAX: usize = 32;
 
+/// Callers whose use is counted. More accounts than this share no workstation.
+pub const CALLERS_MAX: usize = 256;
+
 /// What a caller may spend in one turn, in tokens: a short question with its answer. Larger requests take several turns.
 pub const TURN_TOKENS: u64 = 512;
 
@@ -92,6 +95,18 @@ pub const STOP_LEN_MAX: usize = 256;
 /// millisecond.
 pub const SCAN_STEP_LEN: usize = 64 * 1024;
 
+/// How much of an answer that went out is kept to look through what follows it, in bytes: keywords stand that close.
+pub const CONTEXT_KEPT_LEN: usize = 1024;
+
+/// Longest piece of an answer without any gap that waits to be looked through, in bytes.
+pub const HELD_LEN_MAX: usize = 4096;
+
+/// Longest run of groups of digits that waits, in bytes: an IBAN in groups has 42.
+pub const NUMBER_HELD_LEN_MAX: usize = 64;
+
+/// Longest private key that waits for its end, in bytes.
+pub const KEY_HELD_LEN_MAX: usize = 16 * 1024;
+
 /// Longest description of tools, in bytes: what a worker takes.
 pub const TOOLS_LEN_MAX: usize = 256 * 1024;
 
@@ -103,6 +118,18 @@ pub const TOP_LOGPROBS_MAX: u32 = 20;
 
 /// Most tokens with a bias.
 pub const LOGIT_BIAS_MAX: usize = 1024;
+
+/// Most texts in one request for vectors, as OpenAI's own API has it.
+pub const EMBED_INPUTS_MAX: usize = 2048;
+
+/// Most texts in one frame to a worker, which bounds them alike. A request with more takes several turns.
+pub const EMBED_FRAME_TEXTS_MAX: usize = 256;
+
+/// Longest vector believed of a worker, in numbers. The widest models have 8,192.
+pub const VECTOR_LEN_MAX: usize = 16 * 1024;
+
+/// Most other texts that a request for an insertion brings along.
+pub const INFILL_EXTRA_MAX: usize = 256;
 
 /// Most messages in a conversation.
 pub const MESSAGES_MAX: usize = 4096;
@@ -121,5 +148,6 @@ pub const OPEN_FILES_MAX: u64 = 320;
 
 const _: () = assert!(BODY_LEN_MAX <= FRAME_LEN_MAX);
 const _: () = assert!(BODIES_LEN_MAX >= 2 * BODY_LEN_MAX);
+const _: () = assert!(EMBED_FRAME_TEXTS_MAX < EVENTS_MAX);
 const _: () = assert!(WAITING_PER_CALLER_MAX < WAITING_MAX);
 const _: () = assert!(OPEN_FILES_MAX as usize > CONNECTIONS_MAX + croft_proto::frames::SLOTS + 16);

@@ -6,12 +6,14 @@ use std::rc::Rc;
 
 use croft_domain::code::Code;
 use croft_domain::data_class::{DataAction, DataClass, DataClasses};
-use croft_proto::frames::{GatewayPolicy, ServedModel};
+use croft_domain::usage::Sensitivity;
+use croft_proto::frames::{DataRule, GatewayPolicy, ServedModel};
 
 use super::clock::Moment;
 use super::content::Rules;
 use super::errors::{Refusal, code_named};
 use super::limits::MODEL_NAME_LEN_MAX;
+use super::quota::Bounds;
 
 /// The daemon's word, parsed.
 pub struct Policy {
@@ -25,6 +27,12 @@ pub struct Policy {
     received_at_s: u64,
     data_classes: DataClasses,
     content_rules: Rc<Rules>,
+    answer_classes: DataClasses,
+    answer_rules: Rc<Rules>,
+    bounds: Bounds,
+    sensitivity: Sensitivity,
+    keep_alive_max_s: Option<u64>,
+    origins: Vec<String>,
 }
 
 impl Policy {
@@ -41,13 +49,15 @@ impl Policy {
             enrolled_uids,
             api_key_sha256,
             data_rules,
+            answer_rules,
+            tokens_per_day,
+            in_flight_max,
+            data_class,
+            keep_alive_max_s,
+            origins,
         } = policy;
         let code = code_named(&refusal_code).unwrap_or(Code::NotCompliant);
-        // A class that this program does not know cannot be looked for; daemon and gateway are one executable.
-        let data_classes: DataClasses = data_rules
-            .iter()
-            .filter_map(|rule| Some((DataClass::named(&rule.data_class)?, DataAction::named(&rule.action))))
-            .collect();
+        let (data_classes, answer_classes) = (classes(&data_rules), classes(&answer_rules));
         let mut key = [0_u8; 32];
         let key = hex::decode_to_slice(&api_key_sha256, &mut key).is_ok().then_some(key);
         Self {
@@ -61,6 +71,13 @@ impl Policy {
             received_at_s: now.wall_s,
             content_rules: Rc::new(Rules::new(&data_classes)),
             data_classes,
+            answer_rules: Rc::new(Rules::new(&answer_classes)),
+            answer_classes,
+            bounds: Bounds { tokens_per_day, in_flight_max },
+            // A name that a newer daemon may know and this program does not is the strictest.
+            sensitivity: Sensitivity::named(&data_class).unwrap_or(Sensitivity::Restricted),
+            keep_alive_max_s,
+            origins,
         }
     }
 
@@ -103,6 +120,19 @@ impl Policy {
         })
     }
 
+    /// The model for insertions where a client names none: the one called `complete`, else the first.
+    #[must_use]
+    pub fn sole_model(&self) -> Option<&str> {
+        let called = self.models.iter().find(|model| model.aliases.iter().any(|alias| alias == "complete"));
+        called.or(self.models.first()).map(|model| model.name.as_str())
+    }
+
+    /// Whether a model of that digest is still approved.
+    #[must_use]
+    pub fn serves(&self, digest: &str) -> bool {
+        self.models.iter().any(|model| model.digest == digest)
+    }
+
     /// Whether that very model is still approved.
     #[must_use]
     pub fn still_serves(&self, slot: u32, digest: &str) -> bool {
@@ -139,11 +169,59 @@ impl Policy {
         Rc::clone(&self.content_rules)
     }
 
+    /// What to look for in answers.
+    #[must_use]
+    pub fn answer_rules(&self) -> Rc<Rules> {
+        Rc::clone(&self.answer_rules)
+    }
+
+    /// What one caller may use.
+    #[must_use]
+    pub const fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Whether a web page of that origin may use the API.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &[u8]) -> bool {
+        self.origins.iter().any(|allowed| allowed.as_bytes() == origin)
+    }
+
+    /// How long a model stays loaded for a client that asked for so many seconds; none: the client has no say.
+    #[must_use]
+    pub fn keep_alive_s(&self, asked_s: Option<u64>) -> Option<u64> {
+        self.keep_alive_max_s.map(|most| asked_s.unwrap_or(most).min(most))
+    }
+
+    /// Checks that a model may be given data of the declared class; nothing declared counts as the baseline says.
+    ///
+    /// # Errors
+    /// [`Code::DataClass`].
+    pub fn check_data_class(
+        &self,
+        declared: Option<Sensitivity>,
+        model: &ServedModel,
+    ) -> Result<(), Refusal> {
+        let class = declared.unwrap_or(self.sensitivity);
+        let most = Sensitivity::named(&model.data_class_max).unwrap_or(Sensitivity::Public);
+        if class <= most {
+            return Ok(());
+        }
+        let whose = if declared.is_some() { "declared" } else { "taken for granted where none is declared" };
+        let (class, most, name) = (class.as_str(), most.as_str(), &model.name);
+        let message =
+            format!("data of class {class} ({whose}) may not go to {name}, which is approved up to {most}");
+        Err(Refusal::new(Code::DataClass, message))
+    }
+
     /// The same policy with the rules of an earlier one, if they are for the same classes: their patterns are compiled.
     #[must_use]
     pub fn keeping_rules_of(mut self, earlier: Option<&Self>) -> Self {
         if let Some(earlier) = earlier.filter(|earlier| earlier.data_classes == self.data_classes) {
             self.content_rules = Rc::clone(&earlier.content_rules);
+        }
+        if let Some(earlier) = earlier.filter(|earlier| earlier.answer_classes == self.answer_classes) {
+            self.answer_rules = Rc::clone(&earlier.answer_rules);
         }
         self
     }
@@ -159,6 +237,12 @@ impl Policy {
     pub const fn serve_until_s(&self) -> u64 {
         self.serve_until_s
     }
+}
+
+// A class that this program does not know cannot be looked for; daemon and gateway are one executable.
+fn classes(rules: &[DataRule]) -> DataClasses {
+    let rule = |rule: &DataRule| Some((DataClass::named(&rule.data_class)?, DataAction::named(&rule.action)));
+    rules.iter().filter_map(rule).collect()
 }
 
 /// The refusal while the daemon has not said anything yet.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,16 +18,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_local;
 
-use super::answer::{deliver, json};
+use super::answer::json;
 use super::body::{self, Body};
-use super::content::Screened;
 use super::errors::Refusal;
 use super::gate::Gate;
-use super::guard::{self, Caller, Endpoint};
+use super::guard::{self, Endpoint, Sender};
+use super::inference::infer;
 use super::limits::{CONNECTIONS_MAX, DRAIN_WAIT, HEAD_LEN_MAX, HEAD_TIMEOUT, HEADERS_MAX};
-use super::ollama::{self, OllamaVoice, Wanted};
-use super::openai::{self, OpenAiVoice};
-use super::{clock, policy};
+use super::quota::Place;
+use super::{clock, ollama, openai, policy};
 
 /// How long to wait when the kernel has no descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -95,6 +94,7 @@ async fn respond(
         // A client that is still sending would not read the refusal.
         body::discard(&mut incoming).await;
     }
+    share(&gate, &parts, &mut response);
     if parts.method == Method::HEAD {
         *response.body_mut() = body::full(Bytes::new());
     }
@@ -108,11 +108,14 @@ async fn answer(
     incoming: &mut Incoming,
 ) -> Result<Response<Body>, Refusal> {
     guard::check_host(&parts.headers, &parts.uri, gate.server.port())?;
-    guard::check_origin(&parts.headers)?;
+    guard::check_origin(gate.policy().as_deref(), &parts.headers)?;
+    if guard::is_preflight(&parts.method, &parts.headers) {
+        return Ok(preflight());
+    }
     let endpoint = guard::endpoint(&parts.method, parts.uri.path())?;
     if endpoint.infers() {
-        let caller = admit(gate, peer, parts)?;
-        return infer(gate, caller, endpoint, incoming).await;
+        let (sender, place) = admit(gate, peer, parts)?;
+        return infer(gate, sender, place, endpoint, incoming).await;
     }
     let policy = gate.policy();
     Ok(match endpoint {
@@ -126,7 +129,7 @@ async fn answer(
         }
         Endpoint::Show => {
             let body = body::read(incoming, &mut gate.budget.reservation()).await?;
-            json(&ollama::show(&body, &*gate.policy_needed()?)?)
+            json(&ollama::show(&body, &*gate.policy_needed()?, |model| gate.abilities(model))?)
         }
         _ => root(),
     })
@@ -134,67 +137,38 @@ async fn answer(
 
 /// Who asks, and whether anybody may ask now. The reason of a refusal is for enrolled people, so strangers are turned
 /// away first; unless no caller is known at all, when nobody could ever read it.
-fn admit(gate: &Gate, peer: SocketAddr, parts: &Parts) -> Result<Caller, Refusal> {
+fn admit(gate: &Gate, peer: SocketAddr, parts: &Parts) -> Result<(Sender, Place), Refusal> {
     let policy = gate.policy().ok_or_else(policy::refusal_before_policy)?;
     let standing = policy.standing(clock::now());
     if !policy.knows_callers() {
         standing.clone()?;
     }
     let caller = guard::caller(&policy, &parts.headers, || gate.lookup.uid(peer, gate.server))?;
-    standing.map(|()| caller)
+    standing?;
+    let declared = guard::declared_class(&parts.headers)?;
+    let place = gate.quotas.admit(caller, policy.bounds(), clock::now().wall_s)?;
+    Ok((Sender { caller, declared }, place))
 }
 
-async fn infer(
-    gate: &Rc<Gate>,
-    caller: Caller,
-    endpoint: Endpoint,
-    incoming: &mut Incoming,
-) -> Result<Response<Body>, Refusal> {
-    let begun_ns = clock::monotonic_ns();
-    let mut reservation = gate.budget.reservation();
-    let body = body::read(incoming, &mut reservation).await?;
-    match endpoint {
-        Endpoint::ChatCompletions | Endpoint::Completions => {
-            let (shape, (mut asked, include_usage)) = if endpoint == Endpoint::ChatCompletions {
-                (openai::Shape::Chat, openai::chat(&body)?)
-            } else {
-                (openai::Shape::Text, openai::completion(&body)?)
-            };
-            drop(body);
-            let screened = gate.screen(&mut asked).await?;
-            let (model, stream) = (asked.model.clone(), asked.stream);
-            let voice = OpenAiVoice::new(shape, gate.random(), clock::now().wall_s, model, include_usage);
-            Ok(marked(deliver(gate.submit(caller, asked, reservation)?, voice, stream).await?, &screened))
-        }
-        _ => {
-            let (shape, wanted) = if endpoint == Endpoint::Chat {
-                (ollama::Shape::Chat, ollama::chat(&body)?)
-            } else {
-                (ollama::Shape::Generate, ollama::generate(&body)?)
-            };
-            drop(body);
-            let mut asked = match wanted {
-                Wanted::Answer(asked) => *asked,
-                Wanted::Load(model) => {
-                    gate.policy_needed()?.model(&model)?;
-                    return Ok(json(&ollama::loaded(shape, &model)));
-                }
-            };
-            let screened = gate.screen(&mut asked).await?;
-            let (model, stream) = (asked.model.clone(), asked.stream);
-            let voice = OllamaVoice::new(shape, model, begun_ns);
-            Ok(marked(deliver(gate.submit(caller, asked, reservation)?, voice, stream).await?, &screened))
-        }
+/// Lets a web page read the answer, if the machine's owner named its origin; never another's, and never with a wildcard.
+fn share(gate: &Gate, parts: &Parts, response: &mut Response<Body>) {
+    let Some(origin) = parts.headers.get(header::ORIGIN) else { return };
+    if gate.policy().is_some_and(|policy| policy.allows_origin(origin.as_bytes())) {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
     }
 }
 
-/// Says in a header what the model did not see.
-fn marked(mut response: Response<Body>, screened: &Screened) -> Response<Body> {
-    if screened.is_changed()
-        && let Ok(value) = HeaderValue::from_str(&screened.header())
-    {
-        response.headers_mut().insert("x-croft-redacted", value);
-    }
+/// The answer to a browser that asks before it asks. Whether its page may ask was checked already.
+fn preflight() -> Response<Body> {
+    let mut response = Response::new(body::full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    let allowed = HeaderValue::from_static("authorization, content-type, x-api-key, x-croft-data-class");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
 }
 

@@ -4,19 +4,21 @@
 mod io;
 mod state;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use croft_domain::code::Code;
-use croft_proto::frames::{Finished, FromWorker, Generate};
+use croft_proto::frames::{Embedded, Finished, FromWorker, Ready, to_worker};
 use tokio::sync::{Notify, mpsc};
 
 use super::body::Reservation;
+use super::clock;
 use super::control::Outbox;
 use super::errors::Refusal;
 use super::fragment::Fragment;
 use super::guard::Caller;
 use super::limits::{CANCEL_WAIT, EVENTS_MAX, WORKER_WAIT};
+use super::quota::Quotas;
 
 pub use io::{packet_buffer, serve};
 use state::State;
@@ -25,6 +27,8 @@ use state::State;
 pub enum Event {
     /// More of the answer.
     Piece(Fragment),
+    /// One text as a vector.
+    Vector(Embedded),
     /// The end.
     Finished(Finished),
     /// No end.
@@ -38,6 +42,11 @@ pub struct Slot {
     /// Wakes the writer.
     outgoing: Notify,
     daemon: Rc<Outbox>,
+    quotas: Rc<Quotas>,
+    /// When a request last came, in Unix seconds.
+    used_at_s: Cell<u64>,
+    /// How long the model stays loaded after it, as the last client that said so was told.
+    keep_alive_s: Cell<Option<u64>>,
 }
 
 /// A request's events. Dropping it cancels the request.
@@ -51,8 +60,37 @@ pub struct Events {
 impl Slot {
     /// A slot without a worker.
     #[must_use]
-    pub fn new(index: u32, daemon: Rc<Outbox>) -> Rc<Self> {
-        Rc::new(Self { index, state: RefCell::new(State::new(index)), outgoing: Notify::new(), daemon })
+    pub fn new(index: u32, daemon: Rc<Outbox>, quotas: Rc<Quotas>) -> Rc<Self> {
+        Rc::new(Self {
+            index,
+            state: RefCell::new(State::new(index)),
+            outgoing: Notify::new(),
+            daemon,
+            quotas,
+            used_at_s: Cell::new(0),
+            keep_alive_s: Cell::new(None),
+        })
+    }
+
+    /// What the worker that is up said of itself.
+    #[must_use]
+    pub fn worker(&self) -> Option<Ready> {
+        self.state.borrow().worker().cloned()
+    }
+
+    /// When the model may be unloaded if nobody asks, in Unix seconds; `otherwise_s` is how long it stays where no client
+    /// said so.
+    #[must_use]
+    pub fn rests_at_s(&self, otherwise_s: Option<u64>) -> Option<u64> {
+        let keep_s = self.keep_alive_s.get().filter(|_| otherwise_s.is_some()).or(otherwise_s)?;
+        Some(self.used_at_s.get().saturating_add(keep_s))
+    }
+
+    /// A client said how long the model should stay loaded; the policy cut it.
+    pub fn keep_alive(&self, seconds: u64) {
+        self.used_at_s.set(clock::now().wall_s);
+        self.keep_alive_s.set(Some(seconds));
+        self.daemon.keep_alive(self.index, seconds);
     }
 
     /// Whether a worker is up.
@@ -68,16 +106,17 @@ impl Slot {
     pub fn submit(
         self: &Rc<Self>,
         caller: Caller,
-        generate: Generate,
+        work: to_worker::Frame,
         reservation: Reservation,
     ) -> Result<Events, Refusal> {
+        self.used_at_s.set(clock::now().wall_s);
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-        let request =
-            self.state.borrow_mut().submit(caller, generate, reservation, sender).map_err(|_| {
-                Refusal::new(Code::QueueFull, "too many requests wait for this model; try again in a moment")
-            })?;
+        let request = self.state.borrow_mut().submit(caller, work, reservation, sender).map_err(|_| {
+            Refusal::new(Code::QueueFull, "too many requests wait for this model; try again in a moment")
+        })?;
         self.outgoing.notify_one();
         if !self.is_up() {
+            self.daemon.wanted(self.index);
             let slot = Rc::clone(self);
             tokio::task::spawn_local(async move {
                 tokio::time::sleep(WORKER_WAIT).await;
@@ -100,8 +139,10 @@ impl Slot {
 
     fn take(&self, frame: FromWorker) {
         let (ready, usage) = self.state.borrow_mut().take(frame);
-        for finished in usage {
+        for (caller, finished) in usage {
+            let tokens = u64::from(finished.prompt_tokens) + u64::from(finished.completion_tokens);
             self.daemon.usage(self.index, &finished);
+            self.daemon.spent(self.quotas.spend(caller, tokens, clock::now().wall_s));
         }
         self.announce(ready);
     }
@@ -138,7 +179,7 @@ impl Events {
                 "the answer was read too slowly and was cancelled",
             ))
         });
-        self.ended = !matches!(event, Event::Piece(_));
+        self.ended = !matches!(event, Event::Piece(_) | Event::Vector(_));
         event
     }
 }

@@ -1,6 +1,7 @@
 //! Keeps the gateway running. A gateway that ends takes its slots with it: workers see their peer close and end, and
 //! everything is made anew.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use croft_link::backoff::Backoff;
-use croft_proto::frames::{FromGateway, GatewayPolicy, SLOTS, ToGateway, from_gateway, to_gateway};
+use croft_proto::frames::{FromGateway, GatewayPolicy, SLOTS, Spent, ToGateway, from_gateway, to_gateway};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,8 @@ pub struct Keeper {
     pub listener: TcpListener,
     /// What the gateway may do.
     pub policies: watch::Receiver<GatewayPolicy>,
+    /// What each account has used today: a gateway that is started again goes on from there.
+    pub spent: BTreeMap<Option<u32>, Spent>,
     /// Where workers find the running gateway.
     pub house: watch::Sender<Option<Arc<House>>>,
     /// Where we tell what happened.
@@ -154,6 +157,9 @@ impl Keeper {
         let _ = self.events.send(Event::GatewayProof(proof)).await;
         let policy = self.policies.borrow_and_update().clone();
         control.send(&ToGateway { message: Some(to_gateway::Message::Policy(policy)) }).await?;
+        for spent in self.spent.values() {
+            control.send(&ToGateway { message: Some(to_gateway::Message::Spent(*spent)) }).await?;
+        }
         self.house.send_replace(Some(Arc::clone(house)));
         loop {
             let message = tokio::select! {
@@ -180,7 +186,7 @@ impl Keeper {
         }
     }
 
-    async fn hear(&self, frame: FromGateway) {
+    async fn hear(&mut self, frame: FromGateway) {
         let event = match frame.message {
             Some(from_gateway::Message::SelfTest(report)) => Event::GatewayProof(Proof::of(report)),
             Some(from_gateway::Message::Usage(usage)) => Event::Usage {
@@ -191,6 +197,14 @@ impl Keeper {
                 redacted: usage.redacted,
                 blocked: usage.blocked,
             },
+            Some(from_gateway::Message::KeepAlive(asked)) => {
+                Event::KeepAlive { slot: asked.slot, seconds: asked.seconds }
+            }
+            Some(from_gateway::Message::Wanted(wanted)) => Event::Wanted { slot: wanted.slot },
+            Some(from_gateway::Message::Spent(spent)) => {
+                self.spent.insert(spent.uid, spent);
+                return;
+            }
             Some(from_gateway::Message::SlotReady(_)) | None => return,
         };
         let _ = self.events.send(event).await;

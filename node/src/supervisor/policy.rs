@@ -1,9 +1,11 @@
 //! What the gateway may do, in the daemon's words, and how it is put on the wire.
 
-use croft_domain::data_class::DataClasses;
+use croft_domain::bundle::Header;
+use croft_domain::data_class::{DataAction, DataClass, DataClasses};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::BundleRef;
 use croft_domain::time::Timestamp;
+use croft_domain::usage::{Sensitivity, UsageRules};
 use croft_proto::frames::{DataRule, GatewayPolicy, ServedModel};
 
 use crate::failure::Failure;
@@ -45,6 +47,12 @@ pub struct Model {
     pub slot: u32,
     /// The approved template.
     pub template: String,
+    /// What the weights' header says.
+    pub header: Header,
+    /// The most sensitive data that it may be given.
+    pub data_class_max: Sensitivity,
+    /// SPDX identifier of its license.
+    pub license: String,
 }
 
 /// Everything that the gateway needs to answer or refuse.
@@ -60,22 +68,26 @@ pub struct Policy {
     pub api_key_sha256: String,
     /// What becomes of requests that hold such content.
     pub data_classes: DataClasses,
+    /// What the baseline says about using models.
+    pub usage: UsageRules,
+    /// Web origins that may use the API.
+    pub origins: Vec<String>,
 }
 
 impl From<Policy> for GatewayPolicy {
     fn from(policy: Policy) -> Self {
-        let Policy { permission, models, uids, api_key_sha256, data_classes } = policy;
+        let Policy { permission, models, uids, api_key_sha256, data_classes, usage, origins } = policy;
         let base = Self {
             models: models.into_iter().map(ServedModel::from).collect(),
             enrolled_uids: uids,
             api_key_sha256,
-            data_rules: data_classes
-                .iter()
-                .map(|(class, action)| DataRule {
-                    data_class: class.as_str().to_owned(),
-                    action: action.as_str().to_owned(),
-                })
-                .collect(),
+            data_rules: rules(&data_classes),
+            answer_rules: rules(&usage.answers),
+            tokens_per_day: usage.tokens_per_day,
+            in_flight_max: usage.in_flight_max,
+            data_class: usage.data_class.as_str().to_owned(),
+            keep_alive_max_s: usage.keep_alive_max_s,
+            origins,
             ..Self::default()
         };
         match permission {
@@ -94,6 +106,14 @@ impl From<Policy> for GatewayPolicy {
     }
 }
 
+fn rules(classes: &DataClasses) -> Vec<DataRule> {
+    let rule = |(class, action): (&DataClass, &DataAction)| DataRule {
+        data_class: class.as_str().to_owned(),
+        action: action.as_str().to_owned(),
+    };
+    classes.iter().map(rule).collect()
+}
+
 impl From<Model> for ServedModel {
     fn from(model: Model) -> Self {
         Self {
@@ -106,9 +126,12 @@ impl From<Model> for ServedModel {
             context_tokens: model.context_tokens,
             temperature: model.temperature,
             slot: model.slot,
-            // The manifest does not say it.
-            quantization: String::new(),
+            quantization: model.header.quantization,
             template: model.template,
+            parameter_count: model.header.parameters,
+            data_class_max: model.data_class_max.as_str().to_owned(),
+            license: model.license,
+            context_length: model.header.context_length,
         }
     }
 }

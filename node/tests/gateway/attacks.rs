@@ -63,6 +63,29 @@ fn p1_origin_is_refused() {
 }
 
 #[test]
+fn p1_an_origin_that_the_owner_named_is_answered_and_no_other_is_let_in_by_it() {
+    let mut gateway = Gateway::start();
+    let origins = vec!["http://localhost:3000".to_owned()];
+    gateway.tell_policy(GatewayPolicy { origins, ..policy() });
+    let _worker = gateway.worker(1);
+    let named = [("origin", "http://localhost:3000"), ("sec-fetch-site", "cross-site")];
+    let asked = ask(gateway.address, "OPTIONS", "/v1/chat/completions", &named, "");
+    assert_eq!(asked.status, 204, "{}", asked.body);
+    assert!(asked.head.to_lowercase().contains("access-control-allow-origin: http://localhost:3000"));
+    let reply = post(&gateway, &[AUTHORIZED[0], named[0], named[1]]);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert!(reply.head.to_lowercase().contains("access-control-allow-origin: http://localhost:3000"));
+    assert_eq!(post(&gateway, &named).status, 401, "an origin is no identity");
+    for origin in ["http://localhost:3001", "http://localhost:3000.evil.example", "null", "*"] {
+        for method in ["OPTIONS", "POST"] {
+            let reply = ask(gateway.address, method, "/v1/chat/completions", &[("origin", origin)], CHAT);
+            assert_eq!((reply.status, reply.code().as_str()), (403, "E-ORIGIN-REFUSED"), "{origin}");
+            assert!(!reply.head.to_lowercase().contains("access-control"), "{}", reply.head);
+        }
+    }
+}
+
+#[test]
 fn an_unknown_caller_is_refused_and_a_key_is_known() {
     let (gateway, _worker) = Gateway::serving();
     for headers in [&[][..], &[("authorization", "Bearer wrong")], &[("x-api-key", "")]] {

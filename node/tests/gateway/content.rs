@@ -1,14 +1,14 @@
 //! What the baseline keeps from models: blocked or replaced before a worker sees it, told by kind, counted, never quoted.
 
-use croft_proto::frames::{DataRule, generate};
+use croft_proto::frames::{DataRule, GatewayPolicy, generate};
 use serde_json::json;
 
 use crate::client::ask;
-use crate::peers::{AUTHORIZED, Gateway, policy};
+use crate::peers::{AUTHORIZED, Gateway, Worker, policy};
 
 const CARD: &str = "4111 1111 1111 1111";
 
-fn serving_with(rules: &[(&str, &str)]) -> (Gateway, crate::peers::Worker) {
+fn serving_with(rules: &[(&str, &str)]) -> (Gateway, Worker) {
     let (gateway, worker) = Gateway::serving();
     let mut policy = policy();
     policy.data_rules = rules
@@ -87,4 +87,55 @@ fn what_no_baseline_names_passes_unchanged() {
         panic!("a conversation")
     };
     assert_eq!(chat.messages[0].content, CARD);
+}
+
+/// Answers repeat the prompt here, so a prompt under no rule makes an answer that breaks one.
+fn guarded(action: &str) -> (Gateway, Worker) {
+    let mut gateway = Gateway::start();
+    let rule = |class: &str| DataRule { data_class: class.into(), action: action.into() };
+    let answer_rules = vec![rule("payment-cards"), rule("access-tokens")];
+    gateway.tell_policy(GatewayPolicy { answer_rules, ..policy() });
+    let worker = gateway.worker(1);
+    (gateway, worker)
+}
+
+#[test]
+fn p6_answers_are_looked_through_whole_and_streamed() {
+    let (mut gateway, _worker) = guarded("redact");
+    for stream in [false, true] {
+        let body = json!({"model": "chat", "stream": stream,
+            "messages": [{"role": "user", "content": "4111 1111 1111 1111 it is"}]});
+        let reply = ask(gateway.address, "POST", "/v1/chat/completions", AUTHORIZED, &body.to_string());
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert!(!reply.body.contains("1111"), "{}", reply.body);
+        let text: String = if stream {
+            reply
+                .events()
+                .iter()
+                .filter_map(|e| e["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+                .collect()
+        } else {
+            reply.json()["choices"][0]["message"]["content"].as_str().expect("text").to_owned()
+        };
+        assert_eq!(text, "ok: [redacted: payment-card] it is");
+        let mut redacted = 0;
+        while redacted == 0 {
+            redacted = gateway.usage().redacted;
+        }
+    }
+    let body = json!({"model": "chat", "logprobs": true, "messages": [{"role": "user", "content": "x"}]});
+    let reply = ask(gateway.address, "POST", "/v1/chat/completions", AUTHORIZED, &body.to_string());
+    assert_eq!((reply.status, reply.code().as_str()), (400, "E-REQUEST-UNSUPPORTED"));
+}
+
+#[test]
+fn p6_an_answer_that_is_blocked_ends_and_is_not_quoted() {
+    let (gateway, worker) = guarded("block");
+    for stream in [false, true] {
+        let body = json!({"model": "chat", "stream": stream,
+            "messages": [{"role": "user", "content": format!("{CARD} and so on")}]});
+        let reply = ask(gateway.address, "POST", "/v1/chat/completions", AUTHORIZED, &body.to_string());
+        assert!(reply.body.contains("E-DATA-BLOCKED") && !reply.body.contains("1111"), "{}", reply.body);
+        worker.generates.recv().expect("a request");
+    }
 }

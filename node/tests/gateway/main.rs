@@ -2,9 +2,11 @@
 //! does, one that speaks as a worker does, and clients over TCP.
 
 mod attacks;
+mod bounds;
 mod client;
 mod content;
 mod ollama;
 mod openai;
 mod peers;
 mod standing;
+mod vectors;

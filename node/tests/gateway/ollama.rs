@@ -16,11 +16,22 @@ fn what_editors_ask_first_needs_no_key() {
     assert!(version.as_str().is_some_and(|version| version.starts_with("0.12.6")), "{version}");
     let tags = get("/api/tags").json();
     assert_eq!(tags["models"][0]["name"], MODEL);
-    assert_eq!(tags["models"][0]["details"]["parameter_size"], "0.5B");
+    assert_eq!(tags["models"][0]["details"]["parameter_size"], "494.03M");
+    assert!(!tags.to_string().contains("unknown"), "{tags}");
     assert_eq!(get("/api/ps").json()["models"][0]["context_length"], 4096);
     let show = ask(gateway.address, "POST", "/api/show", &[], &json!({"name": "chat"}).to_string());
     assert_eq!(show.json()["model_info"]["qwen2.context_length"], 4096);
-    assert_eq!(show.json()["template"], "{{ messages }}");
+    let shown = show.json();
+    assert!(shown["template"].as_str().is_some_and(|template| template.starts_with("{{ messages }}")));
+    assert_eq!(shown["capabilities"], json!(["completion", "insert", "embedding"]));
+    assert_eq!(shown["details"]["quantization_level"], "Q4_K_M");
+    let ps = get("/api/ps").json();
+    assert_eq!((ps["models"].as_array().map(Vec::len), &ps["models"][0]["name"]), (Some(1), &json!(MODEL)));
+    gateway.worker_down();
+    let resting = || get("/api/ps").json() == json!({"models": []});
+    assert!((0..10_000).any(|_| resting()), "a model whose process ended is none that runs");
+    let shown_again = ask(gateway.address, "POST", "/api/show", &[], &json!({"name": "chat"}).to_string());
+    assert_eq!(shown_again.json()["capabilities"], shown["capabilities"], "it can the same while it rests");
 }
 
 #[test]

@@ -10,9 +10,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use croft_proto::frames::{
-    Assembler, Failed, Finished, FromGateway, FromWorker, GatewayPolicy, Generate, PACKET_LEN_MAX, Piece,
-    Ready, SLOTS, SelfTestReport, ServedModel, Step, ToGateway, ToWorker, Usage, WorkerDown, WorkerUp,
-    from_gateway, from_worker, generate, packets, to_gateway, to_worker,
+    Assembler, Embed, Embedded, Failed, Finished, FromGateway, FromWorker, GatewayPolicy, Generate,
+    PACKET_LEN_MAX, Piece, Ready, SLOTS, SelfTestReport, ServedModel, Step, ToGateway, ToWorker, Usage,
+    WorkerDown, WorkerUp, from_gateway, from_worker, generate, packets, to_gateway, to_worker,
 };
 use rustix::event::{PollFd, PollFlags};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -159,6 +159,17 @@ impl Gateway {
         }
     }
 
+    /// The next message other than what a reader is told about use.
+    pub fn word(&mut self) -> from_gateway::Message {
+        loop {
+            match self.heard() {
+                Some(from_gateway::Message::Usage(_) | from_gateway::Message::Spent(_)) => {}
+                Some(message) => return message,
+                None => panic!("the gateway ended: {}", self.end()),
+            }
+        }
+    }
+
     pub fn worker_down(&self) {
         self.tell(to_gateway::Message::WorkerDown(WorkerDown { slot: 0, ..WorkerDown::default() }));
     }
@@ -232,16 +243,23 @@ pub fn policy() -> GatewayPolicy {
             slot: 0,
             quantization: "Q4_K_M".into(),
             template: "{{ messages }}".into(),
+            parameter_count: 494_032_768,
+            data_class_max: "confidential".into(),
+            license: "Apache-2.0".into(),
+            context_length: 32_768,
         }],
+        data_class: "internal".into(),
         api_key_sha256: hex::encode(ring::digest::digest(&ring::digest::SHA256, KEY.as_bytes())),
         ..GatewayPolicy::default()
     }
 }
 
 /// A peer that speaks as `croft-worker` does. It answers a prompt with `ok: PROMPT` in two pieces; one that holds
-/// `hang` gets a first piece and no end; `refuse` gets a refusal.
+/// `hang` gets a first piece and no end; `refuse` gets a refusal. A text becomes the vector of its length, its index in
+/// the frame, and 1.
 pub struct Worker {
     pub generates: mpsc::Receiver<Generate>,
+    pub embeds: mpsc::Receiver<Embed>,
     pub cancels: mpsc::Receiver<u64>,
     life: OwnedFd,
     thread: JoinHandle<()>,
@@ -250,6 +268,7 @@ pub struct Worker {
 impl Worker {
     fn start(socket: OwnedFd, generation: u32) -> Self {
         let (generates_in, generates) = mpsc::channel();
+        let (embeds_in, embeds) = mpsc::channel();
         let (cancels_in, cancels) = mpsc::channel();
         let (life, life_inside) = pair();
         let thread = std::thread::spawn(move || {
@@ -281,11 +300,17 @@ impl Worker {
                         send(&socket, &FromWorker { generation, frame: Some(frame) });
                         let _ = cancels_in.send(cancel.request);
                     }
-                    Some(to_worker::Frame::Embed(_)) | None => {}
+                    Some(to_worker::Frame::Embed(embed)) => {
+                        for frame in vectors(&embed) {
+                            send(&socket, &FromWorker { generation, frame: Some(frame) });
+                        }
+                        let _ = embeds_in.send(embed);
+                    }
+                    None => {}
                 }
             }
         });
-        Self { generates, cancels, life, thread }
+        Self { generates, embeds, cancels, life, thread }
     }
 
     /// Ends; its socket lives on, as a slot's does.
@@ -326,6 +351,26 @@ fn answers(generate: &Generate) -> Vec<from_worker::Frame> {
         step(generate.request, piece, None)
     });
     std::iter::once(first).chain(pieces).chain([step(generate.request, "", Some("stop"))]).collect()
+}
+
+fn vectors(embed: &Embed) -> Vec<from_worker::Frame> {
+    if embed.texts.iter().any(|text| text.contains("refuse")) {
+        let (code, message) = ("E-CONTEXT-FULL".into(), "a text is longer than the model's context".into());
+        return vec![from_worker::Frame::Failed(Failed { request: embed.request, code, message })];
+    }
+    let vector = |(index, text): (u32, &String)| {
+        // The one number of a false vector is none.
+        let vector = if text == "lie" { vec![f32::NAN] } else { vec![text.len() as f32, index as f32, 1.0] };
+        let last = index as usize + 1 == embed.texts.len();
+        from_worker::Frame::Embedded(Embedded {
+            request: embed.request,
+            index,
+            vector,
+            prompt_tokens: 2,
+            last,
+        })
+    };
+    (0..).zip(&embed.texts).map(vector).collect()
 }
 
 fn step(request: u64, text: &str, end: Option<&str>) -> from_worker::Frame {

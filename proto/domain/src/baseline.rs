@@ -12,6 +12,7 @@ use crate::limits::{
     CHECKS_MAX, CONTROLS_MAX, LEASE_TTL_MAX_S, NAME_LEN_MAX, PATCHES_MAX, RUNTIME_MINIMUMS_MAX, SUBJECTS_MAX,
     TEXT_LEN_MAX,
 };
+use crate::usage::UsageRules;
 use crate::verdict::Assurance;
 
 /// What a check that does not pass leads to.
@@ -139,6 +140,9 @@ pub struct Baseline {
     /// listed has none. With any entry, a worker in no signed runtime is refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub runtime_minimum: BTreeMap<RuntimeName, u32>,
+    /// How models may be used.
+    #[serde(default, skip_serializing_if = "UsageRules::is_default")]
+    pub usage: UsageRules,
 }
 
 const fn one_day() -> u64 {
@@ -176,6 +180,9 @@ impl Baseline {
         }
         if !(60..=LEASE_TTL_MAX_S).contains(&self.lease_ttl_s) {
             return err("lease_ttl_s", "60 to 604800 (seconds)");
+        }
+        if self.usage.data_class > self.usage.data_class_max {
+            return err("usage.data_class", "at most usage.data_class_max");
         }
         if self.checks.is_empty() || self.checks.len() > CHECKS_MAX {
             return err("checks", "1 to 64 checks");

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Blake3Digest, Sha256Digest};
 use crate::id::{BundleName, BundleRef, ModelAlias};
-use crate::limits::{BUNDLE_FILES_MAX, TEXT_LEN_MAX, USE_RESTRICTIONS_MAX};
+use crate::limits::{BUNDLE_FILES_MAX, NAME_LEN_MAX, TEXT_LEN_MAX, USE_RESTRICTIONS_MAX};
+use crate::usage::Sensitivity;
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -180,6 +181,40 @@ pub struct Provenance {
     pub vetting_report_sha256: Sha256Digest,
 }
 
+/// What a bundle was approved for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageScope {
+    /// The most sensitive data that it may be given; none: whatever the baseline says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_class_max: Option<Sensitivity>,
+}
+
+impl UsageScope {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    const fn is_open(&self) -> bool {
+        self.data_class_max.is_none()
+    }
+}
+
+/// What the weights' header said at import, for people and clients. What is loaded is decided by the bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Header {
+    /// Weights, counted.
+    pub parameters: u64,
+    /// How they are stored, in llama.cpp's words: `Q4_K_M`.
+    pub quantization: String,
+    /// Context that the model was trained for, in tokens; 0 where the file does not say.
+    pub context_length: u32,
+}
+
+impl Header {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +243,12 @@ pub struct Manifest {
     pub provenance: Provenance,
     /// Questions asked after installing.
     pub check_prompts: Vec<CheckPrompt>,
+    /// What it was approved for.
+    #[serde(default, skip_serializing_if = "UsageScope::is_open")]
+    pub usage_scope: UsageScope,
+    /// What the weights' header says.
+    #[serde(default, skip_serializing_if = "Header::is_empty")]
+    pub header: Header,
 }
 
 impl Manifest {
@@ -264,6 +305,9 @@ impl Manifest {
         }
         if self.aliases.len() > 8 || self.check_prompts.len() > 16 {
             return err("aliases, check_prompts", "at most 8 and 16");
+        }
+        if self.header.quantization.len() > NAME_LEN_MAX {
+            return err("header.quantization", "at most 63 bytes");
         }
         let texts = [&self.architecture, &self.license.id, &self.provenance.source];
         if texts.iter().any(|t| t.is_empty() || t.len() > TEXT_LEN_MAX) {

@@ -105,12 +105,16 @@ codes! {
     ContextFull = "E-CONTEXT-FULL", "shorten the prompt or the answer's max_tokens";
     /// Too many wait.
     QueueFull = "E-QUEUE-FULL", "too many requests wait; try again in a moment";
+    /// The caller used what the baseline gives it.
+    QuotaSpent = "E-QUOTA-SPENT", "the organization bounds what one caller may use; wait as long as the message says, or ask the admin for more";
     /// The request is malformed.
     RequestInvalid = "E-REQUEST-INVALID", "correct the field that the message names";
     /// The request asks for something that is not there.
     RequestUnsupported = "E-REQUEST-UNSUPPORTED", "leave the named field out; Croft refuses what it would otherwise ignore silently";
     /// The request holds what models must not see here.
     DataBlocked = "E-DATA-BLOCKED", "take the named kind of content out of the request; if it was a real secret, have it replaced";
+    /// More sensitive data than this model may be given.
+    DataClass = "E-DATA-CLASS", "use a model that is approved for such data, or send data of a lower class; croft models shows each model's bound";
     /// Nobody known asks.
     CallerUnknown = "E-CALLER-UNKNOWN", "send Authorization: Bearer KEY; croft key prints the key";
     /// Host header not allowed.

@@ -27,6 +27,7 @@ pub mod report;
 pub mod runtime;
 pub mod signed;
 pub mod time;
+pub mod usage;
 pub mod verdict;
 pub mod version;
 pub mod waiver;

@@ -100,9 +100,36 @@ pub struct Import {
     /// Sampling temperature where a client asks for none, 0 to 2; 0 is greedy
     #[arg(long, default_value_t = 0.2, value_name = "NUMBER")]
     pub temperature: f32,
+    /// The most sensitive data that it may be given [default: whatever the baseline says]
+    #[arg(long, value_enum, value_name = "CLASS")]
+    pub data_class_max: Option<Sensitivity>,
     /// Nodes that have this version never go back to an older one, not even by an assignment
     #[arg(long)]
     pub no_return: bool,
+}
+
+/// How sensitive data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Sensitivity {
+    /// Anybody may read it
+    Public,
+    /// The organization's own work
+    Internal,
+    /// Customers', and what contracts protect
+    Confidential,
+    /// What a law or regulator protects
+    Restricted,
+}
+
+impl From<Sensitivity> for croft_domain::usage::Sensitivity {
+    fn from(typed: Sensitivity) -> Self {
+        match typed {
+            Sensitivity::Public => Self::Public,
+            Sensitivity::Internal => Self::Internal,
+            Sensitivity::Confidential => Self::Confidential,
+            Sensitivity::Restricted => Self::Restricted,
+        }
+    }
 }
 
 /// Whether weights may be passed on.

@@ -2,7 +2,9 @@
 //!
 //! Each file is opened once. What was vetted, hashed and measured is that open file, not whatever its path names later.
 
-use croft_domain::bundle::{BundleFile, FileRole, License, Manifest, Parameters, Provenance, Template};
+use croft_domain::bundle::{
+    BundleFile, FileRole, Header, License, Manifest, Parameters, Provenance, Template, UsageScope,
+};
 use croft_domain::id::{BundleName, BundleRef};
 use croft_trust::digest::{describe_file, sha256};
 use croft_trust::keys::parse_public_key;
@@ -228,7 +230,7 @@ fn compose(
     files: Vec<BundleFile>,
     (version, epoch): (u32, u32),
 ) -> Manifest {
-    let Import { name, aliases, checks, context, slots, temperature, .. } = arguments;
+    let Import { name, aliases, checks, context, slots, temperature, data_class_max, .. } = arguments;
     let context_tokens = context
         .unwrap_or_else(|| report.context_length.unwrap_or(CONTEXT_DEFAULT_MAX).min(CONTEXT_DEFAULT_MAX));
     Manifest {
@@ -244,6 +246,12 @@ fn compose(
         license,
         provenance,
         check_prompts: checks,
+        usage_scope: UsageScope { data_class_max: data_class_max.map(Into::into) },
+        header: Header {
+            parameters: report.parameter_count,
+            quantization: report.quantization.clone().unwrap_or_default(),
+            context_length: report.context_length.unwrap_or(0),
+        },
     }
 }
 

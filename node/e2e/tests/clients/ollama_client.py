@@ -28,6 +28,10 @@ class Discovery(unittest.TestCase):
     def test_show(self):
         shown = CLIENT.show("chat")
         self.assertIn("completion", shown.capabilities)
+        self.assertIn("embedding", shown.capabilities)
+        self.assertEqual(shown.details.quantization_level, "Q8_0")
+        self.assertRegex(shown.details.parameter_size, r"^[0-9.]+[BMK]$")
+        self.assertNotIn("unknown", shown.model_dump_json())
         family = shown.modelinfo["general.architecture"]
         self.assertGreater(shown.modelinfo[family + ".context_length"], 0)
 
@@ -62,6 +66,27 @@ class Answers(unittest.TestCase):
 
     def test_generate_nothing_is_a_wish_to_load(self):
         self.assertEqual(CLIENT.generate("chat").done_reason, "load")
+
+
+class Embeddings(unittest.TestCase):
+    def test_embed(self):
+        answer = CLIENT.embed("embed", ["fn add(a: i32)", "regex"], keep_alive="5m")
+        self.assertEqual(len(answer.embeddings), 2)
+        self.assertAlmostEqual(sum(number * number for number in answer.embeddings[0]), 1, places=3)
+        self.assertGreater(answer.prompt_eval_count, 0)
+        self.assertEqual(len(CLIENT.embed("embed", "x", dimensions=8).embeddings[0]), 8)
+
+    def test_older_form(self):
+        older = CLIENT.embeddings("embed", "fn add(a: i32)").embedding
+        newer = CLIENT.embed("embed", "fn add(a: i32)").embeddings[0]
+        self.assertEqual(len(older), len(newer))
+
+    def test_too_long_is_cut_unless_told_not_to(self):
+        long = "let x = 1; " * 20_000
+        self.assertEqual(len(CLIENT.embed("embed", long).embeddings), 1)
+        with self.assertRaises(ollama.ResponseError) as caught:
+            CLIENT.embed("embed", long, truncate=False)
+        self.assertEqual(caught.exception.status_code, 400)
 
 
 class Refusals(unittest.TestCase):

@@ -99,6 +99,54 @@ class Completions(unittest.TestCase):
         self.assertEqual(chunks[-1].usage.completion_tokens, 4)
 
 
+    def test_suffix(self):
+        # The starter model has no marks for insertions, and says so instead of answering something else.
+        with self.assertRaises(openai.BadRequestError) as caught:
+            client().completions.create(model="complete", prompt="fn add(", suffix="}", max_tokens=4)
+        self.assertEqual(caught.exception.code, "E-REQUEST-UNSUPPORTED")
+
+
+class Embeddings(unittest.TestCase):
+    TEXTS = ["fn add(a: i32, b: i32)", "regex for a date", "fn add(a: i32, c: i32)"]
+
+    def vectors(self, **more):
+        answer = client().embeddings.create(model="embed", input=self.TEXTS, **more)
+        self.assertEqual([item.index for item in answer.data], [0, 1, 2])
+        self.assertGreater(answer.usage.prompt_tokens, 0)
+        self.assertEqual(answer.usage.prompt_tokens, answer.usage.total_tokens)
+        return [item.embedding for item in answer.data]
+
+    def test_batch(self):
+        vectors = self.vectors()
+        for vector in vectors:
+            self.assertAlmostEqual(sum(number * number for number in vector), 1, places=3)
+        near, far = (sum(a * b for a, b in zip(vectors[0], vectors[n])) for n in (2, 1))
+        self.assertGreater(near, far)
+
+    def test_either_encoding(self):
+        # Without a word the client asks for Base64, and decodes it.
+        for coded, plain in zip(self.vectors(), self.vectors(encoding_format="float")):
+            for a, b in zip(coded, plain, strict=True):
+                self.assertAlmostEqual(a, b, places=5)
+
+    def test_dimensions(self):
+        for vector in self.vectors(dimensions=16):
+            self.assertEqual(len(vector), 16)
+            self.assertAlmostEqual(sum(number * number for number in vector), 1, places=3)
+        with self.assertRaises(openai.BadRequestError):
+            self.vectors(dimensions=60000)
+
+    def test_more_texts_than_one_frame_takes(self):
+        texts = [f"let x{n} = {n};" for n in range(300)]
+        answer = client().embeddings.create(model="embed", input=texts)
+        self.assertEqual([item.index for item in answer.data], list(range(300)))
+
+    def test_refusals(self):
+        for asked in [{"input": ""}, {"input": []}, {"input": [1, 2]}, {"input": "x " * 100_000}]:
+            with self.subTest(str(asked)[:30]), self.assertRaises(openai.BadRequestError):
+                client().embeddings.create(model="embed", **asked)
+
+
 class Errors(unittest.TestCase):
     def test_unknown_model(self):
         with self.assertRaises(openai.NotFoundError) as caught:

@@ -36,6 +36,8 @@ impl Keeper {
                 used.redacted = used.redacted.saturating_add(redacted);
                 used.blocked = used.blocked.saturating_add(blocked);
             }
+            // Whether a model may rest is decided where its process is kept.
+            Event::KeepAlive { .. } | Event::Wanted { .. } => {}
             // What a worker with a model proved is newer, or as good.
             Event::WorkerProof(proof) => {
                 if memory.worker_proof.is_none() {

@@ -2,6 +2,7 @@
 
 use croft_domain::bundle::Manifest;
 use croft_domain::id::BundleRef;
+use croft_domain::usage::UsageRules;
 
 use super::{Decisions, Keeper};
 use crate::agent::decide::Serving;
@@ -43,20 +44,22 @@ impl Keeper {
             Serving::No(failure) => Permission::Refuse(failure.clone()),
         };
         // What the group's signed baseline says holds for every request here.
-        let data_classes =
-            memory.baseline().map(|baseline| baseline.data_classes.clone()).unwrap_or_default();
+        let baseline = memory.baseline();
+        let usage = baseline.map(|baseline| baseline.usage.clone()).unwrap_or_default();
         Policy {
             permission,
-            models: served(&loaded),
+            models: served(&loaded, &usage),
             uids: enrolled_uids,
             api_key_sha256: api_key.as_deref().map(api_key::digest).unwrap_or_default(),
-            data_classes,
+            data_classes: baseline.map(|baseline| baseline.data_classes.clone()).unwrap_or_default(),
+            usage,
+            origins: self.config.gateway.origins.clone(),
         }
     }
 }
 
 /// What the gateway is told of the loaded models. Each name and alias goes to the first that claims it.
-fn served(loaded: &[(&Manifest, u32)]) -> Vec<Model> {
+fn served(loaded: &[(&Manifest, u32)], usage: &UsageRules) -> Vec<Model> {
     let mut taken = std::collections::BTreeSet::new();
     let mut models = Vec::new();
     for (manifest, slot) in loaded {
@@ -79,6 +82,9 @@ fn served(loaded: &[(&Manifest, u32)]) -> Vec<Model> {
             temperature: manifest.parameters.temperature,
             slot: *slot,
             template: manifest.template.source.clone(),
+            header: manifest.header.clone(),
+            data_class_max: usage.data_class_max_of(&manifest.usage_scope),
+            license: manifest.license.id.clone(),
         });
     }
     models
@@ -91,9 +97,15 @@ mod tests {
     use croft_domain::digest::Sha256Digest;
 
     #[test]
-    fn the_newest_version_answers_to_the_name() {
-        let (old, new) = (manifest("a", 1, Sha256Digest([1; 32])), manifest("a", 2, Sha256Digest([2; 32])));
-        let models = served(&[(&new, 0), (&old, 1)]);
+    fn the_newest_version_answers_to_name_and_aliases() {
+        let (mut old, mut new) =
+            (manifest("a", 1, Sha256Digest([1; 32])), manifest("a", 2, Sha256Digest([2; 32])));
+        for manifest in [&mut old, &mut new] {
+            manifest.aliases = vec!["chat".parse().expect("an alias"), "embed".parse().expect("an alias")];
+        }
+        let models = served(&[(&new, 0), (&old, 1)], &UsageRules::default());
         assert_eq!((models[0].name.as_str(), models[1].name.as_str()), ("a", "a@1"));
+        assert_eq!(models[0].aliases, ["chat", "embed"]);
+        assert!(models[1].aliases.is_empty(), "an alias survives an upgrade by moving to the newer");
     }
 }

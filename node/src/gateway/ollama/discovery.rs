@@ -1,8 +1,8 @@
-//! What editors ask before they show a model: version, tags, show, processes. Every text of `details` is filled:
-//! clients demand them.
+//! What editors ask before they show a model: version, tags, show, processes. Every text of `details` is there, because
+//! clients demand them, and says what the signed manifest says.
 
 use croft_domain::code::Code;
-use croft_proto::frames::ServedModel;
+use croft_proto::frames::{Ready, ServedModel};
 use serde_json::{Value, json};
 
 use super::super::clock::rfc3339;
@@ -29,7 +29,7 @@ pub fn tags(policy: Option<&Policy>) -> Value {
     json!({"models": models})
 }
 
-/// `GET /api/ps`: models whose process is up.
+/// `GET /api/ps`: models whose process is up, and until when at the latest.
 #[must_use]
 pub fn processes(gate: &Gate) -> Value {
     let policy = gate.policy();
@@ -37,7 +37,10 @@ pub fn processes(gate: &Gate) -> Value {
         let up = policy.models().iter().filter(|model| gate.is_up(model));
         up.map(|model| {
             let mut entry = entry(&model.name, model, policy);
-            entry["expires_at"] = json!(time(policy.serve_until_s()));
+            let rests_at_s =
+                gate.slot_of(model).ok().and_then(|slot| slot.rests_at_s(policy.keep_alive_s(None)));
+            let until_s = rests_at_s.map_or(policy.serve_until_s(), |at| at.min(policy.serve_until_s()));
+            entry["expires_at"] = json!(time(until_s));
             entry["size_vram"] = json!(0);
             entry["context_length"] = json!(model.context_tokens);
             entry
@@ -51,30 +54,68 @@ pub fn processes(gate: &Gate) -> Value {
 ///
 /// # Errors
 /// [`Code::RequestInvalid`] and [`Code::ModelUnknown`].
-pub fn show(body: &[u8], policy: &Policy) -> Result<Value, Refusal> {
+pub fn show(
+    body: &[u8],
+    policy: &Policy,
+    abilities: impl Fn(&ServedModel) -> Option<Ready>,
+) -> Result<Value, Refusal> {
     let mut fields = Fields::parse(body)?;
     let older = fields.text("name")?;
     let name = fields.text("model")?.or(older);
     let name = name.ok_or_else(|| Refusal::new(Code::RequestInvalid, "model must be given, as a string"))?;
     let model = policy.model(&name)?;
-    let architecture = filled(&model.architecture);
+    let abilities = abilities(model);
+    let capabilities = capabilities(model, abilities.as_ref());
+    let mut template = model.template.clone();
+    if capabilities.contains(&"insert") {
+        // Continue looks for this word before it asks for insertions.
+        template.push_str("{# .Suffix #}");
+    }
+    Ok(json!({
+        "license": model.license,
+        "modelfile": format!("# {}, approved by your organization: croft models shows it\n", model.bundle),
+        "parameters": format!("num_ctx {}\ntemperature {}", model.context_tokens, model.temperature),
+        "template": template,
+        "details": details(model),
+        "model_info": model_info(model, abilities.as_ref()),
+        "capabilities": capabilities,
+        "modified_at": time(policy.received_at_s()),
+    }))
+}
+
+fn model_info(model: &ServedModel, abilities: Option<&Ready>) -> Value {
+    let architecture = &model.architecture;
     let mut info = json!({
         "general.architecture": architecture,
         "general.basename": model.name,
         "general.name": model.name,
         "general.type": "model",
     });
+    // What a request may use here, and not what the model was trained for.
     info[format!("{architecture}.context_length")] = json!(model.context_tokens);
-    Ok(json!({
-        "license": format!("{}: croft models shows its license and who approved it", model.bundle),
-        "modelfile": "",
-        "parameters": format!("num_ctx {}\ntemperature {}", model.context_tokens, model.temperature),
-        "template": model.template,
-        "details": details(model),
-        "model_info": info,
-        "capabilities": ["completion"],
-        "modified_at": time(policy.received_at_s()),
-    }))
+    if model.parameter_count > 0 {
+        info["general.parameter_count"] = json!(model.parameter_count);
+    }
+    if let Some(len) = abilities.map(|ready| ready.embedding_len).filter(|len| *len > 0) {
+        info[format!("{architecture}.embedding_length")] = json!(len);
+    }
+    info
+}
+
+/// What the model can do: its worker says it; before it has said anything, the approved template does.
+fn capabilities(model: &ServedModel, abilities: Option<&Ready>) -> Vec<&'static str> {
+    let has_template = !model.template.is_empty();
+    let only_embeds =
+        !has_template && abilities.is_some_and(|ready| ready.embedding_len > 0 && !ready.infill);
+    [
+        ("completion", !only_embeds),
+        ("tools", has_template && model.template.contains("tools")),
+        ("insert", abilities.is_some_and(|ready| ready.infill)),
+        ("embedding", abilities.is_some_and(|ready| ready.embedding_len > 0)),
+    ]
+    .into_iter()
+    .filter_map(|(name, is_so)| is_so.then_some(name))
+    .collect()
 }
 
 fn named(policy: &Policy) -> impl Iterator<Item = (&str, &ServedModel)> {
@@ -96,36 +137,30 @@ fn entry(name: &str, model: &ServedModel, policy: &Policy) -> Value {
 }
 
 fn details(model: &ServedModel) -> Value {
-    let family = filled(&model.architecture);
+    let family = &model.architecture;
     json!({
         "parent_model": "",
         "format": "gguf",
         "family": family,
         "families": [family],
-        "parameter_size": parameter_size(&model.name),
-        "quantization_level": filled(&model.quantization),
+        "parameter_size": parameter_size(model.parameter_count),
+        "quantization_level": model.quantization,
     })
-}
-
-fn filled(text: &str) -> &str {
-    if text.is_empty() { "unknown" } else { text }
 }
 
 fn time(unix_s: u64) -> String {
     rfc3339(i64::try_from(unix_s).unwrap_or(0), 0)
 }
 
-/// The size that the name states, such as `0.5B`; names are approved, so this is the publisher's word.
-fn parameter_size(name: &str) -> String {
-    let part = name.split(['-', '_', ':', '@', ' ']).find_map(|part| {
-        let (number, unit) = part.split_at_checked(part.len().checked_sub(1)?)?;
-        let number = number.trim_start_matches(|c: char| c.is_ascii_alphabetic());
-        let is_size = !number.is_empty()
-            && number.parse::<f32>().is_ok()
-            && (unit.eq_ignore_ascii_case("b") || unit.eq_ignore_ascii_case("m"));
-        is_size.then(|| format!("{number}{}", unit.to_ascii_uppercase()))
-    });
-    part.unwrap_or_else(|| "unknown".to_owned())
+/// As Ollama writes it: `7.6B`, `494.03M`, `52K`. Empty where the manifest does not say.
+#[allow(clippy::cast_precision_loss)] // Two digits are shown.
+fn parameter_size(count: u64) -> String {
+    match count as f64 {
+        0.0 => String::new(),
+        count if count >= 1e9 => format!("{:.1}B", count / 1e9),
+        count if count >= 1e6 => format!("{:.2}M", count / 1e6),
+        count => format!("{:.0}K", (count / 1e3).max(1.0)),
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +179,10 @@ mod tests {
             len_bytes: 42,
             architecture: "qwen2".into(),
             context_tokens: 4096,
-            template: "{{ messages }}".into(),
+            template: "{{ messages }}{{ tools }}".into(),
+            quantization: "Q4_K_M".into(),
+            parameter_count: 494_032_768,
+            license: "Apache-2.0".into(),
             ..ServedModel::default()
         };
         let policy = GatewayPolicy { models: vec![model], ..GatewayPolicy::default() };
@@ -162,31 +200,44 @@ mod tests {
             }
             assert_eq!(model["digest"].as_str().map(str::len), Some(64));
         }
-        assert_eq!(models[0]["details"]["parameter_size"], "0.5B");
+        assert_eq!(models[0]["details"]["parameter_size"], "494.03M");
         assert_eq!(tags["models"][1]["name"], "chat");
     }
 
     #[test]
     fn show_has_what_copilot_reads() {
+        let ready = Ready { infill: true, embedding_len: 896, chat: true, ..Ready::default() };
         for body in [r#"{"model": "chat"}"#, r#"{"name": "qwen2.5-coder-0.5b:latest"}"#] {
-            let shown = show(body.as_bytes(), &policy()).map_err(|refusal| refusal.message).expect(body);
+            let shown = show(body.as_bytes(), &policy(), |_| Some(ready.clone()));
+            let shown = shown.map_err(|refusal| refusal.message).expect(body);
             assert_eq!(shown["model_info"]["general.architecture"], "qwen2");
             assert_eq!(shown["model_info"]["qwen2.context_length"], 4096);
+            assert_eq!(shown["model_info"]["qwen2.embedding_length"], 896);
             assert_eq!(shown["model_info"]["general.basename"], "qwen2.5-coder-0.5b");
-            assert_eq!(shown["capabilities"], json!(["completion"]));
+            assert_eq!(shown["capabilities"], json!(["completion", "tools", "insert", "embedding"]));
+            assert!(shown["template"].as_str().is_some_and(|template| template.contains(".Suffix")));
+            assert!(!shown.to_string().contains("unknown"), "{shown}");
         }
-        assert!(show(b"{}", &policy()).is_err());
-        assert!(
-            show(br#"{"model": "x"}"#, &policy()).is_err_and(|refusal| refusal.code == Code::ModelUnknown)
-        );
+        let resting = show(br#"{"model": "chat"}"#, &policy(), |_| None).map_err(|refusal| refusal.message);
+        assert_eq!(resting.expect("shown")["capabilities"], json!(["completion", "tools"]));
+        assert!(show(b"{}", &policy(), |_| None).is_err());
+        let unknown = show(br#"{"model": "x"}"#, &policy(), |_| None);
+        assert!(unknown.is_err_and(|refusal| refusal.code == Code::ModelUnknown));
     }
 
     #[test]
-    fn sizes_are_read_from_names() {
-        for (name, size) in
-            [("a-7B", "7B"), ("x-135m-q4", "135M"), ("plain", "unknown"), ("b", "unknown"), ("q8", "unknown")]
+    fn a_model_that_only_embeds_says_so() {
+        let model = ServedModel { template: String::new(), ..ServedModel::default() };
+        let ready = Ready { embedding_len: 384, ..Ready::default() };
+        assert_eq!(capabilities(&model, Some(&ready)), ["embedding"]);
+    }
+
+    #[test]
+    fn sizes_are_written_as_ollama_does() {
+        for (count, size) in
+            [(7_615_616_512, "7.6B"), (494_032_768, "494.03M"), (52_000, "52K"), (3, "1K"), (0, "")]
         {
-            assert_eq!(parameter_size(name), size, "{name}");
+            assert_eq!(parameter_size(count), size);
         }
     }
 }

@@ -7,6 +7,7 @@ use super::super::demands::Demands;
 use super::super::errors::Refusal;
 use super::super::fields::{Fields, unsupported};
 use super::super::job::{Asked, Chosen, max_tokens, messages, stop};
+use super::duration::seconds;
 
 /// What a body asks for.
 pub enum Wanted {
@@ -18,23 +19,22 @@ pub enum Wanted {
 
 const UNSUPPORTED: &[&str] = &["think", "images", "logprobs", "top_logprobs"];
 
-/// `POST /api/chat`.
+/// `POST /api/chat`; says as well how many seconds the model should stay loaded.
 ///
 /// # Errors
 /// `E-REQUEST-INVALID` and `E-REQUEST-UNSUPPORTED`, naming the field.
-pub fn chat(body: &[u8]) -> Result<Wanted, Refusal> {
+pub fn chat(body: &[u8]) -> Result<(Wanted, Option<u64>), Refusal> {
     let mut fields = Fields::parse(body)?;
     let messages = messages(&mut fields)?;
     let empty = messages.is_empty();
-    let asked = rest(fields, frame::Input::Chat(Conversation { messages }))?;
-    Ok(if empty { Wanted::Load(asked.model) } else { Wanted::Answer(Box::new(asked)) })
+    rest(fields, frame::Input::Chat(Conversation { messages }), empty)
 }
 
 /// `POST /api/generate`. Without `raw`, the prompt becomes a conversation of one message, under the approved template.
 ///
 /// # Errors
 /// As [`chat`].
-pub fn generate(body: &[u8]) -> Result<Wanted, Refusal> {
+pub fn generate(body: &[u8]) -> Result<(Wanted, Option<u64>), Refusal> {
     let mut fields = Fields::parse(body)?;
     fields.refuse(&["context", "template"])?;
     let prompt = fields.text("prompt")?.unwrap_or_default();
@@ -60,20 +60,19 @@ pub fn generate(body: &[u8]) -> Result<Wanted, Refusal> {
             messages: system.into_iter().chain([message("user", prompt)]).collect(),
         })
     };
-    let asked = rest(fields, input)?;
-    Ok(if empty { Wanted::Load(asked.model) } else { Wanted::Answer(Box::new(asked)) })
+    rest(fields, input, empty)
 }
 
-fn rest(mut fields: Fields, input: frame::Input) -> Result<Asked, Refusal> {
+fn rest(mut fields: Fields, input: frame::Input, empty: bool) -> Result<(Wanted, Option<u64>), Refusal> {
     fields.refuse(UNSUPPORTED)?;
-    check_keep_alive(&mut fields)?;
+    let keep_alive_s = keep_alive(&mut fields)?;
     // The context's size is part of the approval, so num_ctx is among the options that are ignored.
     let mut options = match fields.object("options")? {
         Some(options) => options,
         None => Fields::of(Value::Object(serde_json::Map::new()), "options")?,
     };
     let max_tokens = max_tokens(&mut options, "num_predict")?.unwrap_or(0);
-    Ok(Asked {
+    let asked = Asked {
         model: fields.needed_text("model")?,
         input,
         max_tokens,
@@ -83,16 +82,19 @@ fn rest(mut fields: Fields, input: frame::Input) -> Result<Asked, Refusal> {
         stream: fields.flag("stream")?.unwrap_or(true),
         chosen: Chosen::read(&mut options)?,
         demands: Demands::of_ollama(&mut fields)?,
-    })
+    };
+    let wanted = if empty { Wanted::Load(asked.model) } else { Wanted::Answer(Box::new(asked)) };
+    Ok((wanted, keep_alive_s))
 }
 
-/// A duration as text or seconds, -1 included. How long a model stays loaded is decided by the daemon, so it is read
-/// and has no effect.
-fn check_keep_alive(fields: &mut Fields) -> Result<(), Refusal> {
-    match fields.take("keep_alive") {
-        None | Some(Value::String(_) | Value::Number(_)) => Ok(()),
-        Some(_) => Err(fields.invalid("keep_alive", "a duration")),
-    }
+/// How many seconds the model should stay loaded, before the policy cuts it.
+///
+/// # Errors
+/// `E-REQUEST-INVALID`.
+pub fn keep_alive(fields: &mut Fields) -> Result<Option<u64>, Refusal> {
+    let Some(value) = fields.take("keep_alive") else { return Ok(None) };
+    let seconds = seconds(&value);
+    seconds.map(Some).ok_or_else(|| fields.invalid("keep_alive", "seconds, or a duration such as 5m"))
 }
 
 #[cfg(test)]
@@ -101,8 +103,8 @@ mod tests {
 
     use super::*;
 
-    fn answer(wanted: Result<Wanted, Refusal>) -> Asked {
-        match wanted.map_err(|refusal| refusal.message).expect("well formed") {
+    fn answer(wanted: Result<(Wanted, Option<u64>), Refusal>) -> Asked {
+        match wanted.map_err(|refusal| refusal.message).expect("well formed").0 {
             Wanted::Answer(asked) => *asked,
             Wanted::Load(_) => panic!("nothing to answer"),
         }
@@ -144,7 +146,7 @@ mod tests {
             chat(&body(&json!({"model": "m"}))),
             generate(&body(&json!({"model": "m"}))),
         ] {
-            assert!(matches!(wanted, Ok(Wanted::Load(model)) if model == "m"));
+            assert!(matches!(wanted, Ok((Wanted::Load(model), _)) if model == "m"));
         }
     }
 

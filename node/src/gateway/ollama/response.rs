@@ -128,12 +128,12 @@ fn object(shape: Shape, model: &str, text: &str) -> Value {
     object
 }
 
-/// The answer to a wish to load.
+/// The answer to a wish to load or unload, which `reason` names.
 #[must_use]
-pub fn loaded(shape: Shape, model: &str) -> Value {
+pub fn loaded(shape: Shape, model: &str, reason: &str) -> Value {
     let mut object = object(shape, model, "");
     object["done"] = json!(true);
-    object["done_reason"] = json!("load");
+    object["done_reason"] = json!(reason);
     object
 }
 

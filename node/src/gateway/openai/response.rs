@@ -170,7 +170,8 @@ fn usage(finished: &Finished) -> Value {
     })
 }
 
-fn timings(finished: &Finished) -> Value {
+/// How long what took, as llama.cpp's own server says it.
+pub fn timings(finished: &Finished) -> Value {
     let evaluated = finished.prompt_tokens.saturating_sub(finished.cached_tokens);
     #[allow(clippy::cast_precision_loss)]
     let (prefill_ms, decode_ms) = (finished.prefill_us as f64 / 1000.0, finished.decode_us as f64 / 1000.0);

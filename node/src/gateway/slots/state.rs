@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use croft_domain::code::Code;
 use croft_proto::frames::{
-    Cancel, Finished, FromWorker, Generate, Piece, Ready, ToWorker, from_worker, to_worker,
+    Cancel, Embedded, Finished, FromWorker, Piece, Ready, ToWorker, from_worker, to_worker,
 };
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -14,7 +14,7 @@ use super::super::errors::{Refusal, code_named};
 use super::super::fragment::Fragment;
 use super::super::guard::Caller;
 use super::super::limits::{
-    ANSWER_LEN_MAX, ANSWER_TOKENS_GUESS, BYTES_PER_TOKEN_GUESS, PIECE_LEN_MAX, STREAMS_MAX,
+    ANSWER_LEN_MAX, ANSWER_TOKENS_GUESS, BYTES_PER_TOKEN_GUESS, PIECE_LEN_MAX, STREAMS_MAX, VECTOR_LEN_MAX,
     WORKER_MESSAGE_LEN_MAX,
 };
 use super::super::queue::{FairQueue, Full};
@@ -22,7 +22,8 @@ use super::Event;
 
 struct Waiting {
     request: u64,
-    generate: Generate,
+    caller: Caller,
+    work: to_worker::Frame,
     events: mpsc::Sender<Event>,
     _reservation: Reservation,
 }
@@ -30,15 +31,18 @@ struct Waiting {
 struct Running {
     /// None once cancelled: the worker's acknowledgment is still awaited.
     events: Option<mpsc::Sender<Event>>,
+    caller: Caller,
     answer_len: usize,
+    /// Of the texts that were answered with vectors.
+    prompt_tokens: u32,
 }
 
 pub(super) struct State {
     index: u32,
     /// Whom to believe, as the daemon says.
     expected: Option<u32>,
-    /// Who said to be ready, and how many streams it takes.
-    ready: Option<(u32, u32)>,
+    /// Who said to be ready, and what it said of itself.
+    ready: Option<(u32, Ready)>,
     requests_made: u64,
     waiting: FairQueue<Caller, Waiting>,
     running: HashMap<u64, Running>,
@@ -67,7 +71,13 @@ impl State {
 
     /// The generation that is up.
     fn generation(&self) -> Option<u32> {
-        self.ready.map(|(generation, _)| generation).filter(|generation| self.expected == Some(*generation))
+        let ready = self.ready.as_ref().map(|(generation, _)| *generation);
+        ready.filter(|generation| self.expected == Some(*generation))
+    }
+
+    /// What the worker that is up said of itself.
+    pub(super) fn worker(&self) -> Option<&Ready> {
+        self.ready.as_ref().filter(|_| self.is_up()).map(|(_, ready)| ready)
     }
 
     pub(super) const fn epoch(&self) -> u64 {
@@ -82,7 +92,7 @@ impl State {
     pub(super) fn submit(
         &mut self,
         caller: Caller,
-        generate: Generate,
+        mut work: to_worker::Frame,
         reservation: Reservation,
         events: mpsc::Sender<Event>,
     ) -> Result<u64, Full> {
@@ -90,27 +100,29 @@ impl State {
         let request = self.requests_made;
         // Those who hung up while waiting make room first.
         drop(self.waiting.extract(|waiting| !waiting.events.is_closed()));
-        let generate = Generate { request, ..generate };
-        self.waiting.push(
-            caller,
-            cost(&generate),
-            Waiting { request, generate, events, _reservation: reservation },
-        )?;
+        match &mut work {
+            to_worker::Frame::Generate(generate) => generate.request = request,
+            to_worker::Frame::Embed(embed) => embed.request = request,
+            to_worker::Frame::Cancel(cancel) => cancel.request = request,
+        }
+        let waiting = Waiting { request, caller, events, _reservation: reservation, work };
+        self.waiting.push(caller, cost(&waiting.work), waiting)?;
         Ok(request)
     }
 
     /// Starts as many waiting requests as the worker takes.
     fn pump(&mut self) {
         let Some(generation) = self.generation() else { return };
-        let streams = self.ready.map_or(0, |(_, streams)| streams as usize);
+        let streams = self.ready.as_ref().map_or(0, |(_, ready)| ready.slots.clamp(1, STREAMS_MAX) as usize);
         while self.running.len() < streams {
             let Some(next) = self.waiting.pop() else { return };
             if next.events.is_closed() {
                 continue;
             }
-            self.running.insert(next.request, Running { events: Some(next.events), answer_len: 0 });
-            let frame = Some(to_worker::Frame::Generate(next.generate));
-            self.outbox.push_back(ToWorker { generation, frame });
+            let Waiting { request, caller, work, events, .. } = next;
+            let running = Running { events: Some(events), caller, answer_len: 0, prompt_tokens: 0 };
+            self.running.insert(request, running);
+            self.outbox.push_back(ToWorker { generation, frame: Some(work) });
         }
     }
 
@@ -175,14 +187,14 @@ impl State {
     }
 
     /// Takes one frame; says which generation became ready, and what was finished.
-    pub(super) fn take(&mut self, message: FromWorker) -> (Option<u32>, Vec<Finished>) {
+    pub(super) fn take(&mut self, message: FromWorker) -> (Option<u32>, Vec<(Caller, Finished)>) {
         let mut usage = Vec::new();
         let FromWorker { generation, frame } = message;
         match frame {
-            Some(from_worker::Frame::Ready(Ready { slots, .. }))
+            Some(from_worker::Frame::Ready(ready))
                 if self.expected.is_none_or(|expected| expected == generation) && !self.is_up() =>
             {
-                self.ready = Some((generation, slots.clamp(1, STREAMS_MAX)));
+                self.ready = Some((generation, ready));
                 return (self.generation(), usage);
             }
             Some(from_worker::Frame::Ready(_)) => {}
@@ -205,15 +217,16 @@ impl State {
                     let _ = events.try_send(Event::Failed(refusal));
                 }
             }
-            // Nothing asks for them yet.
-            Some(from_worker::Frame::Embedded(_)) | None => {}
+            Some(from_worker::Frame::Embedded(embedded)) => usage.extend(self.take_vector(embedded)),
+            None => {}
         }
         (None, usage)
     }
 
-    fn take_piece(&mut self, piece: Piece) -> Option<Finished> {
+    fn take_piece(&mut self, piece: Piece) -> Option<(Caller, Finished)> {
         let (request, finished) = (piece.request, piece.finished.clone());
         let running = self.running.get_mut(&request)?;
+        let caller = running.caller;
         running.answer_len += piece.encoded_len();
         let fragment = Fragment::of(piece);
         let over = running.answer_len > ANSWER_LEN_MAX;
@@ -232,18 +245,49 @@ impl State {
         if finished.is_some() {
             self.running.remove(&request);
         }
-        finished
+        finished.map(|finished| (caller, finished))
+    }
+
+    fn take_vector(&mut self, embedded: Embedded) -> Option<(Caller, Finished)> {
+        let len = embedded.vector.len();
+        if len == 0 || len > VECTOR_LEN_MAX || !embedded.vector.iter().all(|number| number.is_finite()) {
+            self.distrust();
+            return None;
+        }
+        let request = embedded.request;
+        let running = self.running.get_mut(&request)?;
+        running.prompt_tokens = running.prompt_tokens.saturating_add(embedded.prompt_tokens);
+        let finished = embedded.last.then(|| Finished {
+            reason: "stop".into(),
+            prompt_tokens: running.prompt_tokens,
+            ..Finished::default()
+        });
+        let caller = running.caller;
+        if let Some(events) = &running.events {
+            // A frame holds fewer texts than the channel takes, so only a reader that is gone misses one.
+            let _ = events.try_send(Event::Vector(embedded));
+            if let Some(finished) = &finished {
+                let _ = events.try_send(Event::Finished(finished.clone()));
+            }
+        }
+        if finished.is_some() {
+            self.running.remove(&request);
+        }
+        finished.map(|finished| (caller, finished))
     }
 }
 
 /// About how many tokens a request makes a worker evaluate: its text and its answer.
-fn cost(generate: &Generate) -> u64 {
-    let prompt = generate.encoded_len() as u64 / BYTES_PER_TOKEN_GUESS;
-    let answer = match generate.max_tokens {
-        0 => ANSWER_TOKENS_GUESS,
-        tokens => u64::from(tokens),
+fn cost(work: &to_worker::Frame) -> u64 {
+    let (len, answer) = match work {
+        to_worker::Frame::Generate(generate) => match generate.max_tokens {
+            0 => (generate.encoded_len(), ANSWER_TOKENS_GUESS),
+            tokens => (generate.encoded_len(), u64::from(tokens)),
+        },
+        to_worker::Frame::Embed(embed) => (embed.encoded_len(), 0),
+        to_worker::Frame::Cancel(_) => (0, 0),
     };
-    prompt.saturating_add(answer)
+    (len as u64 / BYTES_PER_TOKEN_GUESS).saturating_add(answer)
 }
 
 /// A worker's message, as far as it may be shown.

@@ -1,6 +1,6 @@
 //! A slot against workers that die, lie and stall.
 
-use croft_proto::frames::{Failed, Step};
+use croft_proto::frames::{Failed, Generate, Step};
 
 use super::super::super::body::Budget;
 use super::super::super::limits::EVENTS_MAX;
@@ -24,7 +24,7 @@ impl Bench {
         let reservation = Budget::default().reservation();
         let request = self
             .state
-            .submit(Caller::Uid(uid), Generate::default(), reservation, sender)
+            .submit(Caller::Uid(uid), to_worker::Frame::Generate(Generate::default()), reservation, sender)
             .expect("room in the queue");
         self.receivers.insert(request, receiver);
         request
@@ -46,6 +46,7 @@ impl Bench {
         std::iter::from_fn(|| receiver.try_recv().ok())
             .map(|event| match event {
                 Event::Piece(fragment) => fragment.text,
+                Event::Vector(embedded) => format!("{:?}", embedded.vector),
                 Event::Finished(finished) => format!("[{}]", finished.reason),
                 Event::Failed(refusal) => refusal.code.to_string(),
             })

@@ -80,7 +80,7 @@ impl<'m> Embedder<'m> {
     /// # Errors
     /// A refusal; then none of them is taken.
     pub fn accept(&mut self, vocabulary: &Vocabulary<'_>, wire: Embed) -> Result<(), Refusal> {
-        let Embed { request, texts, dimensions } = wire;
+        let Embed { request, texts, dimensions, truncate } = wire;
         if self.vector_len() == 0 {
             return Err(Refusal::unsupported("this model makes no embeddings"));
         }
@@ -98,10 +98,14 @@ impl<'m> Embedder<'m> {
         let count = texts.len();
         let mut all = Vec::with_capacity(count);
         for (index, text) in (0_u32..).zip(texts) {
-            if text.len() > most.saturating_mul(vocabulary.piece_len_max()) {
+            let text_len_max = most.saturating_mul(vocabulary.piece_len_max());
+            if text.len() > text_len_max && !truncate {
                 return Err(full);
             }
-            let tokens = vocabulary.text(&text);
+            let mut tokens = vocabulary.text(&text[..text.floor_char_boundary(text_len_max)]);
+            if truncate {
+                cut(&mut tokens, most, vocabulary.ends());
+            }
             if tokens.is_empty() {
                 return Err(Refusal::invalid("input has an empty text"));
             }
@@ -197,6 +201,16 @@ impl<'m> Embedder<'m> {
     }
 }
 
+/// Cuts to `most` tokens; a mark of the end that was there stays.
+fn cut(tokens: &mut Vec<LlamaToken>, most: usize, ends: &[LlamaToken]) {
+    if tokens.len() <= most {
+        return;
+    }
+    let end = tokens.last().copied().filter(|token| ends.contains(token));
+    tokens.truncate(most - usize::from(end.is_some()));
+    tokens.extend(end);
+}
+
 fn embedded(text: &Waiting, vector: Vec<f32>) -> Outbound {
     Outbound::Embedded(Embedded {
         request: text.request,
@@ -232,6 +246,20 @@ fn normalized(values: &[f32]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_is_cut_keeps_its_end() {
+        let tokens = |all: &[i32]| all.iter().map(|id| LlamaToken(*id)).collect::<Vec<_>>();
+        let cut_to = |most, ends: &[i32]| {
+            let mut all = tokens(&[1, 2, 3, 9]);
+            cut(&mut all, most, &tokens(ends));
+            all
+        };
+        assert_eq!(cut_to(4, &[9]), tokens(&[1, 2, 3, 9]));
+        assert_eq!(cut_to(3, &[9]), tokens(&[1, 2, 9]));
+        assert_eq!(cut_to(3, &[]), tokens(&[1, 2, 3]));
+        assert_eq!(cut_to(1, &[9]), tokens(&[9]));
+    }
 
     #[test]
     fn vectors_have_length_one() {

@@ -148,6 +148,7 @@ fn texts_become_vectors_of_length_one() {
     assert_eq!(len, 192);
     let texts = ["list all orders", "list all the orders", "three digits and a dash", "hello"];
     let wire = |request, texts: &[&str], dimensions| Embed {
+        truncate: false,
         request,
         texts: texts.iter().map(ToString::to_string).collect(),
         dimensions,
