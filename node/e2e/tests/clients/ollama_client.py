@@ -29,6 +29,7 @@ class Discovery(unittest.TestCase):
         shown = CLIENT.show("chat")
         self.assertIn("completion", shown.capabilities)
         self.assertIn("embedding", shown.capabilities)
+        self.assertIn("insert", shown.capabilities)
         self.assertEqual(shown.details.quantization_level, "Q8_0")
         self.assertRegex(shown.details.parameter_size, r"^[0-9.]+[BMK]$")
         self.assertNotIn("unknown", shown.model_dump_json())
@@ -63,6 +64,10 @@ class Answers(unittest.TestCase):
         options = {"temperature": 0, "num_predict": 4}
         parts = list(CLIENT.generate("chat", "fn add(", raw=True, stream=True, options=options))
         self.assertEqual((parts[-1].eval_count, parts[-1].done_reason), (4, "length"))
+
+    def test_generate_between_two_texts(self):
+        answer = CLIENT.generate("complete", "fn add(a: i32) {", suffix="}", options={"num_predict": 8})
+        self.assertGreater(answer.eval_count, 0)
 
     def test_generate_nothing_is_a_wish_to_load(self):
         self.assertEqual(CLIENT.generate("chat").done_reason, "load")

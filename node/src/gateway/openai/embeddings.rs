@@ -16,8 +16,8 @@ pub fn embeddings(body: &[u8]) -> Result<Texts, Refusal> {
     let mut fields = Fields::parse(body)?;
     let model = fields.needed_text("model")?;
     let texts = input(&mut fields, "input")?;
-    if texts.is_empty() {
-        return Err(fields.invalid("input", "at least one text"));
+    if texts.is_empty() || texts.iter().any(String::is_empty) {
+        return Err(fields.invalid("input", "one text or more, none of them empty"));
     }
     let dimensions = dimensions(&mut fields)?;
     let wording = match fields.text("encoding_format")?.as_deref() {
