@@ -1,26 +1,42 @@
-//! Which other local AI is on this machine: processes and listening ports, matched by the rules in `census/rules.toml`.
+//! Which other local AI is on this machine: processes, ports and what they answer, stores and what lies in them. Each
+//! tool is a rule in `census/rules/`.
 //!
-//! What leaves is a tool's name, counts and port numbers. Paths, command lines, model names and accounts are looked at
-//! here and go no further. On a personal machine only the enrolled account's own processes and sockets count.
-//! Deliberately absent: asking a tool anything over its port, which would be a request it can log or act on.
+//! What leaves is [`Census::findings`]: names of tools, counts and port numbers. Paths, command lines, names and digests
+//! of models and accounts are looked at here and go no further. On a personal machine only the enrolled account's own
+//! processes, sockets and stores count. Deliberately absent: any request but `GET`, and any to another machine.
 
+mod accelerators;
+mod answers;
+mod conformity;
 mod listeners;
+mod memo;
 mod processes;
 mod rules;
+mod stores;
+mod surroundings;
+pub mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use clap::Args;
-use croft_domain::census::Finding;
+use croft_domain::census::{Catalog, Finding, Known, ModelCounts, ModelStanding};
 use croft_domain::code::Code;
+use croft_domain::id::CheckName;
+use serde::Serialize;
 
-use crate::failure::Failure;
-use crate::output::OutputForm;
+pub use accelerators::Load;
+use answers::{Asker, loopback_of};
+pub use conformity::{conformity, unavailable};
 use listeners::Listener;
+use memo::Mark;
+pub use memo::Memo;
 use processes::Running;
 use rules::Tool;
+pub use stores::{Model, Scan, StoreFound};
+use surroundings::{Environment, Places};
 
 /// Whose processes are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +54,35 @@ impl Accounts {
             Self::Only(wanted) => uid == Some(wanted),
         }
     }
+
+    const fn owner(self) -> Option<u32> {
+        match self {
+            Self::All => None,
+            Self::Only(uid) => Some(uid),
+        }
+    }
 }
 
+/// Has a file judged in a confined process. Asked only for files whose format can carry code.
+pub type Judge<'a> = &'a dyn Fn(&File) -> Scan;
+
 /// What a census is to look at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct CensusRequest<'a> {
-    /// Whose processes.
+    /// Whose processes and stores.
     pub accounts: Accounts,
     /// Ports that Croft itself listens on, which are nobody else's.
     pub own_ports: &'a [u16],
+    /// `/`, but for tests: where stores outside of homes lie.
+    pub root: &'a Path,
+    /// The home folder whose stores count.
+    pub home: Option<&'a Path>,
+    /// What the fleet lists; none: models are not compared.
+    pub catalog: Option<&'a Catalog>,
+    /// What earlier censuses found out about files.
+    pub memo: &'a Memo,
+    /// Judges files.
+    pub judge: Judge<'a>,
 }
 
 /// The census could not be taken.
@@ -68,106 +104,282 @@ impl CensusError {
     }
 }
 
+/// A listening port of a tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PortFound {
+    /// Which.
+    pub port: u16,
+    /// Whether only this machine can reach it.
+    pub loopback: bool,
+    /// Whether the tool was known by its answer there.
+    pub answered: bool,
+}
+
+/// One tool, for this machine's own screen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ToolFound {
+    /// Its rule's name.
+    pub tool: CheckName,
+    /// Its name for people.
+    pub title: String,
+    /// As it says itself.
+    pub version: Option<String>,
+    /// Processes running.
+    pub processes: u32,
+    /// Accounts that run them.
+    pub accounts: BTreeSet<u32>,
+    /// Where it listens.
+    pub ports: Vec<PortFound>,
+    /// Whether it answers under any host name.
+    pub host_check_off: bool,
+    /// Whether it can hand prompts on to a service outside.
+    pub cloud: Known,
+    /// Whether it is a tool that has such a service.
+    pub has_cloud: bool,
+    /// Where it keeps models.
+    pub stores: Vec<StoreFound>,
+    /// The rule whose stores it uses as well.
+    pub shares: Option<CheckName>,
+    /// What it does on accelerators.
+    pub load: Load,
+}
+
+/// Everything that was found, for this machine's own screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Census {
+    /// Tool by tool, in the order of names.
+    pub tools: Vec<ToolFound>,
+    /// Whether there was a list of the fleet to compare models with.
+    pub compared: bool,
+    /// Whether the home folder could not be read: its stores are then unknown.
+    pub home_unread: bool,
+    /// Accelerators that can be seen.
+    pub accelerators: Vec<String>,
+}
+
 /// Most ports told of one tool. More than a handful is a range that somebody scans or forwards.
 const PORTS_MAX: usize = 16;
 
-/// Takes the census. Reads `/proc` for some tens of milliseconds: not for an async thread.
+/// Most listeners that are asked.
+const ASKED_MAX: usize = 32;
+
+/// Most files that one census has judged; the others wait for the next.
+const SCANS_MAX: usize = 8;
+
+/// No file is judged after this time in one census: evidence waits for it.
+const SCANS_TIME: Duration = Duration::from_secs(2);
+
+/// Takes the census. Reads `/proc` for some tens of milliseconds and asks ports: not for an async thread.
 ///
 /// # Errors
 /// If processes or sockets cannot be listed: an empty census would be a claim.
-pub fn take(request: &CensusRequest<'_>) -> Result<Vec<Finding>, CensusError> {
+pub fn take(request: &CensusRequest<'_>) -> Result<Census, CensusError> {
     let running = processes::list()?;
     let listeners = listeners::list(Path::new("/proc/net")).map_err(CensusError::Listeners)?;
-    Ok(count(&rules::embedded(), &running, &listeners, request, processes::sockets))
+    let machine = Machine { running: &running, listeners: &listeners, sockets: &processes::sockets };
+    let mut census = count(&rules::embedded(), &machine, request);
+    judge_suspects(&mut census, request);
+    Ok(census)
 }
 
-/// Which tools are there. `sockets` gives the socket inodes of a process, as far as they may be seen.
-fn count(
-    tools: &[Tool],
-    running: &[Running],
-    listeners: &[Listener],
-    request: &CensusRequest<'_>,
-    sockets: impl Fn(u32) -> Vec<u64>,
-) -> Vec<Finding> {
-    let listeners: Vec<&Listener> = listeners
-        .iter()
-        .filter(|l| request.accounts.has(Some(l.uid)) && !request.own_ports.contains(&l.port))
-        .collect();
-    let mut owners: Vec<Vec<&Running>> = vec![Vec::new(); tools.len()];
-    for process in running.iter().filter(|process| request.accounts.has(process.uid)) {
-        if let Some(at) = tools.iter().position(|tool| tool.fits(process)) {
-            owners[at].push(process);
+/// What the kernel says runs and listens.
+struct Machine<'a> {
+    running: &'a [Running],
+    listeners: &'a [Listener],
+    /// The socket inodes of a process, as far as they may be seen.
+    sockets: &'a dyn Fn(u32) -> Vec<u64>,
+}
+
+/// One tool's processes and their sockets.
+struct Group<'a> {
+    processes: Vec<&'a Running>,
+    inodes: Vec<u64>,
+    ports: BTreeMap<u16, PortFound>,
+    version: Option<String>,
+}
+
+fn count(tools: &[Tool], machine: &Machine<'_>, request: &CensusRequest<'_>) -> Census {
+    let mut groups = groups(tools, machine, request.accounts);
+    listen(tools, &mut groups, machine, request);
+    let home = request.home.filter(|home| surroundings::is_readable(home));
+    let places = Places { root: request.root, home };
+    let found = tools.iter().zip(groups).filter_map(|(tool, group)| describe(tool, group, &places, request));
+    Census {
+        tools: found.collect(),
+        compared: request.catalog.is_some(),
+        home_unread: request.home.is_some() && home.is_none(),
+        accelerators: accelerators::visible(request.root),
+    }
+}
+
+fn groups<'a>(tools: &[Tool], machine: &Machine<'a>, accounts: Accounts) -> Vec<Group<'a>> {
+    let empty = || Group { processes: Vec::new(), inodes: Vec::new(), ports: BTreeMap::new(), version: None };
+    let mut groups: Vec<Group<'a>> = tools.iter().map(|_| empty()).collect();
+    for process in machine.running.iter().filter(|process| accounts.has(process.uid)) {
+        if let Some(group) = rules::owner(tools, process).and_then(|at| groups.get_mut(at)) {
+            group.inodes.extend((machine.sockets)(process.pid));
+            group.processes.push(process);
         }
     }
-    let findings = tools.iter().zip(owners).filter_map(|(tool, processes)| {
-        let inodes: Vec<u64> = processes.iter().flat_map(|process| sockets(process.pid)).collect();
-        let known: Vec<&&Listener> = listeners
-            .iter()
-            .filter(|l| {
-                inodes.contains(&l.inode)
-                    || tool.port_alone.contains(&l.port)
-                    || tool.ports.contains(&l.port) && is_of(l, &processes, &inodes)
+    groups
+}
+
+/// Gives each listener to the tool that answers there, else to the one that holds the socket, else by the port.
+fn listen(tools: &[Tool], groups: &mut [Group<'_>], machine: &Machine<'_>, request: &CensusRequest<'_>) {
+    let asker = Asker::new();
+    let mut asked = BTreeSet::new();
+    let ours = |listener: &&Listener| {
+        request.accounts.has(Some(listener.uid)) && !request.own_ports.contains(&listener.port)
+    };
+    for listener in machine.listeners.iter().filter(ours) {
+        let holder = groups.iter().position(|group| group.inodes.contains(&listener.inode));
+        let is_candidate = |at: &usize| Some(*at) == holder || tools[*at].ports.contains(&listener.port);
+        let candidates: Vec<usize> = (0..tools.len()).filter(is_candidate).collect();
+        if candidates.is_empty()
+            || asked.len() >= ASKED_MAX
+            || !asked.insert((listener.address, listener.port))
+        {
+            continue;
+        }
+        let mut port = loopback_of(listener.address, listener.port).map(|address| asker.port(address));
+        // The one that holds the socket is asked first: several tools answer alike.
+        let in_order = holder.into_iter().chain(candidates.iter().copied().filter(|at| Some(*at) != holder));
+        let answering =
+            in_order.into_iter().find(|at| port.as_mut().is_some_and(|port| port.is_of(&tools[*at])));
+        let silent = !port.as_ref().is_some_and(answers::Port::has_answered);
+        let by_port = || {
+            candidates.iter().copied().find(|at| {
+                silent && tools[*at].port_alone.contains(&listener.port) || is_of(listener, &groups[*at])
             })
-            .collect();
-        let mut ports: Vec<u16> = known.iter().map(|l| l.port).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports.truncate(PORTS_MAX);
-        let exposed = known.iter().any(|l| !l.loopback);
-        let processes = u32::try_from(processes.len()).unwrap_or(u32::MAX);
-        (processes > 0 || !ports.is_empty()).then(|| Finding {
-            processes,
-            ports,
-            exposed,
-            ..Finding::none_of(tool.name.clone())
-        })
-    });
-    findings.collect()
+        };
+        let Some(at) = answering.or(holder).or_else(by_port) else { continue };
+        if answering.is_some() && groups[at].version.is_none() {
+            groups[at].version = port.as_mut().and_then(|port| port.version_of(&tools[at]));
+        }
+        let found = groups[at].ports.entry(listener.port).or_insert(PortFound {
+            port: listener.port,
+            loopback: true,
+            answered: false,
+        });
+        found.loopback &= listener.is_loopback();
+        found.answered |= answering.is_some();
+    }
 }
 
 /// Several tools share port 8080. Where the sockets of a tool's processes cannot be seen, a known port of the same
 /// account is taken for theirs.
-fn is_of(listener: &Listener, processes: &[&Running], inodes: &[u64]) -> bool {
-    inodes.is_empty() && processes.iter().any(|process| process.uid == Some(listener.uid))
+fn is_of(listener: &Listener, group: &Group<'_>) -> bool {
+    group.inodes.is_empty() && group.processes.iter().any(|process| process.uid == Some(listener.uid))
 }
 
-/// What `croft-node census` is asked.
-#[derive(Clone, Debug, Args)]
-pub struct CensusArguments {
-    /// Everybody's processes and not only one's own.
-    #[arg(long)]
-    pub all: bool,
-    /// Form of the answer.
-    #[arg(short, long, value_enum, default_value_t = OutputForm::Table)]
-    pub output: OutputForm,
-}
-
-/// Takes the census and prints it.
-///
-/// # Errors
-/// If it cannot be taken.
-pub fn command(arguments: &CensusArguments) -> Result<ExitCode, Failure> {
-    let accounts =
-        if arguments.all { Accounts::All } else { Accounts::Only(rustix::process::getuid().as_raw()) };
-    let findings = take(&CensusRequest { accounts, own_ports: &[] })
-        .map_err(|error| Failure::caused(error.code(), &error))?;
-    match arguments.output {
-        OutputForm::Json => {
-            let json =
-                serde_json::to_string_pretty(&findings).map_err(|e| Failure::caused(Code::Internal, &e))?;
-            println!("{json}");
-        }
-        OutputForm::Table => {
-            println!("{:26}  {:>9}  {:8}  PORTS", "TOOL", "PROCESSES", "EXPOSED");
-            for finding in &findings {
-                let ports: Vec<String> = finding.ports.iter().map(u16::to_string).collect();
-                let exposed = if finding.exposed { "yes" } else { "no" };
-                let (processes, ports) = (finding.processes, ports.join(","));
-                println!("{:26}  {processes:>9}  {exposed:8}  {ports}", finding.tool);
-            }
-        }
+fn describe(
+    tool: &Tool,
+    group: Group<'_>,
+    places: &Places<'_>,
+    request: &CensusRequest<'_>,
+) -> Option<ToolFound> {
+    let Group { processes, ports, version, .. } = group;
+    let proc = Path::new("/proc");
+    let environments: Vec<Environment> =
+        processes.iter().map(|process| Environment::of(proc, process.pid)).collect();
+    let owner = request.accounts.owner();
+    let stores: Vec<StoreFound> = tool
+        .stores
+        .iter()
+        .flat_map(|store| places.store(store, &environments).into_iter().map(|path| (path, store.layout)))
+        .filter_map(|(path, layout)| stores::look(&path, layout, owner, request.catalog, request.memo))
+        .collect();
+    // A store that may not be looked at says nothing of a tool that is not seen otherwise.
+    let is_there = !processes.is_empty() || !ports.is_empty() || stores.iter().any(|s| !s.models.is_empty());
+    if !is_there {
+        return None;
     }
-    Ok(ExitCode::SUCCESS)
+    let mut load = Load::default();
+    for process in &processes {
+        load.add(&accelerators::of_process(proc, process.pid));
+    }
+    let exposed = ports.values().any(|port| !port.loopback);
+    Some(ToolFound {
+        tool: tool.name.clone(),
+        title: tool.title.clone(),
+        version,
+        processes: u32::try_from(processes.len()).unwrap_or(u32::MAX),
+        accounts: processes.iter().filter_map(|process| process.uid).collect(),
+        ports: ports.into_values().take(PORTS_MAX).collect(),
+        host_check_off: tool.host_check_ends_when_exposed && exposed,
+        cloud: tool.cloud.as_ref().map_or(Known::Unknown, |cloud| places.cloud(cloud, &environments)),
+        has_cloud: tool.cloud.is_some(),
+        stores,
+        shares: tool.shares.clone(),
+        load,
+    })
+}
+
+/// Has files whose format can carry code judged, a few in one census, each once.
+fn judge_suspects(census: &mut Census, request: &CensusRequest<'_>) {
+    let start = Instant::now();
+    let mut judged = 0;
+    let stores = census.tools.iter_mut().flat_map(|tool| &mut tool.stores);
+    for model in stores.flat_map(|store| &mut store.models) {
+        if !stores::is_suspect(model) {
+            continue;
+        }
+        let file = stores::open(&model.path);
+        let Some((file, mark)) = file.and_then(|file| Mark::of(&file).map(|mark| (file, mark))) else {
+            model.scan = Some(Scan::Unknown);
+            continue;
+        };
+        model.scan = Some(match request.memo.scan(mark) {
+            Some(known) => known,
+            None if judged >= SCANS_MAX || start.elapsed() > SCANS_TIME => Scan::Unknown,
+            None => {
+                judged += 1;
+                let scan = (request.judge)(&file);
+                request.memo.keep_scan(mark, scan);
+                scan
+            }
+        });
+    }
+}
+
+impl ToolFound {
+    /// Whether other machines can reach it.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.ports.iter().any(|port| !port.loopback)
+    }
+
+    /// Every model in its stores.
+    pub fn models(&self) -> impl Iterator<Item = &Model> {
+        self.stores.iter().flat_map(|store| &store.models)
+    }
+
+    fn counts(&self) -> ModelCounts {
+        let mut counts = ModelCounts::default();
+        for model in self.models() {
+            counts.add(model.standing.unwrap_or(ModelStanding::Unknown));
+            counts.refused += u32::from(model.scan == Some(Scan::Refused));
+        }
+        counts
+    }
+}
+
+impl Census {
+    /// What leaves this machine: nothing that names a model, a file or a person.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        let findings = self.tools.iter().map(|found| Finding {
+            tool: found.tool.clone(),
+            processes: found.processes,
+            ports: found.ports.iter().map(|port| port.port).collect(),
+            exposed: found.is_exposed(),
+            host_check_off: found.host_check_off,
+            cloud: found.cloud,
+            models: found.counts(),
+            unread: found.stores.iter().any(|store| store.unread.is_some()),
+        });
+        findings.collect()
+    }
 }
 
 #[cfg(test)]

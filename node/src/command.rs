@@ -1,18 +1,19 @@
 //! The subcommands of `croft-node`: what each was asked, and who carries it out.
 
+mod census;
 mod run;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use census::CensusArguments;
 use clap::{Args, Parser, Subcommand};
 use croft_domain::code::Code;
 use croft_domain::evidence::Mode;
 
 use crate::agent;
-use crate::bundles::vet;
-use crate::census::{self, CensusArguments};
+use crate::bundles::vet::{self, Scope, Vetting};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::gateway::{self, GatewayArgs};
@@ -36,7 +37,11 @@ enum Command {
     Leave(PathArguments),
     /// Judges the file at descriptor 3. Started by the daemon.
     #[command(hide = true)]
-    VetConfined,
+    VetConfined {
+        /// By the rules of any format and not only of what is served.
+        #[arg(long)]
+        any: bool,
+    },
     /// Prints where everything is kept.
     Paths(PathArguments),
     /// The confined local API, which the daemon starts.
@@ -94,11 +99,13 @@ impl PathArguments {
 pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         Command::Posture(arguments) => return posture::command(&arguments),
-        Command::Census(arguments) => return census::command(&arguments),
+        Command::Census(arguments) => return census::run(&arguments),
         Command::Gateway(arguments) => return Ok(gateway::run(&arguments)),
         Command::Run(paths) => return run_daemon(paths),
         Command::Leave(paths) => return leave(paths),
-        Command::VetConfined => return vet::run_confined(),
+        Command::VetConfined { any } => {
+            return vet::run_confined(if any { Scope::Any } else { Scope::Served });
+        }
         Command::Paths(paths) => {
             let lines = paths.resolve()?.lines().join("\n");
             println!("{lines}");
@@ -119,7 +126,9 @@ fn run_daemon(arguments: PathArguments) -> Result<ExitCode, Failure> {
     let paths = arguments.resolve()?;
     let config = Config::load(&paths.config, is_named).map_err(|e| Failure::caused(e.code(), &e))?;
     let around = Surroundings::of_process();
-    runtime()?.block_on(run::run(paths, config, agent::senses::of_machine(), &around))?;
+    let node = std::env::current_exe().map_err(|e| Failure::caused(Code::Internal, &e))?;
+    let senses = agent::senses::of_machine(Vetting::Confined(node));
+    runtime()?.block_on(run::run(paths, config, senses, &around))?;
     Ok(ExitCode::SUCCESS)
 }
 

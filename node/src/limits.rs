@@ -32,6 +32,9 @@ pub const REFETCH_MAX: u32 = 2;
 /// Until the confined lint of one file must be done. It reads headers, not weights.
 pub const VET_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Until the confined scan of one file in another tool's store must be done: evidence waits for it.
+pub const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Longest report of a confined lint, in bytes.
 pub const VET_REPORT_LEN_MAX: u64 = 256 * 1024;
 

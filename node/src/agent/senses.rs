@@ -1,15 +1,19 @@
 //! What the agent asks of the rooms that observe the machine, as one value, so that tests can give it other senses.
 
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use croft_domain::baseline::Baseline;
-use croft_domain::census::Finding;
+use croft_domain::census::{Catalog, Finding};
 use croft_domain::collection::{Collection, Item};
 use croft_domain::fact::Fact;
+use croft_vetting::report::Verdict;
+use tokio::runtime::Handle;
 
-use crate::census::{self, Accounts, CensusRequest};
+use crate::bundles::vet::Vetting;
+use crate::census::{self, Accounts, CensusRequest, Memo, Scan};
 use crate::posture::{self, CollectRequest};
 
 /// What is to be observed.
@@ -25,6 +29,8 @@ pub struct Request {
     pub uid: u32,
     /// Where the gateway listens.
     pub listen: SocketAddr,
+    /// What the fleet lists, to compare models with; none before the first signed documents.
+    pub catalog: Option<Catalog>,
 }
 
 /// What was observed.
@@ -39,10 +45,28 @@ pub struct Observed {
 /// The senses. Called on a thread that may block.
 pub type Senses = Arc<dyn Fn(&Request) -> Observed + Send + Sync>;
 
-/// The machine's own senses.
+/// The machine's own senses. They judge suspicious files by `vetting`, and remember what they found out about files.
 #[must_use]
-pub fn of_machine() -> Senses {
-    Arc::new(|request| Observed { facts: facts(request), census: findings(request) })
+pub fn of_machine(vetting: Vetting) -> Senses {
+    let memo = Memo::default();
+    Arc::new(move |request| {
+        let mut facts = facts(request);
+        let (census, about) = take_census(request, &memo, &vetting);
+        let check =
+            |fact: &Fact| request.baseline.as_ref().is_some_and(|b| b.checks.contains_key(&fact.check));
+        facts.extend(about.into_iter().filter(check));
+        Observed { facts, census }
+    })
+}
+
+/// Has a file scanned in a confined process, from a thread that may block.
+#[must_use]
+pub fn scan(runtime: &Handle, vetting: &Vetting, file: &File) -> Scan {
+    match runtime.block_on(vetting.scan(file)) {
+        Ok(Verdict::Pass) => Scan::Pass,
+        Ok(Verdict::Refuse) => Scan::Refused,
+        Ok(Verdict::Unknown) | Err(_) => Scan::Unknown,
+    }
 }
 
 fn facts(request: &Request) -> Vec<Fact> {
@@ -64,14 +88,30 @@ fn facts(request: &Request) -> Vec<Fact> {
         .collect()
 }
 
-fn findings(request: &Request) -> Vec<Finding> {
+/// What leaves, and the facts of the check about it.
+fn take_census(request: &Request, memo: &Memo, vetting: &Vetting) -> (Vec<Finding>, Vec<Fact>) {
     let is_of_all = request.collection.allows(Item::AllAccounts);
     let accounts = if is_of_all { Accounts::All } else { Accounts::Only(request.uid) };
     let own_ports = [request.listen.port()];
-    census::take(&CensusRequest { accounts, own_ports: &own_ports }).unwrap_or_else(|e| {
-        tracing::warn!(error = %e, "no census could be taken");
-        Vec::new()
-    })
+    let home = home_of(request.uid);
+    let runtime = Handle::try_current();
+    let judge = |file: &File| runtime.as_ref().map_or(Scan::Unknown, |runtime| scan(runtime, vetting, file));
+    let taken = census::take(&CensusRequest {
+        accounts,
+        own_ports: &own_ports,
+        root: Path::new("/"),
+        home: home.as_deref(),
+        catalog: request.catalog.as_ref(),
+        memo,
+        judge: &judge,
+    });
+    match taken {
+        Ok(census) => (census.findings(), census::conformity(&census)),
+        Err(e) => {
+            tracing::warn!(error = %e, "no census could be taken");
+            (Vec::new(), census::unavailable("no census could be taken"))
+        }
+    }
 }
 
 /// The home folder of the account that enrolled: the daemon's own environment if it is its own account.

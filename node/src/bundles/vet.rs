@@ -5,18 +5,28 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
 
 use croft_confine::{Entry, ResourceLimits, Role, enter, lock_down};
 use croft_domain::code::Code;
 use croft_vetting::gguf::Depth;
-use croft_vetting::report::Report;
+use croft_vetting::report::{Report, Verdict};
 
 use crate::failure::Failure;
-use crate::limits::{VET_REPORT_LEN_MAX, VET_TIMEOUT};
+use crate::limits::{SCAN_TIMEOUT, VET_REPORT_LEN_MAX, VET_TIMEOUT};
 use crate::spawn::{Launch, Output, Program, describe, launch};
 
 const FILE_FD: i32 = 3;
+
+/// Which rules a file is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Those of what is served: only GGUF may pass.
+    Served,
+    /// Those of its own format: whether it can harm whoever loads it.
+    Any,
+}
 
 /// How the daemon has a file judged.
 #[derive(Clone, Debug)]
@@ -40,13 +50,47 @@ impl Vetting {
             Self::Skipped => Ok(()),
         }
     }
+
+    /// Scans a file of whatever format, from its first byte to its last.
+    ///
+    /// # Errors
+    /// If the confined process gave no answer in time.
+    pub async fn scan(&self, file: &File) -> Result<Verdict, Failure> {
+        match self {
+            Self::Confined(program) => {
+                let (report, _) = ask_confined(program, file, &["--any"], SCAN_TIMEOUT).await?;
+                Ok(report.verdict)
+            }
+            #[cfg(test)]
+            Self::Skipped => Ok(Verdict::Unknown),
+        }
+    }
 }
 
 async fn judge_confined(program: &std::path::Path, file: &File) -> Result<(), Failure> {
+    let (report, status) = ask_confined(program, file, &[], VET_TIMEOUT).await?;
+    if status.success() && report.passed() {
+        return Ok(());
+    }
+    let why = report.first_refusal().map_or_else(
+        || "the file could not be judged".to_owned(),
+        |finding| format!("rule {:?}: {}", finding.rule, finding.message),
+    );
+    Err(Failure::new(Code::VetRefused, why))
+}
+
+/// What the confined process says, and how it ended.
+async fn ask_confined(
+    program: &std::path::Path,
+    file: &File,
+    options: &[&str],
+    timeout: Duration,
+) -> Result<(Report, ExitStatus), Failure> {
     let refused = |message: String| Failure::new(Code::VetRefused, message);
+    let options = options.iter().map(|option| (*option).to_owned());
     let mut process = launch(&Launch {
         program: Program::At(program),
-        arguments: vec!["vet-confined".to_owned()],
+        arguments: std::iter::once("vet-confined".to_owned()).chain(options).collect(),
         descriptors: vec![(file.as_fd(), FILE_FD)],
         capture_output: Output::Capture,
     })
@@ -59,7 +103,7 @@ async fn judge_confined(program: &std::path::Path, file: &File) -> Result<(), Fa
         }
         Ok::<_, std::io::Error>(text)
     });
-    let status = tokio::time::timeout(VET_TIMEOUT, process.wait()).await;
+    let status = tokio::time::timeout(timeout, process.wait()).await;
     // Whatever happened, it is gone now, and with it the other end of the pipe.
     drop(process);
     let text = reading.await.map_err(|e| refused(e.to_string()))?.map_err(|e| refused(e.to_string()))?;
@@ -68,25 +112,18 @@ async fn judge_confined(program: &std::path::Path, file: &File) -> Result<(), Fa
         .map_err(|e| refused(e.to_string()))?;
     let report: Report = serde_json::from_slice(&text)
         .map_err(|_| refused(format!("the confined linter {} without an answer", describe(status))))?;
-    if status.success() && report.passed() {
-        return Ok(());
-    }
-    let why = report.first_refusal().map_or_else(
-        || "the file could not be judged".to_owned(),
-        |finding| format!("rule {:?}: {}", finding.rule, finding.message),
-    );
-    Err(refused(why))
+    Ok((report, status))
 }
 
 /// The confined process: judges the file at descriptor 3 and writes its report to standard output.
 ///
 /// # Errors
 /// If it cannot confine itself; nothing was read then.
-pub fn run_confined() -> Result<ExitCode, Failure> {
+pub fn run_confined(scope: Scope) -> Result<ExitCode, Failure> {
     let unproven = |e: croft_confine::ConfineError| Failure::caused(Code::SandboxUnproven, &e);
     let unreadable = |e: std::io::Error| Failure::caused(Code::VetRefused, &e);
     // Opened anew while that is still possible: a description of its own, read from its beginning.
-    let file = File::open(format!("/proc/self/fd/{FILE_FD}")).map_err(unreadable)?;
+    let mut file = File::open(format!("/proc/self/fd/{FILE_FD}")).map_err(unreadable)?;
     let len = file.metadata().map_err(unreadable)?.len();
     let limits = ResourceLimits {
         data_bytes: Some(croft_vetting::limits::MEMORY_MAX),
@@ -96,7 +133,10 @@ pub fn run_confined() -> Result<ExitCode, Failure> {
     let keep_fds = [file.as_raw_fd()];
     enter(&Entry { role: Role::Vetting, keep_fds: &keep_fds, readable: &[], limits }).map_err(unproven)?;
     lock_down(Role::Vetting).map_err(unproven)?;
-    let mut report = croft_vetting::format::vet(&file, len, Depth::Header);
+    let mut report = match scope {
+        Scope::Served => croft_vetting::format::vet(&file, len, Depth::Header),
+        Scope::Any => croft_vetting::scan::scan(&mut file, len),
+    };
     // Of no use here, and it can be longer than the daemon reads.
     report.chat_template = None;
     let passed = report.passed();

@@ -8,11 +8,17 @@ use std::path::Path;
 /// One listening socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Listener {
+    pub(super) address: IpAddr,
     pub(super) port: u16,
-    /// Whether only this machine can reach it.
-    pub(super) loopback: bool,
     pub(super) uid: u32,
     pub(super) inode: u64,
+}
+
+impl Listener {
+    /// Whether only this machine can reach it.
+    pub(super) fn is_loopback(&self) -> bool {
+        self.address.is_loopback()
+    }
 }
 
 /// State `TCP_LISTEN` as the kernel writes it.
@@ -39,7 +45,7 @@ fn parse(line: &str) -> Option<Listener> {
     }
     let uid = words.nth(3)?.parse().ok()?;
     let inode = words.nth(1)?.parse().ok()?;
-    Some(Listener { port, loopback: parse_address(address)?.to_canonical().is_loopback(), uid, inode })
+    Some(Listener { address: parse_address(address)?.to_canonical(), port, uid, inode })
 }
 
 /// The kernel prints an address as words in its own byte order.
@@ -66,7 +72,7 @@ mod tests {
     #[test]
     fn listeners_are_read_and_connections_are_not() {
         let line = "   0: 0100007F:2CAA 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1 x";
-        let expected = Listener { port: 11434, loopback: true, uid: 1000, inode: 4242 };
+        let expected = Listener { address: Ipv4Addr::LOCALHOST.into(), port: 11434, uid: 1000, inode: 4242 };
         assert_eq!(parse(line), Some(expected));
         assert_eq!(parse(&line.replace(" 0A ", " 01 ")), None);
         assert_eq!(parse("  sl  local_address rem_address   st tx_queue rx_queue"), None);

@@ -13,6 +13,7 @@ use croft_domain::verdict::Assurance;
 use croft_trust::store::TrustView;
 
 use super::{End, Session};
+use crate::agent::catalog::catalog;
 use crate::agent::chain;
 use crate::agent::consent::collection_of;
 use crate::agent::evidence::{Occasion, baseline_of, compose, own_facts};
@@ -85,9 +86,9 @@ impl Session {
     }
 
     async fn observe(&self, identity: &Identity) -> Observed {
-        let (baseline, collection) = {
+        let (baseline, collection, catalog) = {
             let memory = self.shared.memory();
-            (memory.baseline().cloned(), collection_of(&memory))
+            (memory.baseline().cloned(), collection_of(&memory), catalog(&memory))
         };
         let own = rustix::process::getuid().as_raw();
         let request = Request {
@@ -96,6 +97,7 @@ impl Session {
             store: self.shared.paths.store(),
             uid: identity.enrollment.uids.first().copied().unwrap_or(own),
             listen: self.listen,
+            catalog,
         };
         let senses = Arc::clone(&self.senses);
         // Observing that panics observes nothing, and nothing is not a pass.

@@ -1,0 +1,36 @@
+//! What a census is reconciled with: the files of every bundle in the signed targets, approved for this node's group or
+//! only known.
+
+use croft_domain::census::{Catalog, CatalogFile, ModelStanding};
+
+use super::memory::Memory;
+
+/// The catalog; none before the first signed documents.
+#[must_use]
+pub fn catalog(memory: &Memory) -> Option<Catalog> {
+    let trust = memory.trust.as_ref()?;
+    let group = memory.identity.as_ref().map(|identity| &identity.enrollment.group);
+    let policy = group.and_then(|group| trust.fleet.groups.get(group));
+    let mut catalog = Catalog::default();
+    for (reference, bundle) in &trust.bundles {
+        let recalled = memory.recalls.iter().any(|recall| recall.stops_bundle(&bundle.manifest));
+        let allowed = policy.is_some_and(|policy| policy.allows_bundle(reference)) && !recalled;
+        let standing = if allowed { ModelStanding::Approved } else { ModelStanding::Known };
+        for file in &bundle.manifest.files {
+            let Some(head) = file.chunks.first() else { continue };
+            let listed = CatalogFile {
+                bundle: reference.clone(),
+                standing,
+                len_bytes: file.len_bytes,
+                head_len_bytes: file.len_bytes.min(file.chunk_len_bytes),
+                head: *head,
+            };
+            // The same bytes in two bundles are as good as the better of them.
+            let better = |old: &CatalogFile| old.standing <= standing;
+            if !catalog.files.get(&file.sha256).is_some_and(better) {
+                catalog.files.insert(file.sha256, listed);
+            }
+        }
+    }
+    Some(catalog)
+}
