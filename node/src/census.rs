@@ -22,7 +22,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use croft_domain::census::{Catalog, Finding, Known, ModelCounts, ModelStanding};
+use croft_domain::census::{Catalog, Finding, Known, ListedModel, ModelCounts, ModelStanding};
 use croft_domain::code::Code;
 use croft_domain::id::CheckName;
 use serde::Serialize;
@@ -160,6 +160,12 @@ pub struct Census {
 /// Most ports told of one tool. More than a handful is a range that somebody scans or forwards.
 const PORTS_MAX: usize = 16;
 
+/// Most models of one tool that are told by name.
+const LISTED_MAX: usize = 32;
+
+/// Longest name of a model that is told, in characters.
+const NAME_CHARS_MAX: usize = 96;
+
 /// Most listeners that are asked.
 const ASKED_MAX: usize = 32;
 
@@ -207,7 +213,7 @@ fn count(tools: &[Tool], machine: &Machine<'_>, request: &CensusRequest<'_>) -> 
     Census {
         tools: found.collect(),
         compared: request.catalog.is_some(),
-        home_unread: request.home.is_some() && home.is_none(),
+        home_unread: home.is_none(),
         accelerators: accelerators::visible(request.root),
     }
 }
@@ -342,6 +348,10 @@ fn judge_suspects(census: &mut Census, request: &CensusRequest<'_>) {
     }
 }
 
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
 impl ToolFound {
     /// Whether other machines can reach it.
     #[must_use]
@@ -377,8 +387,25 @@ impl Census {
             cloud: found.cloud,
             models: found.counts(),
             unread: found.stores.iter().any(|store| store.unread.is_some()),
+            listed: Vec::new(),
         });
         findings.collect()
+    }
+
+    /// The same with the models by name: only for where their owner agreed.
+    #[must_use]
+    pub fn findings_by_name(&self) -> Vec<Finding> {
+        let mut findings = self.findings();
+        for (finding, found) in findings.iter_mut().zip(&self.tools) {
+            let listed = found.models().take(LISTED_MAX).map(|model| {
+                // A folder's name can be a person's or a project's; a model's own name is what was agreed to.
+                let own = if model.sha256.is_some() { &model.name } else { base_name(&model.name) };
+                let name = own.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
+                ListedModel { name, sha256: model.sha256 }
+            });
+            finding.listed = listed.collect();
+        }
+        findings
     }
 }
 

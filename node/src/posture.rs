@@ -8,6 +8,7 @@ pub mod command;
 pub mod credentials;
 pub mod disk;
 pub mod endpoint;
+mod patches;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -64,6 +65,7 @@ pub fn collect(request: &CollectRequest<'_>) -> Vec<Fact> {
             "self-test" => self_tests(request),
             "api-binding" => vec![api_binding(request)],
             "endpoint" => endpoint(request),
+            "patch-level" => patches::collect(request),
             "production-credentials" => production_credentials(request.home),
             _ => Vec::new(),
         };

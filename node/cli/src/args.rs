@@ -39,6 +39,8 @@ pub enum Command {
     Status(StatusArguments),
     /// Says check by check why it serves or does not, and what to do.
     Why(OutputArguments),
+    /// Prints the commands that mend a check, with effort, risk and how to go back; runs none of them.
+    Fix(FixArguments),
     /// Shows byte for byte what was sent to the organization.
     Privacy(OutputArguments),
     /// Shows what the organization's baseline asks for besides the minimum, and takes your answer.
@@ -116,6 +118,14 @@ pub struct OutputArguments {
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t)]
     pub output: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct FixArguments {
+    /// A check, one of its subjects, or both as check:subject; without it, whatever does not pass now.
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,10 @@
 //! Carries out what was asked, one noun a file.
 
+mod census;
 mod chat;
 mod consent;
 mod enroll;
+mod fix;
 mod key;
 mod leave;
 mod models;
@@ -48,7 +50,8 @@ async fn dispatch(command: Command, paths: &Paths) -> Result<ExitCode, Failure> 
         Command::Key(arguments) => key::run(paths, &arguments).await,
         Command::Chat(arguments) => chat::run(paths, &arguments).await,
         Command::Posture(passed) => Err(become_node(paths, "posture", passed.arguments)),
-        Command::Census(passed) => Err(become_node(paths, "census", passed.arguments)),
+        Command::Census(passed) => return census::run(paths, passed.arguments).await,
+        Command::Fix(arguments) => fix::run(paths, &arguments).await,
         Command::Pause => pause::run(paths, true).await,
         Command::Resume => pause::run(paths, false).await,
         Command::Leave(arguments) => leave::run(paths, &arguments).await,

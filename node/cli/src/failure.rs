@@ -37,6 +37,10 @@ impl Failure {
         self
     }
 
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     pub const fn code(&self) -> Code {
         self.code
     }

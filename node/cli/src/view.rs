@@ -3,6 +3,7 @@
 //! Rendering is pure: time is an argument, and every text from elsewhere is made printable first.
 
 pub mod consent;
+pub mod fix;
 pub mod models;
 pub mod preview;
 pub mod privacy;

@@ -135,12 +135,8 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
         usage: usage.take(FACTS_MAX).collect(),
         collected: Vec::new(),
     };
-    let permitted = collection_of(memory).hold(evidence);
-    // Traces explain; facts count. When both do not fit, the explanation stays here.
-    if serde_json::to_vec(permitted.evidence()).is_ok_and(|bytes| bytes.len() > EVIDENCE_LEN_MAX) {
-        return permitted.without_traces();
-    }
-    permitted
+    let len = |evidence: &Evidence| serde_json::to_vec(evidence).map_or(usize::MAX, |bytes| bytes.len());
+    collection_of(memory).hold(evidence).fitting(EVIDENCE_LEN_MAX, len)
 }
 
 /// The machine in enumerated facts: no serial, no hostname.

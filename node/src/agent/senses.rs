@@ -106,7 +106,11 @@ fn take_census(request: &Request, memo: &Memo, vetting: &Vetting) -> (Vec<Findin
         judge: &judge,
     });
     match taken {
-        Ok(census) => (census.findings(), census::conformity(&census)),
+        Ok(census) => {
+            let by_name = request.collection.allows(Item::CensusModels);
+            let findings = if by_name { census.findings_by_name() } else { census.findings() };
+            (findings, census::conformity(&census))
+        }
         Err(e) => {
             tracing::warn!(error = %e, "no census could be taken");
             (Vec::new(), census::unavailable("no census could be taken"))

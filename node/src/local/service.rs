@@ -7,17 +7,18 @@ use croft_domain::evidence::Ownership;
 use croft_domain::id::BundleRef;
 use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
-    ApiKeyRequest, ApiKeyResponse, ConsentAnswer, ConsentRequest, ConsentResponse, EnrollNodeRequest,
-    EnrollNodeResponse, LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest, LocalAttestResponse,
-    LocalStatusRequest, LocalStatusResponse, ModelsRequest, ModelsResponse, PreviewEnrollmentRequest,
-    PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse, SentMessage, SetPausedRequest,
-    SetPausedResponse, WhyRequest, WhyResponse, status,
+    ApiKeyRequest, ApiKeyResponse, CatalogRequest, CatalogResponse, ConsentAnswer, ConsentRequest,
+    ConsentResponse, EnrollNodeRequest, EnrollNodeResponse, LeaveFleetRequest, LeaveFleetResponse,
+    LocalAttestRequest, LocalAttestResponse, LocalStatusRequest, LocalStatusResponse, ModelsRequest,
+    ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse,
+    SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 
 use super::answers;
+use crate::agent::catalog::catalog;
 use crate::agent::consent::{self, Answer};
 use crate::agent::enroll::{Consent, application, collected, enroll};
 use crate::agent::leave::leave;
@@ -208,6 +209,14 @@ impl Local for Service {
             erased: departure.erased.iter().map(|path| path.display().to_string()).collect(),
             receipt: departure.receipt,
         }))
+    }
+
+    async fn catalog(&self, request: Request<CatalogRequest>) -> Result<Response<CatalogResponse>, Status> {
+        self.caller(&request, Right::Look)?;
+        let catalog = catalog(&self.shared.memory());
+        let json = catalog.as_ref().map(serde_json::to_vec).transpose();
+        let catalog_json = json.map_err(|e| refused(&e, Code::Internal))?.unwrap_or_default();
+        Ok(Response::new(CatalogResponse { catalog_json }))
     }
 
     async fn consent(&self, request: Request<ConsentRequest>) -> Result<Response<ConsentResponse>, Status> {

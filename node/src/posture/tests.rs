@@ -44,6 +44,60 @@ fn p10_only_what_the_baseline_asks_for_is_looked_at() {
     assert!(found.iter().all(Fact::is_bounded));
 }
 
+fn patched(files: &[(&str, &str)]) -> Vec<(String, Option<bool>)> {
+    let root = tempfile::tempdir().expect("a folder");
+    for (file, text) in files {
+        let path = root.path().join(file);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        std::fs::write(path, text).expect("a file");
+    }
+    let mut asked = baseline(&[("patch-level", &[])]);
+    asked.patches = serde_json::from_value(serde_json::json!([
+        {"os": "debian 12", "kernel": "6.1.0-28", "packages": {"openssl": "3.0.15-1~deb12u1", "gone": "9"}}
+    ]))
+    .expect("a list");
+    let value = |fact: Fact| match fact.observation {
+        Observation::Flag { value } => (fact.subject, Some(value)),
+        _ => (fact.subject, None),
+    };
+    facts(&asked, root.path()).into_iter().map(value).collect()
+}
+
+#[test]
+fn p5_the_patch_level_is_compared_here_and_what_is_not_listed_is_unknown() {
+    let debian = ("etc/os-release", "NAME=x\nID=debian\nVERSION_ID=\"12\"\n");
+    let new = ("proc/sys/kernel/osrelease", "6.1.0-30-amd64\n");
+    let old = ("proc/sys/kernel/osrelease", "6.1.0-9-amd64\n");
+    let status = |version: &str| {
+        format!(
+            "Package: openssl\nStatus: install ok installed\nVersion: {version}\n\n\
+             Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n\n\
+             Package: opensslx\nStatus: install ok installed\nVersion: 0\n"
+        )
+    };
+    let (good, bad) = (status("3.0.15-1~deb12u1"), status("3.0.14-1~deb12u2"));
+    let told = |subject: &str, value| (subject.to_owned(), value);
+    assert_eq!(
+        patched(&[debian, new, ("var/lib/dpkg/status", &good)]),
+        [told("system", Some(true)), told("kernel", Some(true)), told("package:openssl", Some(true))]
+    );
+    assert_eq!(
+        patched(&[debian, old, ("var/lib/dpkg/status", &bad)]),
+        [told("system", Some(true)), told("kernel", Some(false)), told("package:openssl", Some(false))]
+    );
+    assert_eq!(
+        patched(&[debian]),
+        [
+            told("system", Some(true)),
+            told("kernel", None),
+            told("package:gone", None),
+            told("package:openssl", None)
+        ]
+    );
+    assert_eq!(patched(&[("etc/os-release", "ID=arch\n"), new]), [told("system", None)]);
+    assert_eq!(patched(&[]), [told("system", None)]);
+}
+
 #[test]
 fn disks_are_named_as_the_baseline_names_them() {
     let root = tempfile::tempdir().expect("a folder");

@@ -83,6 +83,20 @@ pub struct Finding {
     /// Whether a store of it is there and cannot be read: then the models above are not all.
     #[serde(default)]
     pub unread: bool,
+    /// The models by name, only where the owner agreed to that ([`crate::collection::Item::CensusModels`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listed: Vec<ListedModel>,
+}
+
+/// One model that another tool keeps, as an owner agreed to tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListedModel {
+    /// As its store names it; a file's name without its folder in stores of plain files.
+    pub name: String,
+    /// Its digest, if its store names it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Digest>,
 }
 
 impl Finding {
@@ -98,12 +112,14 @@ impl Finding {
             cloud: Known::Unknown,
             models: ModelCounts { approved: 0, known: 0, unknown: 0, refused: 0 },
             unread: false,
+            listed: Vec::new(),
         }
     }
 
     /// Takes in what was found of the same tool on another node: numbers add up, and one bad answer stays bad.
     pub fn absorb(&mut self, other: Self) {
-        let Self { tool: _, processes, ports, exposed, host_check_off, cloud, models, unread } = other;
+        let Self { tool: _, processes, ports, exposed, host_check_off, cloud, models, unread, listed } =
+            other;
         self.processes = self.processes.saturating_add(processes);
         self.ports.extend(ports);
         self.ports.sort_unstable();
@@ -117,6 +133,9 @@ impl Finding {
         };
         self.models = self.models.plus(models);
         self.unread |= unread;
+        self.listed.extend(listed);
+        self.listed.sort_by(|a, b| a.name.cmp(&b.name));
+        self.listed.dedup();
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Evidence, Ownership};
+use crate::fact::{Fact, Observation};
 use crate::id::{BaselineRef, NodeId};
 use crate::time::Timestamp;
 
@@ -121,6 +122,9 @@ impl Collection {
         if !self.allows(Item::OtherPaths) {
             evidence.facts.retain(|fact| !is_other_path(&fact.subject));
         }
+        if !self.allows(Item::CensusModels) {
+            evidence.census.iter_mut().for_each(|finding| finding.listed.clear());
+        }
         evidence.collected = self.0.iter().copied().collect();
         Permitted(evidence)
     }
@@ -143,12 +147,53 @@ impl Permitted {
         &self.0
     }
 
-    /// The same with fewer explanations, for when they do not fit.
+    /// The same in at most `len_max` bytes as `len` counts them. Explanations go first, then names of models, then ports
+    /// and long reasons, and then whole entries, the longest list's first. A fact that is gone is unknown to whoever
+    /// judges, and unknown never passes.
     #[must_use]
-    pub fn without_traces(mut self) -> Self {
-        self.0.facts.iter_mut().for_each(|fact| fact.trace.clear());
+    pub fn fitting(mut self, len_max: usize, len: impl Fn(&Evidence) -> usize) -> Self {
+        let steps: [fn(&mut Evidence); 4] = [
+            |evidence| evidence.facts.iter_mut().for_each(|fact| fact.trace.clear()),
+            |evidence| evidence.census.iter_mut().for_each(|finding| finding.listed.clear()),
+            |evidence| evidence.census.iter_mut().for_each(|finding| finding.ports.clear()),
+            |evidence| evidence.facts.iter_mut().for_each(shorten),
+        ];
+        for step in steps {
+            if len(&self.0) <= len_max {
+                return self;
+            }
+            step(&mut self.0);
+        }
+        while len(&self.0) > len_max && halve_longest(&mut self.0) {}
         self
     }
+}
+
+/// Longest reason that is kept when room is short, in bytes.
+const REASON_LEN_SHORT: usize = 80;
+
+fn shorten(fact: &mut Fact) {
+    if let Observation::Unavailable { reason } = &mut fact.observation {
+        let end = (0..=reason.len().min(REASON_LEN_SHORT)).rev().find(|at| reason.is_char_boundary(*at));
+        reason.truncate(end.unwrap_or(0));
+    }
+}
+
+/// Halves the list with the most entries. False if all are empty.
+fn halve_longest(evidence: &mut Evidence) -> bool {
+    let lens = [evidence.facts.len(), evidence.census.len(), evidence.bundles.len(), evidence.usage.len()];
+    let recalls = evidence.recalls.len();
+    let longest = lens.into_iter().chain([recalls]).max().unwrap_or(0);
+    let half = longest / 2;
+    match longest {
+        0 => return false,
+        len if len == evidence.census.len() => evidence.census.truncate(half),
+        len if len == evidence.usage.len() => evidence.usage.truncate(half),
+        len if len == evidence.bundles.len() => evidence.bundles.truncate(half),
+        len if len == recalls => evidence.recalls.truncate(half),
+        _ => evidence.facts.truncate(half),
+    }
+    true
 }
 
 /// What waits for the owner: asked for, possible here, and not agreed to.

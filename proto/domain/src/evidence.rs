@@ -180,14 +180,19 @@ impl Evidence {
         let texts =
             [&self.nonce, &self.boot_id, &self.platform.os, &self.platform.arch, &self.platform.kernel];
         let texts_fit = texts.iter().all(|text| short(text)) && short(&self.agent_version);
-        if !texts_fit || !self.facts.iter().all(Fact::is_bounded) {
+        let names_fit = |finding: &Finding| {
+            finding.listed.len() <= FACTS_MAX && finding.listed.iter().all(|model| short(&model.name))
+        };
+        if !texts_fit || !self.facts.iter().all(Fact::is_bounded) || !self.census.iter().all(names_fit) {
             return Err(EvidenceError::TooLong);
         }
         // A controller must not keep what no owner of such a machine can have agreed to.
         let is_beyond = |item: Item| item.ceiling(self.ownership) == Ceiling::Never;
+        let lists_models = self.census.iter().any(|finding| !finding.listed.is_empty());
         let has_traces = self.facts.iter().any(|fact| !fact.trace.is_empty());
         let beyond = Item::ALL.into_iter().find(|item| {
             is_beyond(*item) && (self.collected.contains(item) || *item == Item::FactTraces && has_traces)
+                || *item == Item::CensusModels && lists_models && !self.collected.contains(item)
         });
         beyond.map_or(Ok(()), |item| Err(EvidenceError::BeyondCeiling(item)))
     }

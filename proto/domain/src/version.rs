@@ -18,6 +18,24 @@ pub fn compare(left: &str, right: &str) -> Ordering {
         .then_with(|| parts(left_revision.as_bytes(), right_revision.as_bytes()))
 }
 
+/// Compares two kernel releases, such as `6.1.0-28-amd64` and `6.1.0-28`. A flavor behind the number changes nothing.
+#[must_use]
+pub fn compare_releases(left: &str, right: &str) -> Ordering {
+    parts(number_of_release(left).as_bytes(), number_of_release(right).as_bytes())
+}
+
+/// `6.1.0-28` of `6.1.0-28-amd64`, `6.8.0-49` of `6.8.0-49-generic`, `6.12.4-arch1` as it is.
+fn number_of_release(release: &str) -> &str {
+    match release.rsplit_once('-') {
+        Some((number, flavor))
+            if flavor.starts_with(|c: char| c.is_ascii_alphabetic()) && number.contains('-') =>
+        {
+            number
+        }
+        _ => release,
+    }
+}
+
 fn epoch(version: &str) -> (u64, &str) {
     match version.split_once(':').map(|(epoch, rest)| (u64::from_str(epoch), rest)) {
         Some((Ok(epoch), rest)) => (epoch, rest),
@@ -77,6 +95,15 @@ fn number(text: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernels_are_compared_without_their_flavor() {
+        assert_eq!(compare_releases("6.1.0-28-amd64", "6.1.0-28"), Ordering::Equal);
+        assert_eq!(compare_releases("6.1.0-9-amd64", "6.1.0-28"), Ordering::Less);
+        assert_eq!(compare_releases("6.8.0-49-generic", "6.8.0-48-generic"), Ordering::Greater);
+        assert_eq!(compare_releases("6.18.0", "6.8.0"), Ordering::Greater);
+        assert_eq!(compare_releases("6.12.4-arch1-1", "6.12.4"), Ordering::Greater);
+    }
 
     #[test]
     fn versions_are_ordered_as_debian_orders_them() {

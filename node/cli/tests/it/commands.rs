@@ -118,7 +118,38 @@ fn posture_becomes_the_node_with_the_same_words() {
     station.install_node("echo \"$@\"; exit 3");
     let output = station.croft(&["posture", "--root", "x y", "-o", "json"], "");
     assert_eq!((out(&output).as_str(), output.status.code()), ("posture --root x y -o json\n", Some(3)));
-    assert_eq!(out(&station.croft(&["census"], "")), "census\n");
+    let output = station.croft(&["census", "-o", "json"], "");
+    assert_eq!((out(&output).as_str(), output.status.code()), ("census -o json\n", Some(3)));
+    assert!(
+        err(&output).starts_with("Models are not compared: the daemon does not answer"),
+        "{}",
+        err(&output)
+    );
+}
+
+#[test]
+fn the_census_is_compared_with_what_the_daemon_lists() {
+    let station = Workstation::with_daemon("127.0.0.1:1");
+    station.install_node("echo \"$@\"; cat");
+    let output = station.croft(&["census"], "");
+    assert_eq!(out(&output), "census --catalog\n{\"files\":{}}", "{}", err(&output));
+}
+
+#[test]
+fn fixes_are_printed_and_never_run() {
+    let station = Workstation::silent();
+    let output = station.croft(&["fix", "swap"], "");
+    assert!(out(&output).contains("\nsudo swapoff --all\n"), "{}", err(&output));
+    assert!(out(&output).contains("# effort: five minutes"), "{}", out(&output));
+    let output = station.croft(&["fix", "disk-encryption:swap:/dev/sda2"], "");
+    assert!(out(&output).contains("sudo swapoff --all"), "{}", err(&output));
+    let output = station.croft(&["fix", "moon-phase"], "");
+    assert!(
+        err(&output).contains("error[E-NOT-FOUND]: there is no check or subject moon-phase"),
+        "{}",
+        err(&output)
+    );
+    assert_eq!(output.status.code(), Some(1));
 }
 
 const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n\

@@ -103,6 +103,10 @@ impl Local for Daemon {
         Ok(Response::new(ModelsResponse::default()))
     }
 
+    async fn catalog(&self, _: Request<CatalogRequest>) -> Answer<CatalogResponse> {
+        Ok(Response::new(CatalogResponse { catalog_json: b"{\"files\":{}}".to_vec() }))
+    }
+
     async fn set_paused(&self, request: Request<SetPausedRequest>) -> Answer<SetPausedResponse> {
         self.note(format!("paused {}", request.into_inner().paused));
         Ok(Response::new(SetPausedResponse {}))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use croft_domain::appraise::{Subject, appraise, history_of};
 use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
-use croft_domain::evidence::Evidence;
+use croft_domain::evidence::{Evidence, UsageCount};
 use croft_domain::lease::Lease;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
@@ -51,19 +51,17 @@ impl Session {
             mode: self.shared.paths.mode,
             now: clock::now(),
         };
-        let (evidence, sent_usage) = {
+        let evidence = {
             let mut memory = self.shared.memory();
             memory.local_facts = own_facts(&memory, self.listen);
             memory.local_facts.extend(observed.facts.iter().cloned());
-            let usage = std::mem::take(&mut memory.usage);
-            memory.usage.clone_from(&usage);
-            (compose(&memory, observed, &occasion), usage)
+            compose(&memory, observed, &occasion)
         };
         let evidence = evidence.evidence();
         let payload = serde_json::to_vec(evidence);
         let payload = payload.map_err(|e| End::Failed(Failure::caused(Code::Internal, &e)))?;
         let answer = client.attest(identity.key.sign(Domain::Evidence, payload), reason).await?;
-        self.subtract_usage(&sent_usage);
+        self.subtract_usage(&evidence.usage);
         self.take_in(evidence, answer, identity)?;
         self.send_receipts(client, identity).await
     }
@@ -105,10 +103,10 @@ impl Session {
     }
 
     /// What was counted while the evidence was under way stays for the next.
-    fn subtract_usage(&self, sent: &std::collections::BTreeMap<croft_domain::id::ModelAlias, Use>) {
+    fn subtract_usage(&self, sent: &[UsageCount]) {
         let mut memory = self.shared.memory();
-        for (alias, used) in sent {
-            if let Some(now) = memory.usage.get_mut(alias) {
+        for used in sent {
+            if let Some(now) = memory.usage.get_mut(&used.model) {
                 now.requests = now.requests.saturating_sub(used.requests);
                 now.prompt_tokens = now.prompt_tokens.saturating_sub(used.prompt_tokens);
                 now.completion_tokens = now.completion_tokens.saturating_sub(used.completion_tokens);

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use croft_domain::census::{Finding, ListedModel};
 use croft_domain::collection::{Collection, Item};
-use croft_domain::evidence::{EvidenceError, Ownership};
-use croft_domain::fact::{Confidence, DiskState};
+use croft_domain::evidence::{Evidence, EvidenceError, Ownership};
+use croft_domain::fact::{Confidence, DiskState, Observation};
+use croft_domain::limits::{EVIDENCE_LEN_MAX, FACTS_MAX, TEXT_LEN_MAX};
 
 use crate::sample::{baseline, disk, evidence};
 
@@ -35,6 +37,58 @@ fn p10_a_baseline_that_asks_for_everything_gets_what_the_ceiling_permits() {
     let budget = Collection::permitted(Ownership::DevBudget, &asking.asks_for(), &nothing).hold(greedy());
     assert_eq!(budget.evidence().collected, [Item::FactTraces, Item::OtherPaths, Item::AllAccounts]);
     assert!(!budget.evidence().facts[0].trace.is_empty());
+}
+
+#[test]
+fn p10_names_of_models_stay_here_until_their_owner_agrees() {
+    let mut naming = evidence(Vec::new());
+    let mut finding = Finding::none_of("ollama".parse().expect("a name"));
+    finding.listed = vec![ListedModel { name: "merger-model".to_owned(), sha256: None }];
+    naming.census = vec![finding];
+    let asked: BTreeSet<Item> = [Item::CensusModels].into();
+    for ownership in [Ownership::Personal, Ownership::DevBudget] {
+        let silent = Collection::permitted(ownership, &asked, &BTreeSet::new()).hold(naming.clone());
+        assert!(silent.evidence().census[0].listed.is_empty());
+        let agreed = Collection::permitted(ownership, &asked, &asked).hold(naming.clone());
+        assert_eq!(agreed.evidence().census[0].listed.len(), 1);
+        assert_eq!(agreed.evidence().check_bounds(), Ok(()));
+    }
+    assert_eq!(naming.check_bounds(), Err(EvidenceError::BeyondCeiling(Item::CensusModels)));
+}
+
+#[test]
+fn p4_the_longest_evidence_fits_its_bound_and_what_is_left_out_is_unknown() {
+    let long = "x".repeat(TEXT_LEN_MAX);
+    let mut fact = disk("home", DiskState::Encrypted, Confidence::Uuid);
+    fact.observation = Observation::Unavailable { reason: long.clone() };
+    fact.trace = vec![long.clone(); 32];
+    let mut worst = evidence(vec![fact; FACTS_MAX]);
+    worst.ownership = Ownership::DevBudget;
+    let mut finding = Finding::none_of("ollama".parse().expect("a name"));
+    finding.ports = vec![65_535; 16];
+    finding.listed = vec![ListedModel { name: long, sha256: None }; 32];
+    worst.census = vec![finding; FACTS_MAX];
+    worst.recalls = vec![croft_domain::id::RecallId([7; 16]); FACTS_MAX];
+    let usage = r#"{"model":"chat","requests":18446744073709551615,"prompt_tokens":18446744073709551615,
+        "completion_tokens":18446744073709551615}"#;
+    worst.usage = vec![serde_json::from_str(usage).expect("usage"); FACTS_MAX];
+    let status = r#"{"bundle":{"name":"a","version":1},"state":"loaded",
+        "manifest_sha256":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#;
+    worst.bundles = vec![serde_json::from_str(status).expect("a status"); FACTS_MAX];
+    assert_eq!(worst.check_bounds(), Err(EvidenceError::BeyondCeiling(Item::CensusModels)));
+    let len = |evidence: &Evidence| serde_json::to_vec(evidence).expect("JSON").len();
+    let all = Item::ALL.into();
+    let held = Collection::permitted(Ownership::DevBudget, &all, &all).hold(worst);
+    assert!(len(held.evidence()) > 4 * EVIDENCE_LEN_MAX);
+    let fitting = held.clone().fitting(EVIDENCE_LEN_MAX, len);
+    assert!(len(fitting.evidence()) <= EVIDENCE_LEN_MAX);
+    assert_eq!(fitting.evidence().check_bounds(), Ok(()));
+    assert!(!fitting.evidence().facts.is_empty(), "facts are the last to go");
+    // What fits is left as it is.
+    let small = Collection::default().hold(evidence(Vec::new()));
+    assert_eq!(small.clone().fitting(EVIDENCE_LEN_MAX, len), small);
+    // Nothing is smaller than an empty document; asking for less ends all the same.
+    assert!(held.fitting(10, len).evidence().facts.is_empty());
 }
 
 #[test]
