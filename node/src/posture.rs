@@ -4,6 +4,7 @@
 //! such. Deliberately absent: any change to the machine, and any name of a file, host or account in a fact about
 //! credentials.
 
+pub mod capture;
 pub mod command;
 pub mod credentials;
 pub mod disk;

@@ -156,7 +156,7 @@ mod tests {
             ("{", Known::Yes),
         ] {
             fs::write(&file, text).expect("a file");
-            assert_eq!(places.cloud(&cloud, &[silent.clone()]), expected, "{text}");
+            assert_eq!(places.cloud(&cloud, std::slice::from_ref(&silent)), expected, "{text}");
         }
         assert_eq!(Places { home: None, ..places }.cloud(&cloud, &[]), Known::Unknown);
     }

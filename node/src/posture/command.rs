@@ -1,12 +1,15 @@
 //! `croft-node posture`: what the node would find about disks, for a person or a captured tree.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use croft_domain::code::Code;
 use croft_domain::fact::{Confidence, DiskState};
 
+use super::capture::{self, Names};
 use super::disk::{self, DiskFinding};
 use crate::failure::Failure;
 use crate::output::OutputForm;
@@ -23,6 +26,12 @@ pub struct PostureArguments {
     /// The swap areas as well.
     #[arg(long)]
     pub swap: bool,
+    /// Writes what the verdicts rest on into a new tar, which replays with --root after unpacking.
+    #[arg(long, value_name = "FILE", conflicts_with = "root")]
+    pub capture: Option<PathBuf>,
+    /// In the capture, replaces every name that people or installers gave.
+    #[arg(long, requires = "capture")]
+    pub redact: bool,
     /// Form of the answer.
     #[arg(short, long, value_enum, default_value_t = OutputForm::Table)]
     pub output: OutputForm,
@@ -33,7 +42,10 @@ pub struct PostureArguments {
 /// # Errors
 /// `E-INPUT` if the tree is none.
 pub fn command(arguments: &PostureArguments) -> Result<ExitCode, Failure> {
-    let findings = examine(arguments)?;
+    let findings = match &arguments.capture {
+        Some(file) => capture(arguments, file)?,
+        None => examine(arguments)?,
+    };
     match arguments.output {
         OutputForm::Table => print!("{}", table(&findings)),
         OutputForm::Json => {
@@ -45,6 +57,36 @@ pub fn command(arguments: &PostureArguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Examines what is asked about and writes it down.
+fn capture(arguments: &PostureArguments, file: &Path) -> Result<Vec<DiskFinding>, Failure> {
+    let unwritable = |e: std::io::Error| Failure::new(Code::Input, format!("{}: {e}", file.display()));
+    let created =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(unwritable)?;
+    let mut names = if arguments.redact { Names::replaced() } else { Names::kept() };
+    let findings = capture::write(created, &paths(arguments, true), &mut names).map_err(unwritable)?;
+    if arguments.redact {
+        eprintln!(
+            "{}: names are replaced; look into it before you give it away (tar tf, tar xf)",
+            file.display()
+        );
+    } else {
+        eprintln!("{}: holds names of mounts, volumes and folders; --redact replaces them", file.display());
+    }
+    Ok(findings)
+}
+
+/// What is asked about.
+fn paths(arguments: &PostureArguments, live: bool) -> Vec<String> {
+    let mut paths = arguments.paths.clone();
+    if paths.is_empty() && (!arguments.swap || arguments.capture.is_some()) {
+        paths.push("/".to_owned());
+        if live {
+            paths.extend(std::env::var("HOME").ok().filter(|home| home != "/"));
+        }
+    }
+    paths
+}
+
 fn examine(arguments: &PostureArguments) -> Result<Vec<DiskFinding>, Failure> {
     let live = arguments.root.is_none();
     let root = arguments.root.clone().unwrap_or_else(|| PathBuf::from("/"));
@@ -52,14 +94,8 @@ fn examine(arguments: &PostureArguments) -> Result<Vec<DiskFinding>, Failure> {
         let message = format!("{} has no folder proc: not the root of a machine", root.display());
         return Err(Failure::new(Code::Input, message));
     }
-    let mut paths = arguments.paths.clone();
-    let everything = paths.is_empty() && !arguments.swap;
-    if everything {
-        paths.push("/".to_owned());
-        if live {
-            paths.extend(std::env::var("HOME").ok().filter(|home| home != "/"));
-        }
-    }
+    let everything = arguments.paths.is_empty() && !arguments.swap;
+    let paths = paths(arguments, live);
     let mut findings: Vec<DiskFinding> = paths.iter().map(|path| disk::examine(&root, live, path)).collect();
     if arguments.swap || everything {
         findings.extend(disk::examine_swaps(&root, live).unwrap_or_else(|| {

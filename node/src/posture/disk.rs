@@ -7,15 +7,20 @@
 mod device;
 mod filesystem;
 mod mounts;
+pub(super) mod record;
 mod table;
 #[cfg(test)]
 mod tests;
+mod zfs;
 
 use std::path::{Path, PathBuf};
 
 use croft_domain::fact::{Confidence, DiskState};
 use croft_domain::limits::{TEXT_LEN_MAX, TRACE_LINES_MAX};
 use serde::Serialize;
+
+pub(super) use mounts::unescape;
+use record::Recorded;
 
 /// What was found below one path or swap area.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +41,11 @@ pub struct DiskFinding {
 /// included), and not by the longest prefix.
 #[must_use]
 pub fn examine(root: &Path, live: bool, path: &str) -> DiskFinding {
+    examine_recording(root, live, path).0
+}
+
+/// The same, with everything that was asked besides files.
+pub(super) fn examine_recording(root: &Path, live: bool, path: &str) -> (DiskFinding, Recorded) {
     let mut walk = Walk::new(root, live);
     let judgment = walk.path(path, 0);
     walk.finding(path, judgment)
@@ -44,6 +54,12 @@ pub fn examine(root: &Path, live: bool, path: &str) -> DiskFinding {
 /// Examines every swap area. Empty if there is none; none at all if the kernel's list cannot be read.
 #[must_use]
 pub fn examine_swaps(root: &Path, live: bool) -> Option<Vec<DiskFinding>> {
+    let recorded = examine_swaps_recording(root, live)?;
+    Some(recorded.into_iter().map(|(finding, _)| finding).collect())
+}
+
+/// The same, with everything that was asked besides files.
+pub(super) fn examine_swaps_recording(root: &Path, live: bool) -> Option<Vec<(DiskFinding, Recorded)>> {
     let list = std::fs::read_to_string(root.join("proc/swaps")).ok()?;
     let areas = list.lines().skip(1).take(SWAPS_MAX).filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -109,12 +125,14 @@ struct Walk<'a> {
     /// What is being followed right now, so that a layer that rests on itself is noticed.
     below: Vec<PathBuf>,
     trace: Vec<String>,
+    recorded: Recorded,
 }
 
 impl<'a> Walk<'a> {
     fn new(root: &'a Path, live: bool) -> Self {
         let mounts = mounts::read(root);
-        Self { root, live, mounts, visits: 0, below: Vec::new(), trace: Vec::new() }
+        let recorded = if live { Recorded::default() } else { Recorded::of_tree(root) };
+        Self { root, live, mounts, visits: 0, below: Vec::new(), trace: Vec::new(), recorded }
     }
 
     fn note(&mut self, line: &str) {
@@ -146,18 +164,19 @@ impl<'a> Walk<'a> {
         judgment
     }
 
-    fn finding(mut self, path: &str, judgment: Judgment) -> DiskFinding {
+    fn finding(mut self, path: &str, judgment: Judgment) -> (DiskFinding, Recorded) {
         let mut judgment = judgment;
         if judgment.state == DiskState::Plain && self.is_wsl() {
             judgment =
                 self.unknown("WSL: the virtual disk lies in a file of Windows, whose disk is not seen");
         }
-        DiskFinding {
+        let finding = DiskFinding {
             path: path.to_owned(),
             state: judgment.state,
             confidence: judgment.confidence,
             trace: self.trace,
-        }
+        };
+        (finding, self.recorded)
     }
 
     fn is_wsl(&self) -> bool {

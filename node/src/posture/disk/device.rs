@@ -1,11 +1,11 @@
 //! Block devices in sysfs: which encrypt, and what the others rest on.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use croft_domain::fact::{Confidence, DiskState};
 
+use super::record::DMSETUP;
 use super::table::{self, Table};
 use super::{Judgment, Walk};
 
@@ -38,12 +38,9 @@ impl Walk<'_> {
     }
 
     /// The sysfs folder of a device that is named as in `/dev`.
-    pub(super) fn device_folder(&self, name: &str) -> Option<PathBuf> {
-        if self.live
-            && let Ok(found) = fs::metadata(name)
-            && found.file_type().is_block_device()
-        {
-            let (major, minor) = (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev()));
+    pub(super) fn device_folder(&mut self, name: &str) -> Option<PathBuf> {
+        let live = self.live;
+        if let Some((major, minor)) = self.recorded.device(name, live) {
             return self.root.join(format!("sys/dev/block/{major}:{minor}")).canonicalize().ok();
         }
         let name = name.strip_prefix("/dev/")?;
@@ -103,7 +100,8 @@ impl Walk<'_> {
         if slaves.is_empty() {
             return self.unknown(&format!("{name}: claims to encrypt, but rests on no device"));
         }
-        match if self.live { table::read(name) } else { None } {
+        let live = self.live;
+        match self.recorded.output(&DMSETUP, name, live).and_then(|text| table::parse(&text)) {
             Some(Table::Encrypts) => {
                 self.note(&format!("{name}: the kernel's table encrypts"));
                 Judgment::new(DiskState::Encrypted, Confidence::Table)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use croft_domain::fact::{Confidence, DiskState};
 
-use super::mounts::{Mount, ask, by_prefix};
+use super::mounts::{Mount, by_prefix};
 use super::{Judgment, Walk};
 
 impl Walk<'_> {
@@ -21,13 +21,17 @@ impl Walk<'_> {
         let Some(mounts) = self.mounts.clone() else {
             return self.unknown("the mount table cannot be read");
         };
-        if !self.live {
+        // A tree without a recording was put together by hand.
+        if !self.live && self.recorded.paths.is_empty() {
             return match by_prefix(&mounts, path) {
                 Some(mount) => self.mount(path, mount, depth),
                 None => self.unknown(&format!("{}: on no mount", path.display())),
             };
         }
-        let Some((existing, answer)) = path.ancestors().find_map(|part| Some((part, ask(part)?))) else {
+        let live = self.live;
+        let mut parts = path.ancestors();
+        let reached = parts.find_map(|part| Some((part, self.recorded.path(part, live)?)));
+        let Some((existing, answer)) = reached else {
             return self.unknown(&format!("{}: cannot be reached", path.display()));
         };
         if existing != path {
@@ -44,6 +48,7 @@ impl Walk<'_> {
         }
         let chosen = match answer.mount {
             Some(id) => mounts.iter().find(|mount| mount.id == id),
+            None if !live => by_prefix(&mounts, existing),
             None => existing.canonicalize().ok().and_then(|real| by_prefix(&mounts, &real)),
         };
         match chosen {
@@ -63,6 +68,7 @@ impl Walk<'_> {
             "overlay" => self.overlay(mount, depth),
             "btrfs" => self.btrfs(mount, depth),
             "bcachefs" => self.members(&mount.source.split(':').collect::<Vec<_>>(), depth),
+            "zfs" => self.zfs(&mount.source, depth),
             _ if major != 0 => self.numbered_device(mount.device, depth),
             other => self.unknown(&format!("{other}: not a file system that can be followed from here")),
         }

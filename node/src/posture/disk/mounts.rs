@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use serde::{Deserialize, Serialize};
 
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ fn parse(line: &str) -> Option<Mount> {
 }
 
 /// The kernel writes space, tab, newline and backslash as three octal digits.
-pub(super) fn unescape(text: &str) -> String {
+pub(in crate::posture) fn unescape(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
@@ -70,12 +71,13 @@ pub(super) fn by_prefix<'a>(mounts: &'a [Mount], path: &Path) -> Option<&'a Moun
 }
 
 /// What the kernel says of a path of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Live {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::posture) struct Live {
     /// Id of its mount; none before Linux 5.8.
-    pub(super) mount: Option<u64>,
+    pub(in crate::posture) mount: Option<u64>,
     /// Whether the file system encrypts this very folder (fscrypt).
-    pub(super) encrypted: bool,
+    pub(in crate::posture) encrypted: bool,
 }
 
 /// Asks the kernel about `path`.
