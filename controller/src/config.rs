@@ -71,7 +71,7 @@ pub enum ConfigError {
 impl ConfigError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Exists(_) | Self::InUse(_) | Self::Value(_) => Code::Input,
             Self::Missing(_) => Code::NotFound,

@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod fetching;
 #[cfg(test)]
 mod floors_tests;
+pub mod import;
 pub mod keeper;
 pub mod leave;
 pub mod memory;

@@ -3,8 +3,12 @@
 
 pub mod fetch;
 pub mod have;
+pub mod incoming;
 pub mod install;
 pub mod load;
 pub mod plan;
+pub mod quarantine;
 pub mod recalled;
+pub mod stores;
+pub mod verity;
 pub mod vet;

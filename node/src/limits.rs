@@ -38,6 +38,21 @@ pub const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest report of a confined lint, in bytes.
 pub const VET_REPORT_LEN_MAX: u64 = 256 * 1024;
 
+/// Bundles kept that came by archives and that the controller has not heard of.
+pub const IMPORTED_MAX: usize = 256;
+
+/// Longest part of an archive in one message of the local socket, in bytes.
+pub const IMPORT_PART_LEN_MAX: usize = 2 * 1024 * 1024;
+
+/// Parts of an archive that wait between the socket and the disk: what the disk does not take, the caller keeps.
+pub const IMPORT_QUEUE: usize = 4;
+
+/// Entries looked at in one folder of another tool's store. People have dozens of models.
+pub const STORE_ENTRIES_MAX: usize = 4096;
+
+/// Bytes copied from another tool's store between two syncs.
+pub const STORE_SYNC_EVERY: u64 = 64 * 1024 * 1024;
+
 /// How often it is checked whether serving is still allowed.
 pub const TICK: Duration = Duration::from_secs(1);
 

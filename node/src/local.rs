@@ -2,6 +2,7 @@
 //! the accounts that the machine was enrolled for. This room names the wire types of that socket and decides nothing.
 
 mod answers;
+mod parts;
 mod service;
 
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +15,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::memory::Shared;
+use crate::bundles::vet::Vetting;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::state::paths::Paths;
@@ -41,8 +43,14 @@ pub fn bind(paths: &Paths) -> Result<UnixListener, Failure> {
 }
 
 /// Serves until stopped.
-pub async fn serve(listener: UnixListener, shared: Arc<Shared>, config: Config, stop: CancellationToken) {
-    let service = Service::new(shared, config);
+pub async fn serve(
+    listener: UnixListener,
+    shared: Arc<Shared>,
+    config: Config,
+    vetting: Vetting,
+    stop: CancellationToken,
+) {
+    let service = Service::new(shared, config, vetting);
     let served = tonic::transport::Server::builder()
         .add_service(LocalServer::new(service))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled())

@@ -4,7 +4,6 @@
 pub mod api_key;
 pub mod consent;
 pub mod counter;
-pub mod envelope;
 pub mod erase;
 pub mod files;
 pub mod history;

@@ -15,7 +15,7 @@ use croft_domain::id::{BaselineRef, BundleRef, GroupName, NodeId, ReportId};
 use croft_domain::limits::INVITE_TTL_MAX_S;
 
 pub use audit::Audit;
-pub use bundle::{Bundle, Import};
+pub use bundle::{Bundle, Export, Import};
 pub use intake::{Change, Intake};
 pub use recall::{Recall, RecallWhat, Runtime};
 pub use trust::{NewKey, Replaceable, Service, Trust};

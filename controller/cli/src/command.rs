@@ -6,6 +6,7 @@ mod audit;
 pub mod bundle;
 mod completions;
 mod describe;
+mod export;
 mod get;
 pub mod handover;
 mod import;
@@ -55,6 +56,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         }
         Command::Bundle(Bundle::Bom { bundle }) => bundle::bom(&dir, &bundle),
         Command::Bundle(Bundle::Publish { bundle }) => bundle::publish(&dir, &bundle).await,
+        Command::Bundle(Bundle::Export(arguments)) => export::run(&dir, arguments).await,
         Command::Intake(what) => intake::run(&dir, &what, output).await,
         Command::Apply(arguments) => apply::run(&dir, &arguments).await,
         Command::Assign(what) => assign::run(&dir, &what).await,

@@ -237,7 +237,7 @@ impl CtlError {
             Self::Store { .. } | Self::FileRead { .. } | Self::Document { .. } | Self::Input { .. } => {
                 Code::Input
             }
-            Self::FileWrite { .. } => Code::StateUnwritable,
+            Self::FileWrite { source, .. } => croft_trust::disk::write_code(source),
             Self::FileParse { .. } => Code::StateCorrupt,
             Self::FleetExists { .. } | Self::Conflict { .. } => Code::Conflict,
             Self::FleetMissing { .. } | Self::NotFound { .. } => Code::NotFound,
@@ -278,6 +278,7 @@ impl CtlError {
                     .to_owned()
             }
             Self::FileRead { .. } => "check the path and its permissions".to_owned(),
+            Self::FileWrite { .. } if self.code() == Code::DiskFull => self.code().hint().to_owned(),
             Self::FileWrite { .. } => "check the folder's permissions and free space".to_owned(),
             Self::FileParse { .. } => "restore it from the backup of this folder".to_owned(),
             Self::Repository { source, .. } => match source.downcast_ref::<RepositoryError>() {

@@ -10,6 +10,7 @@
 //! handover.json         what waits for another publisher's signature
 //! holders.json          what people call the holders of keys
 //! drafts/NAME.VERSION/  what import found, until it is approved
+//! recalls/ID.json       recalls that were signed here, for archives that cross an air gap
 //! ```
 //! Keys are read when something is signed and not before.
 
@@ -168,6 +169,11 @@ impl FleetDir {
         &self.root
     }
 
+    /// Where recalls lie that were signed here.
+    pub fn recalls(&self) -> PathBuf {
+        self.root.join("recalls")
+    }
+
     /// Where drafts lie.
     pub fn drafts(&self) -> PathBuf {
         self.root.join("drafts")
@@ -289,8 +295,7 @@ impl FleetDir {
 /// # Errors
 /// It cannot be made.
 pub fn create_private(path: &Path) -> Result<(), CtlError> {
-    disk::create_private_dir(path)
-        .map_err(|e| CtlError::FileWrite { path: path.to_owned(), source: std::io::Error::other(e) })
+    disk::create_private_dir(path).map_err(|e| CtlError::FileWrite { path: e.path, source: e.source })
 }
 
 /// Writes a file durably.
@@ -299,7 +304,7 @@ pub fn create_private(path: &Path) -> Result<(), CtlError> {
 /// It cannot be written.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CtlError> {
     disk::write_durable(path, bytes, mode)
-        .map_err(|e| CtlError::FileWrite { path: path.to_owned(), source: std::io::Error::other(e) })
+        .map_err(|e| CtlError::FileWrite { path: path.to_owned(), source: e.source })
 }
 
 /// Reads a file of at most `len_max` bytes.

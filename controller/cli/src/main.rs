@@ -18,6 +18,7 @@ mod output;
 mod passphrase;
 mod progress;
 mod random;
+mod recalls;
 mod source;
 mod upload;
 mod vet;

@@ -5,6 +5,7 @@
 
 mod signing;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 
 use croft_domain::baseline::Baseline;
@@ -81,6 +82,15 @@ impl Workbench {
     /// The metadata as it is served.
     pub fn metadata_files(&self) -> Vec<(String, Vec<u8>)> {
         self.repository.metadata_files()
+    }
+
+    /// Metadata and targets under the names in which they are served.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, CtlError> {
+        let targets = self.repository.target_files().map_err(repository("read the targets"))?;
+        Ok(self.repository.metadata_files().into_iter().chain(targets).collect())
     }
 
     /// Changes the fleet document. Its epoch rises with every change, whatever the change is.

@@ -52,7 +52,7 @@ pub enum BlobError {
 impl BlobError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Io { .. } => Code::Store,
             Self::Length(_) => Code::Input,

@@ -115,7 +115,7 @@ enum CommandError {
 }
 
 impl CommandError {
-    const fn code(&self) -> Code {
+    fn code(&self) -> Code {
         match self {
             Self::Config(error) => error.code(),
             Self::Start(error) => error.code(),

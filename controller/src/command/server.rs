@@ -77,7 +77,7 @@ pub enum StartError {
 impl StartError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Config(error) => error.code(),
             Self::Store(error) => error.code(),

@@ -47,6 +47,8 @@ pub enum Command {
     Consent(ConsentArguments),
     /// Lists the approved models on this machine.
     Models(OutputArguments),
+    /// Takes in models and news that came across an air gap, from a file that croftctl bundle export wrote.
+    Import(ImportArguments),
     /// Prints the API key for clients that need one.
     Key(KeyArguments),
     /// Talks with a model here in the terminal; nothing is written to disk.
@@ -133,6 +135,14 @@ pub struct StatusArguments {
     /// Prints where everything is kept instead.
     #[arg(long)]
     pub paths: bool,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The file; - reads it from stdin.
+    pub file: PathBuf,
     #[command(flatten)]
     pub output: OutputArguments,
 }

@@ -5,6 +5,7 @@ mod chat;
 mod consent;
 mod enroll;
 mod fix;
+mod import;
 mod key;
 mod leave;
 mod models;
@@ -47,6 +48,7 @@ async fn dispatch(command: Command, paths: &Paths) -> Result<ExitCode, Failure> 
         Command::Privacy(arguments) => privacy::run(paths, &arguments).await,
         Command::Consent(arguments) => consent::run(paths, &arguments).await,
         Command::Models(arguments) => models::run(paths, &arguments).await,
+        Command::Import(arguments) => import::run(paths, &arguments).await,
         Command::Key(arguments) => key::run(paths, &arguments).await,
         Command::Chat(arguments) => chat::run(paths, &arguments).await,
         Command::Posture(passed) => Err(become_node(paths, "posture", passed.arguments)),

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// Longest the daemon may take to answer what it knows by heart.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Length of one part of an archive on its way to the daemon, in bytes.
+pub const IMPORT_PART_LEN: usize = 1024 * 1024;
+
+/// Parts of an archive that wait to be sent.
+pub const IMPORT_QUEUE: usize = 2;
+
 /// Longest enrolling, leaving or previewing may take: the daemon talks to the controller meanwhile.
 pub const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(120);
 

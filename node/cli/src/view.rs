@@ -4,6 +4,7 @@
 
 pub mod consent;
 pub mod fix;
+pub mod import;
 pub mod models;
 pub mod preview;
 pub mod privacy;

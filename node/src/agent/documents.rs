@@ -1,6 +1,7 @@
 //! Taking over signed documents, whatever channel they came by: a set of metadata through the trust store, or a single
 //! recall. Who brought them makes no difference to what is believed.
 
+use croft_domain::recall::Recall;
 use croft_domain::signed::Envelope;
 use croft_trust::store::TrustSource;
 
@@ -16,9 +17,20 @@ use crate::state::recalls;
 /// # Errors
 /// A failure with its code; the old set stays in force.
 pub async fn update(shared: &Shared, source: &impl TrustSource) -> Result<(), Failure> {
+    if take_over(shared, source).await? {
+        shared.fetch.notify_one();
+    }
+    Ok(())
+}
+
+/// As [`update`], but says whether there is news instead of telling who fetches.
+///
+/// # Errors
+/// As [`update`].
+pub async fn take_over(shared: &Shared, source: &impl TrustSource) -> Result<bool, Failure> {
     let updated = {
         let mut store = shared.trust_store.lock().await;
-        let Some(store) = store.as_mut() else { return Ok(()) };
+        let Some(store) = store.as_mut() else { return Ok(false) };
         store.update(source, clock::now()).await
     };
     let view = updated.map_err(|e| Failure::caused(e.code(), &e))?;
@@ -34,10 +46,9 @@ pub async fn update(shared: &Shared, source: &impl TrustSource) -> Result<(), Fa
         if let Err(e) = shared.keep(|_| {}) {
             tracing::error!(error = %Failure::caused(e.code(), &e), "cannot keep state");
         }
-        shared.fetch.notify_one();
     }
     shared.changed();
-    Ok(())
+    Ok(is_new)
 }
 
 /// A recall counts from the moment it is verified; keeping it comes second, and failing to keep it is an alarm.
@@ -53,10 +64,15 @@ pub fn take_recall(shared: &Shared, envelope: &Envelope) {
             return;
         }
     };
+    obey(shared, &recall, envelope);
+}
+
+/// Takes in a recall that was verified. Says whether it is new.
+pub fn obey(shared: &Shared, recall: &Recall, envelope: &Envelope) -> bool {
     {
         let mut memory = shared.memory();
         if memory.recalls.iter().any(|known| known.id == recall.id) || memory.recalls.len() >= RECALLS_MAX {
-            return;
+            return false;
         }
         // A recall dated into the future must not make this clock look set back.
         memory.kept.latest_seen = memory.kept.latest_seen.max(recall.issued_at.min(clock::now()));
@@ -68,4 +84,5 @@ pub fn take_recall(shared: &Shared, envelope: &Envelope) {
     if let Err(e) = recalls::keep(&shared.paths, recall.id, envelope) {
         shared.memory().alarm = Some(Failure::caused(e.code(), &e));
     }
+    true
 }

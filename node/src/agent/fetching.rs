@@ -1,29 +1,33 @@
 //! Brings the bundles that belong here into the store, one after another, and removes those that do not.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use croft_domain::bundle::Manifest;
+use croft_domain::bundle::{BundleFile, Manifest};
 use croft_domain::evidence::BundleState;
 use croft_domain::id::BundleRef;
 use croft_link::backoff::Backoff;
 use tokio_util::sync::CancellationToken;
 
-use super::memory::{BundleProgress, Memory, OwnedDecision, Shared};
-use crate::bundles::install::{install, stored};
+use super::memory::{BundleProgress, Memory, Shared};
+use crate::bundles::install::{Installer, stored};
+use crate::bundles::plan::OwnedDecision;
 use crate::bundles::plan::{Decision, superfluous};
+use crate::bundles::quarantine;
+use crate::bundles::stores::Stores;
 use crate::bundles::vet::Vetting;
 use crate::controller_client::Anonymous;
 use crate::failure::Failure;
 use crate::limits::{RECONNECT_MAX, RECONNECT_MIN};
 
-/// Runs until stopped.
-pub async fn run(shared: Arc<Shared>, vetting: Vetting, stop: CancellationToken) {
+/// Runs until stopped. `own_home` is where the daemon's own account keeps other tools' stores.
+pub async fn run(shared: Arc<Shared>, vetting: Vetting, own_home: Option<PathBuf>, stop: CancellationToken) {
     let mut backoff = Backoff::new(RECONNECT_MIN, RECONNECT_MAX);
     loop {
         let is_done = tokio::select! {
             () = stop.cancelled() => return,
-            is_done = pass(&shared, &vetting) => is_done,
+            is_done = pass(&shared, &vetting, own_home.as_deref()) => is_done,
         };
         let delay = if is_done {
             backoff.reset();
@@ -40,7 +44,7 @@ pub async fn run(shared: Arc<Shared>, vetting: Vetting, stop: CancellationToken)
 }
 
 /// Goes over everything assigned once. Says whether nothing is left to be done.
-async fn pass(shared: &Arc<Shared>, vetting: &Vetting) -> bool {
+async fn pass(shared: &Arc<Shared>, vetting: &Vetting, own_home: Option<&Path>) -> bool {
     let decisions = decisions(shared);
     note(shared, &decisions);
     let mut is_done = true;
@@ -50,7 +54,9 @@ async fn pass(shared: &Arc<Shared>, vetting: &Vetting) -> bool {
         if is_here {
             set(shared, reference, |progress| {
                 progress.fetched_bytes = progress.len_bytes;
-                if progress.state == BundleState::Fetching {
+                // What failed to come by the network may have come by an archive; what failed to load stays failed.
+                let is_unloaded = progress.state == BundleState::Failed && progress.load_failures == 0;
+                if progress.state == BundleState::Fetching || is_unloaded {
                     progress.state = BundleState::Installed;
                     progress.problem = None;
                 }
@@ -58,7 +64,7 @@ async fn pass(shared: &Arc<Shared>, vetting: &Vetting) -> bool {
             continue;
         }
         set(shared, reference, |progress| progress.state = BundleState::Fetching);
-        match bring(shared, reference, manifest, vetting).await {
+        match bring(shared, reference, manifest, vetting, own_home).await {
             Ok(()) => {
                 tracing::info!(bundle = %reference, "installed");
                 set(shared, reference, |progress| {
@@ -81,7 +87,7 @@ async fn pass(shared: &Arc<Shared>, vetting: &Vetting) -> bool {
             }
         }
     }
-    remove_superfluous(shared, &decisions);
+    remove_superfluous(shared);
     is_done
 }
 
@@ -105,6 +111,7 @@ fn note(shared: &Shared, decisions: &Decisions) {
             problem: None,
             worker_pid: None,
             load_failures: 0,
+            origin: None,
         });
         match decision {
             OwnedDecision::Keep { manifest, manifest_sha256 } => {
@@ -150,23 +157,41 @@ async fn bring(
     reference: &BundleRef,
     manifest: &Manifest,
     vetting: &Vetting,
+    own_home: Option<&Path>,
 ) -> Result<(), Failure> {
-    let link = {
+    let (link, stores) = {
         let memory = shared.memory();
+        let uids = memory.identity.as_ref().map(|id| id.enrollment.uids.clone()).unwrap_or_default();
         let controller = memory.identity.as_ref().map(|id| id.enrollment.controller.clone());
-        Anonymous::new(&controller.unwrap_or_default(), &memory.pins(), shared.recorder.clone())
+        let link = Anonymous::new(&controller.unwrap_or_default(), &memory.pins(), shared.recorder.clone());
+        (link, Stores::of_accounts(&uids, own_home))
     };
     let client = link.and_then(|link| link.https()).map_err(|e| Failure::caused(e.code(), &e))?;
     let work = async {
         let mut before = 0;
         for file in &manifest.files {
-            let shown = format!("GET /blobs/sha256/{}", file.sha256.hex());
-            let recorded = shared.recorder.record("GET", "an approved bundle is assigned here", shown);
-            recorded.map_err(|e| Failure::caused(e.code(), &e))?;
+            let ask = |file: &BundleFile| {
+                let shown = format!("GET /blobs/sha256/{}", file.sha256.hex());
+                let recorded = shared.recorder.record("GET", "an approved bundle is assigned here", shown);
+                recorded.map_err(|e| Failure::caused(e.code(), &e))
+            };
+            let found = |whose| {
+                tracing::info!(bundle = %reference, "found in {whose}");
+                set(shared, reference, |progress| progress.origin = Some(whose));
+            };
             let progress = |landed: u64| {
                 set(shared, reference, |progress| progress.fetched_bytes = before + landed);
             };
-            install(&client, file, &shared.paths, vetting, &progress).await?;
+            let installer = Installer {
+                client: &client,
+                paths: &shared.paths,
+                vetting,
+                stores: &stores,
+                ask: &ask,
+                progress: &progress,
+                found: &found,
+            };
+            installer.install(file).await?;
             before += file.len_bytes;
         }
         Ok(())
@@ -191,12 +216,15 @@ async fn no_longer_kept(shared: &Arc<Shared>, reference: &BundleRef) -> Failure 
     }
 }
 
-fn remove_superfluous(shared: &Shared, decisions: &Decisions) {
+fn remove_superfluous(shared: &Shared) {
     // Before the first answer of the controller nothing is known to be superfluous.
     if shared.memory().attested_at.is_none() {
         return;
     }
+    // What is there first, what belongs there second: a bundle that an archive brings meanwhile is wanted before its
+    // bytes are there.
     let Ok(blobs) = stored(&shared.paths) else { return };
+    let decisions = decisions(shared);
     let borrowed = decisions
         .iter()
         .filter_map(|(reference, decision)| match decision {
@@ -208,7 +236,7 @@ fn remove_superfluous(shared: &Shared, decisions: &Decisions) {
         .collect();
     for digest in superfluous(&blobs, &borrowed) {
         // A worker that still has it open keeps it until it ends; the name is gone at once.
-        if std::fs::remove_file(shared.paths.blob(&digest)).is_ok() {
+        if quarantine::remove(&shared.paths, &digest).is_ok() {
             tracing::info!(%digest, "removed a model that no longer belongs here");
         }
     }

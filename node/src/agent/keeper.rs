@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::Serving;
-use super::memory::{Memory, OwnedDecision, Shared};
+use super::memory::{Memory, Shared};
 use crate::bundles::load::open_verified;
+use crate::bundles::plan::OwnedDecision;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;

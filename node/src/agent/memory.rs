@@ -23,7 +23,7 @@ use tokio::sync::{Notify, watch};
 
 use super::decide::{Serving, Standing, decide};
 use super::evidence::baseline_of;
-use crate::bundles::plan::{Approved, Decision, decide as decide_bundles};
+use crate::bundles::plan::{Approved, OwnedDecision, decide as decide_bundles};
 use crate::clock;
 use crate::controller_client::Recorder;
 use crate::failure::Failure;
@@ -53,6 +53,8 @@ pub struct BundleProgress {
     pub worker_pid: Option<u32>,
     /// How often in a row its worker did not come up.
     pub load_failures: u32,
+    /// Whose store on this machine held its bytes, if they did not come from the controller.
+    pub origin: Option<&'static str>,
 }
 
 /// What survives a restart besides identity, lease and verdict.
@@ -61,6 +63,8 @@ pub struct BundleProgress {
 pub struct Kept {
     /// What the controller assigned last.
     pub assigned: Vec<BundleRef>,
+    /// What came in by archives since the controller last said what it wants here.
+    pub imported: Vec<BundleRef>,
     /// The baseline it asked for last.
     pub baseline: Option<BaselineRef>,
     /// Why the fleet no longer has us.
@@ -142,6 +146,8 @@ pub struct Shared {
     pub trust_store: tokio::sync::Mutex<Option<TrustStore>>,
     /// Where everything is kept.
     pub paths: Paths,
+    /// Held while an archive comes in: one at a time.
+    pub importing: tokio::sync::Mutex<()>,
     /// What is sent is recorded here.
     pub recorder: Recorder,
     changes: watch::Sender<u64>,
@@ -166,6 +172,7 @@ impl Shared {
         Self {
             memory: Mutex::new(memory),
             trust_store: tokio::sync::Mutex::new(store),
+            importing: tokio::sync::Mutex::new(()),
             paths,
             recorder,
             changes: watch::Sender::new(0),
@@ -277,7 +284,10 @@ impl Memory {
         let policy = memory.group().and_then(|group| trust.fleet.groups.get(group));
         let recalls: Vec<Recall> =
             memory.recalls.iter().filter(|recall| trust.obeys(recall)).cloned().collect();
-        decide_bundles(&memory.kept.assigned, policy, &approved, &recalls)
+        let wanted: BTreeSet<BundleRef> =
+            memory.kept.assigned.iter().chain(&memory.kept.imported).cloned().collect();
+        let wanted: Vec<BundleRef> = wanted.into_iter().collect();
+        decide_bundles(&wanted, policy, &approved, &recalls)
             .into_iter()
             .map(|(reference, decision)| (reference, OwnedDecision::from(decision)))
             .collect()
@@ -351,41 +361,5 @@ impl Memory {
             now,
             boottime_ms,
         })
-    }
-}
-
-/// A decision that borrows nothing.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OwnedDecision {
-    /// It belongs here.
-    Keep {
-        /// Its manifest.
-        manifest: Box<croft_domain::bundle::Manifest>,
-        /// SHA-256 of the manifest as signed.
-        manifest_sha256: Sha256Digest,
-    },
-    /// It must not be here, and why; a recall names the manifest.
-    Stop {
-        /// Why.
-        failure: Failure,
-        /// SHA-256 of the manifest as signed, if it is approved.
-        manifest_sha256: Option<Sha256Digest>,
-    },
-}
-
-impl From<Decision<'_>> for OwnedDecision {
-    fn from(decision: Decision<'_>) -> Self {
-        match decision {
-            Decision::Keep { manifest, manifest_sha256 } => {
-                Self::Keep { manifest: Box::new(manifest.clone()), manifest_sha256 }
-            }
-            Decision::Recalled { manifest_sha256, reason } => Self::Stop {
-                failure: Failure::new(Code::Recalled, reason),
-                manifest_sha256: Some(manifest_sha256),
-            },
-            Decision::Refuse { code, reason } => {
-                Self::Stop { failure: Failure::new(code, reason), manifest_sha256: None }
-            }
-        }
     }
 }

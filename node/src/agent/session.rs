@@ -207,7 +207,9 @@ impl Session {
                 let known = self.shared.memory().trust.as_ref().map_or(0, |trust| trust.versions.targets);
                 let is_change = {
                     let memory = self.shared.memory();
-                    memory.kept.assigned != bundles || memory.kept.baseline != baseline
+                    let kept = &memory.kept;
+                    // What came in by an archive stays until the controller says what it wants here.
+                    kept.assigned != bundles || kept.baseline != baseline || !kept.imported.is_empty()
                 };
                 let waivers = |session: &Self| {
                     session.shared.memory().trust.as_ref().map(|trust| trust.waivers.clone())
@@ -220,7 +222,10 @@ impl Session {
                     self.attest(client, identity, "the fleet's waivers changed").await?;
                 }
                 if is_change {
-                    let kept = self.shared.keep(|kept| (kept.assigned, kept.baseline) = (bundles, baseline));
+                    let kept = self.shared.keep(|kept| {
+                        (kept.assigned, kept.baseline) = (bundles, baseline);
+                        kept.imported.clear();
+                    });
                     kept.map_err(|e| End::Failed(Failure::caused(e.code(), &e)))?;
                     self.attest(client, identity, "the fleet's wishes changed").await?;
                 }

@@ -14,9 +14,11 @@ use croft_link::LinkError;
 use croft_link::backoff::Backoff;
 use croft_link::fetch::HttpsClient;
 use croft_trust::digest::verify_chunk;
+use croft_trust::disk::write_code;
 use futures_util::StreamExt;
 
 use super::have::Have;
+use super::quarantine::reserve;
 use crate::limits::{CHUNK_ATTEMPTS_MAX, CHUNK_RETRY_MAX, CHUNK_RETRY_MIN, FETCH_PARALLEL};
 use crate::state::paths::Paths;
 
@@ -54,20 +56,35 @@ pub enum FetchError {
 impl FetchError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Corrupt { .. } => Code::BlobCorrupt,
             Self::Link { source, .. } => source.code(),
-            Self::Disk { .. } => Code::StateUnwritable,
+            Self::Disk { source, .. } => write_code(source),
         }
     }
 }
 
 /// A blob on its way.
-struct Landing {
-    part: File,
+pub(super) struct Landing {
+    pub(super) part: File,
     part_path: PathBuf,
     have: Mutex<Have>,
+}
+
+impl Landing {
+    /// The chunks that have not landed.
+    pub(super) fn missing(&self) -> Vec<usize> {
+        lock(&self.have).missing()
+    }
+
+    /// Says that chunks landed whose bytes were verified, once they are on disk.
+    pub(super) fn landed(&self, chunks: &[usize]) -> io::Result<()> {
+        // Bytes first, then the bits that stand for them.
+        self.part.sync_data()?;
+        let mut have = lock(&self.have);
+        chunks.iter().try_for_each(|index| have.set(*index))
+    }
 }
 
 /// Fetches what is missing of `blob` into quarantine. `progress` is told how many bytes have landed.
@@ -81,7 +98,7 @@ pub async fn fetch(
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<(), FetchError> {
     let landing = Arc::new(open(blob, paths)?);
-    let missing = lock(&landing.have).missing();
+    let missing = landing.missing();
     let mut landed: u64 = blob.len_bytes.saturating_sub(missing.iter().map(|i| chunk_len(blob, *i)).sum());
     progress(landed);
     let mut chunks = futures_util::stream::iter(missing.into_iter().map(|index| {
@@ -99,7 +116,7 @@ pub async fn fetch(
     Ok(())
 }
 
-fn open(blob: &BundleFile, paths: &Paths) -> Result<Landing, FetchError> {
+pub(super) fn open(blob: &BundleFile, paths: &Paths) -> Result<Landing, FetchError> {
     let part_path = paths.part(&blob.sha256);
     let have_path = paths.have(&blob.sha256);
     let failed = |operation, path: &PathBuf| {
@@ -122,7 +139,11 @@ fn open(blob: &BundleFile, paths: &Paths) -> Result<Landing, FetchError> {
         .custom_flags(libc::O_NOFOLLOW)
         .open(&part_path)
         .map_err(failed("open", &part_path))?;
-    part.set_len(blob.len_bytes).map_err(failed("reserve", &part_path))?;
+    if let Err(e) = reserve(&part, blob.len_bytes) {
+        // A reservation that failed half-way would keep the room that the next attempt needs.
+        let _ = std::fs::remove_file(&part_path);
+        return Err(failed("reserve room for", &part_path)(e));
+    }
     let have = Have::open(&have_path, blob).map_err(failed("open", &have_path))?;
     Ok(Landing { part, part_path, have: Mutex::new(have) })
 }
@@ -131,7 +152,7 @@ fn lock(have: &Mutex<Have>) -> std::sync::MutexGuard<'_, Have> {
     have.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn chunk_len(blob: &BundleFile, index: usize) -> u64 {
+pub(super) fn chunk_len(blob: &BundleFile, index: usize) -> u64 {
     blob.chunk_range(index).map_or(0, |range| range.end - range.start)
 }
 
@@ -183,9 +204,7 @@ async fn keep(
             return Ok(Kept::NotApproved);
         }
         landing.part.write_all_at(&bytes, offset)?;
-        // Bytes first, then the bit that stands for them.
-        landing.part.sync_data()?;
-        lock(&landing.have).set(index)?;
+        landing.landed(&[index])?;
         Ok(Kept::Yes)
     });
     written.await.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(|source| FetchError::Disk {

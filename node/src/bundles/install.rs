@@ -1,19 +1,19 @@
 //! From quarantine into the store. The order of the steps is a value; a crash between any two leaves a state from which
 //! the same rule goes on, and nothing is in the store that was not judged and measured whole (P9).
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 use croft_domain::bundle::BundleFile;
 use croft_domain::code::Code;
 use croft_link::fetch::HttpsClient;
-use croft_trust::digest::{sha256_reader, verify_chunk};
-use croft_trust::disk::sync_dir;
+use croft_trust::digest::verify_chunk;
 
-use super::fetch::fetch;
+use super::fetch::{FetchError, fetch};
 use super::have::Have;
+use super::quarantine::{self, unwritable};
+use super::stores::Stores;
+use super::verity;
 use super::vet::Vetting;
 use crate::failure::Failure;
 use crate::limits::REFETCH_MAX;
@@ -32,7 +32,7 @@ pub struct Known {
     pub vetted: bool,
     /// Its SHA-256 is the approved one, in this process.
     pub measured: bool,
-    /// It is read-only and synced.
+    /// It is read-only, synced, and sealed where the filesystem can.
     pub sealed: bool,
 }
 
@@ -45,7 +45,7 @@ pub enum Step {
     Vet,
     /// Measure it whole.
     Measure,
-    /// Take away the permission to write, and sync.
+    /// Take away the permission to write, sync, and seal where the filesystem can.
     Seal,
     /// Rename it into the store.
     Store,
@@ -82,79 +82,119 @@ pub fn look(paths: &Paths, blob: &BundleFile) -> io::Result<Known> {
     Ok(known)
 }
 
-/// Installs one blob.
-///
-/// # Errors
-/// A failure with its code. What landed stays for the next attempt, unless it was refused.
-pub async fn install(
-    client: &HttpsClient,
-    blob: &BundleFile,
-    paths: &Paths,
-    vetting: &Vetting,
-    progress: &(dyn Fn(u64) + Send + Sync),
-) -> Result<(), Failure> {
-    let mut known = look(paths, blob).map_err(|e| Failure::caused(Code::StateUnwritable, &e))?;
-    let mut refetches = 0;
-    while let Some(step) = next(known) {
-        match step {
-            Step::Fetch => {
-                fetch(client, blob, paths, progress).await.map_err(|e| Failure::caused(e.code(), &e))?;
-                known = Known { complete: true, bitmap: true, sealed: false, ..known };
-            }
-            Step::Vet => {
-                vet(paths, blob, vetting).await?;
-                known.vetted = true;
-            }
-            Step::Measure => {
-                known.measured = measure(paths, blob).await?;
-                if !known.measured {
-                    refetches += 1;
-                    if refetches > REFETCH_MAX {
-                        discard(paths, blob);
-                        return Err(Failure::new(
-                            Code::BlobCorrupt,
-                            "the bytes on disk keep differing from what landed; look at the disk's health",
-                        ));
-                    }
-                    // What was judged is not what will be there next.
-                    known = Known { complete: false, vetted: false, ..known };
-                }
-            }
-            Step::Seal => {
-                seal(&paths.part(&blob.sha256)).map_err(|e| Failure::caused(Code::StateUnwritable, &e))?;
-                known.sealed = true;
-            }
-            Step::Store => {
-                store(paths, blob).map_err(|e| Failure::caused(Code::StateUnwritable, &e))?;
-                known.stored = true;
-            }
-            Step::Forget => {
-                forget(paths, blob).map_err(|e| Failure::caused(Code::StateUnwritable, &e))?;
-                known.bitmap = false;
-            }
-        }
-    }
-    progress(blob.len_bytes);
-    Ok(())
+/// Brings blobs into the store.
+pub struct Installer<'a> {
+    /// The controller, or any mirror of it.
+    pub client: &'a HttpsClient,
+    /// Where everything is kept.
+    pub paths: &'a Paths,
+    /// How files are judged.
+    pub vetting: &'a Vetting,
+    /// Where other tools on this machine keep models.
+    pub stores: &'a Stores,
+    /// Called before the controller is asked for bytes.
+    pub ask: &'a (dyn Fn(&BundleFile) -> Result<(), Failure> + Send + Sync),
+    /// Told how many bytes of the blob have landed.
+    pub progress: &'a (dyn Fn(u64) + Send + Sync),
+    /// Told whose store held the bytes.
+    pub found: &'a (dyn Fn(&'static str) + Send + Sync),
 }
 
-async fn vet(paths: &Paths, blob: &BundleFile, vetting: &Vetting) -> Result<(), Failure> {
-    let file = File::open(paths.part(&blob.sha256)).map_err(|e| Failure::caused(Code::BlobMissing, &e))?;
-    let judged = vetting.judge(&file).await;
-    if judged.is_err() {
-        discard(paths, blob);
+impl Installer<'_> {
+    /// Installs one blob.
+    ///
+    /// # Errors
+    /// A failure with its code. What landed stays for the next attempt, unless it was refused.
+    pub async fn install(&self, blob: &BundleFile) -> Result<(), Failure> {
+        let (paths, part) = (self.paths, self.paths.part(&blob.sha256));
+        let mut known = look(paths, blob).map_err(|e| unwritable(&e))?;
+        let mut refetches = 0;
+        while let Some(step) = next(known) {
+            match step {
+                Step::Fetch => {
+                    self.fetch(blob).await?;
+                    known = Known { complete: true, bitmap: true, sealed: false, ..known };
+                }
+                Step::Vet => {
+                    let judged = quarantine::vet(&part, self.vetting).await;
+                    judged.inspect_err(|_| discard(paths, blob))?;
+                    known.vetted = true;
+                }
+                Step::Measure => {
+                    known.measured = measure(paths, blob).await?;
+                    if !known.measured {
+                        refetches += 1;
+                        if refetches > REFETCH_MAX {
+                            discard(paths, blob);
+                            return Err(Failure::new(
+                                Code::BlobCorrupt,
+                                "the bytes on disk keep differing from what landed; look at the disk's health",
+                            ));
+                        }
+                        // What was judged is not what will be there next.
+                        known = Known { complete: false, vetted: false, ..known };
+                    }
+                }
+                Step::Seal => {
+                    let sealed = seal(paths, blob).await;
+                    sealed.inspect_err(|e| {
+                        if e.code() == Code::BlobCorrupt {
+                            discard(paths, blob);
+                        }
+                    })?;
+                    known.sealed = true;
+                }
+                Step::Store => {
+                    quarantine::store(paths, &part, &blob.sha256).map_err(|e| unwritable(&e))?;
+                    known.stored = true;
+                }
+                Step::Forget => {
+                    forget(paths, blob).map_err(|e| unwritable(&e))?;
+                    known.bitmap = false;
+                }
+            }
+        }
+        (self.progress)(blob.len_bytes);
+        Ok(())
     }
-    judged
+
+    /// From another tool's store where one has it, else and for the rest from the controller.
+    async fn fetch(&self, blob: &BundleFile) -> Result<(), Failure> {
+        let failed = |e: FetchError| Failure::caused(e.code(), &e);
+        let (stores, paths, wanted) = (self.stores.clone(), self.paths.clone(), blob.clone());
+        let looked = tokio::task::spawn_blocking(move || stores.land(&wanted, &paths));
+        let looked = looked.await.map_err(|e| Failure::caused(Code::Internal, &e))?;
+        if let Some(whose) = looked.map_err(failed)? {
+            (self.found)(whose);
+        }
+        if !look(self.paths, blob).map_err(|e| unwritable(&e))?.complete {
+            (self.ask)(blob)?;
+            fetch(self.client, blob, self.paths, self.progress).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+async fn seal(paths: &Paths, blob: &BundleFile) -> Result<(), Failure> {
+    let (paths, blob) = (paths.clone(), blob.clone());
+    let part = paths.part(&blob.sha256);
+    let sealed = tokio::task::spawn_blocking(move || quarantine::seal(&paths, &part, &blob));
+    sealed.await.map_err(|e| Failure::caused(Code::Internal, &e))?
 }
 
 /// Whether the file is, whole, the approved one. If not, the chunks that differ count as missing again.
 async fn measure(paths: &Paths, blob: &BundleFile) -> Result<bool, Failure> {
     let (paths, blob) = (paths.clone(), blob.clone());
     let measured = tokio::task::spawn_blocking(move || {
-        let part = File::open(paths.part(&blob.sha256))?;
-        let (digest, len) = sha256_reader(&part)?;
-        if digest == blob.sha256 && len == blob.len_bytes {
+        let path = paths.part(&blob.sha256);
+        if quarantine::is_approved(&path, &blob)? {
             return Ok(true);
+        }
+        let part = File::open(&path)?;
+        if verity::measure(&part).is_some() {
+            // Sealed before a crash, and damaged since: it cannot be written any more.
+            discard(&paths, &blob);
+            return Ok(false);
         }
         let cleared = clear_differing(&paths, &blob, &part)?;
         if cleared == 0 {
@@ -169,7 +209,8 @@ async fn measure(paths: &Paths, blob: &BundleFile) -> Result<bool, Failure> {
         .map_err(|e| Failure::caused(Code::BlobCorrupt, &e))
 }
 
-fn clear_differing(paths: &Paths, blob: &BundleFile, part: &File) -> io::Result<usize> {
+/// Clears the bits of the chunks that do not hold, and says of how many.
+pub(super) fn clear_differing(paths: &Paths, blob: &BundleFile, part: &File) -> io::Result<usize> {
     use std::os::unix::fs::FileExt;
     let mut have = Have::open(&paths.have(&blob.sha256), blob)?;
     let mut cleared = 0;
@@ -183,18 +224,6 @@ fn clear_differing(paths: &Paths, blob: &BundleFile, part: &File) -> io::Result<
         }
     }
     Ok(cleared)
-}
-
-fn seal(part: &Path) -> io::Result<()> {
-    let file = File::open(part)?;
-    file.set_permissions(Permissions::from_mode(0o444))?;
-    file.sync_all()
-}
-
-fn store(paths: &Paths, blob: &BundleFile) -> io::Result<()> {
-    let target: PathBuf = paths.blob(&blob.sha256);
-    std::fs::rename(paths.part(&blob.sha256), &target)?;
-    target.parent().map_or(Ok(()), |folder| sync_dir(folder).map_err(io::Error::other))
 }
 
 fn forget(paths: &Paths, blob: &BundleFile) -> io::Result<()> {

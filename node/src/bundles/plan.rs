@@ -9,6 +9,8 @@ use croft_domain::fleet::GroupPolicy;
 use croft_domain::id::BundleRef;
 use croft_domain::recall::Recall;
 
+use crate::failure::Failure;
+
 /// What is to be done about one assigned bundle.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision<'a> {
@@ -33,6 +35,42 @@ pub enum Decision<'a> {
         /// For a person.
         reason: String,
     },
+}
+
+/// A decision that borrows nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OwnedDecision {
+    /// It belongs here.
+    Keep {
+        /// Its manifest.
+        manifest: Box<Manifest>,
+        /// SHA-256 of the manifest as signed.
+        manifest_sha256: Sha256Digest,
+    },
+    /// It must not be here, and why; a recall names the manifest.
+    Stop {
+        /// Why.
+        failure: Failure,
+        /// SHA-256 of the manifest as signed, if it is approved.
+        manifest_sha256: Option<Sha256Digest>,
+    },
+}
+
+impl From<Decision<'_>> for OwnedDecision {
+    fn from(decision: Decision<'_>) -> Self {
+        match decision {
+            Decision::Keep { manifest, manifest_sha256 } => {
+                Self::Keep { manifest: Box::new(manifest.clone()), manifest_sha256 }
+            }
+            Decision::Recalled { manifest_sha256, reason } => Self::Stop {
+                failure: Failure::new(Code::Recalled, reason),
+                manifest_sha256: Some(manifest_sha256),
+            },
+            Decision::Refuse { code, reason } => {
+                Self::Stop { failure: Failure::new(code, reason), manifest_sha256: None }
+            }
+        }
+    }
 }
 
 /// Signed targets by reference, as the trust store holds them: the manifest, and the digest of its exact bytes.

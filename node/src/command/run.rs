@@ -6,6 +6,7 @@ use std::sync::Arc;
 use croft_domain::code::Code;
 use croft_domain::data_class::DataClasses;
 use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::Mode;
 use croft_domain::usage::UsageRules;
 use croft_trust::digest::sha256_reader;
 use rustix::fs::{FlockOperation, flock};
@@ -78,9 +79,11 @@ pub async fn run(
         trust_checked: None,
     };
     let keeping = tokio::spawn(keeper.run(events, stop.clone()));
-    tokio::spawn(fetching::run(Arc::clone(&shared), vetting, stop.clone()));
+    // In system mode the daemon's own account is nobody's, and has no stores of tools.
+    let own_home = around.home.clone().filter(|_| paths.mode == Mode::User);
+    tokio::spawn(fetching::run(Arc::clone(&shared), vetting.clone(), own_home, stop.clone()));
     tokio::spawn(session.run());
-    let serving = tokio::spawn(local::serve(socket, shared, config.clone(), stop.clone()));
+    let serving = tokio::spawn(local::serve(socket, shared, config.clone(), vetting, stop.clone()));
     println!(
         "croft-node is ready: API on http://{}, socket {}",
         config.gateway.listen,

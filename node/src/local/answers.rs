@@ -3,11 +3,13 @@
 use croft_domain::collection::Ceiling;
 use croft_domain::evidence::{BundleState, Mode, Ownership};
 use croft_proto::grpc::{
-    CollectedItem, ConsentResponse, LocalModel, LocalStatusResponse, ModelsResponse, ProcessInfo, WhyResponse,
+    CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle, LocalModel, LocalStatusResponse,
+    ModelsResponse, ProcessInfo, WhyResponse,
 };
 
 use crate::agent::consent::{overview, waits};
 use crate::agent::decide::Serving;
+use crate::agent::import::{Imported, Outcome};
 use crate::agent::memory::Memory;
 use crate::clock;
 use crate::config::Config;
@@ -120,6 +122,29 @@ pub fn why(memory: &Memory) -> Result<WhyResponse, serde_json::Error> {
     })
 }
 
+/// `croft import`.
+#[must_use]
+pub fn imported(imported: Imported) -> ImportArchiveResponse {
+    let bundles = imported.bundles.into_iter().map(|(bundle, outcome)| {
+        let (outcome, why) = match outcome {
+            Outcome::Installed => ("installed", None),
+            Outcome::Present => ("present", None),
+            Outcome::LeftOut(failure) => ("left-out", Some(failure)),
+        };
+        ImportedBundle {
+            bundle: bundle.to_string(),
+            outcome: outcome.to_owned(),
+            code: why.as_ref().map(|failure| failure.code().to_string()).unwrap_or_default(),
+            detail: why.map(|failure| failure.message().to_owned()).unwrap_or_default(),
+        }
+    });
+    ImportArchiveResponse {
+        bundles: bundles.collect(),
+        recalls_new: u32::try_from(imported.recalls_new).unwrap_or(u32::MAX),
+        metadata_expires_at: imported.trust.expires_at.0,
+    }
+}
+
 /// `croft models`.
 #[must_use]
 pub fn models(memory: &Memory) -> ModelsResponse {
@@ -146,6 +171,8 @@ pub fn models(memory: &Memory) -> ModelsResponse {
             license: manifest.map(|m| m.license.id.clone()).unwrap_or_default(),
             terms: manifest.map(|m| m.license.terms()).unwrap_or_default(),
             terms_new: !memory.kept.terms_shown.contains(reference),
+            origin: progress.origin.unwrap_or_default().to_owned(),
+            verified_at: 0,
             context_tokens: manifest.map_or(0, |manifest| manifest.parameters.context_tokens),
         }
     });

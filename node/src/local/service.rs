@@ -8,21 +8,25 @@ use croft_domain::id::BundleRef;
 use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
     ApiKeyRequest, ApiKeyResponse, CatalogRequest, CatalogResponse, ConsentAnswer, ConsentRequest,
-    ConsentResponse, EnrollNodeRequest, EnrollNodeResponse, LeaveFleetRequest, LeaveFleetResponse,
-    LocalAttestRequest, LocalAttestResponse, LocalStatusRequest, LocalStatusResponse, ModelsRequest,
-    ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse,
-    SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
+    ConsentResponse, EnrollNodeRequest, EnrollNodeResponse, ImportArchiveRequest, ImportArchiveResponse,
+    LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest, LocalAttestResponse, LocalStatusRequest,
+    LocalStatusResponse, ModelsRequest, ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse,
+    PrivacyRequest, PrivacyResponse, SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest,
+    WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::answers;
+use super::parts::Parts;
 use crate::agent::catalog::catalog;
 use crate::agent::consent::{self, Answer};
 use crate::agent::enroll::{Consent, application, collected, enroll};
+use crate::agent::import::import;
 use crate::agent::leave::leave;
 use crate::agent::memory::Shared;
+use crate::bundles::vet::Vetting;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -33,6 +37,7 @@ use crate::state::api_key::{self, Rotate};
 pub struct Service {
     shared: Arc<Shared>,
     config: Config,
+    vetting: Vetting,
 }
 
 /// What a caller may do.
@@ -47,8 +52,8 @@ enum Right {
 impl Service {
     /// A service over what the daemon knows.
     #[must_use]
-    pub const fn new(shared: Arc<Shared>, config: Config) -> Self {
-        Self { shared, config }
+    pub const fn new(shared: Arc<Shared>, config: Config, vetting: Vetting) -> Self {
+        Self { shared, config, vetting }
     }
 
     /// Who asks. Looking is for the accounts of this machine's enrollment; before there is one, and for acting, for the
@@ -230,6 +235,16 @@ impl Local for Service {
             consent::take(&self.shared, answer, uid).map_err(|e| refuse(&e))?;
         }
         Ok(Response::new(answers::consent(&self.shared.memory())))
+    }
+
+    async fn import_archive(
+        &self,
+        request: Request<Streaming<ImportArchiveRequest>>,
+    ) -> Result<Response<ImportArchiveResponse>, Status> {
+        self.caller(&request, Right::Act)?;
+        let reader = Parts::new(request.into_inner());
+        let imported = import(&self.shared, &self.vetting, reader).await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(answers::imported(imported)))
     }
 
     async fn attest(

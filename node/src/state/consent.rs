@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use croft_domain::collection::{Consent, Item};
 use croft_domain::signed::{Domain, Envelope};
+use croft_trust::envelope::StoredEnvelope;
 use croft_trust::sign::{SigningKey, verify};
 
-use super::envelope::StoredEnvelope;
 use super::files::{StateError, read_json, write_json};
 use super::identity::Identity;
 use super::paths::Paths;

@@ -3,9 +3,9 @@
 use croft_domain::lease::Lease;
 use croft_domain::signed::Envelope;
 use croft_domain::time::Timestamp;
+use croft_trust::envelope::StoredEnvelope;
 use serde::{Deserialize, Serialize};
 
-use super::envelope::StoredEnvelope;
 use super::files::{StateError, read_json, write_json};
 use super::paths::Paths;
 

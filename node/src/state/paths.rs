@@ -165,6 +165,19 @@ impl Paths {
         self.state.join("store").join("quarantine").join(format!("{}.part", digest.hex()))
     }
 
+    /// A blob that comes out of an archive.
+    #[must_use]
+    pub fn incoming(&self, digest: &Sha256Digest) -> PathBuf {
+        self.state.join("store").join("quarantine").join(format!("{}.incoming", digest.hex()))
+    }
+
+    /// What the kernel measured of a sealed blob. Apart from the store, so that replacing the one does not replace the
+    /// other.
+    #[must_use]
+    pub fn verity(&self, digest: &Sha256Digest) -> PathBuf {
+        self.state.join("verity").join(format!("{}.json", digest.hex()))
+    }
+
     /// Which of its chunks have landed.
     #[must_use]
     pub fn have(&self, digest: &Sha256Digest) -> PathBuf {

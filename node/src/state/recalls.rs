@@ -3,8 +3,8 @@
 use croft_domain::id::RecallId;
 use croft_domain::recall::Recall;
 use croft_domain::signed::Envelope;
+use croft_trust::envelope::StoredEnvelope;
 
-use super::envelope::StoredEnvelope;
 use super::files::{StateError, read_json, write_json};
 use super::paths::Paths;
 use crate::limits::RECALLS_MAX;

@@ -71,6 +71,10 @@ codes! {
     BlobTruncated = "E-BLOB-TRUNCATED", "the file is shorter than approved; Croft fetches the rest again";
     /// No such blob.
     BlobMissing = "E-BLOB-MISSING", "the controller does not have these bytes; the admin must run croftctl bundle publish again";
+    /// The file is no archive of this fleet's, or it was cut or changed.
+    ArchiveRefused = "E-ARCHIVE-REFUSED", "the file is not what croftctl bundle export wrote; copy it again, or ask the admin for a new one; nothing of it was taken";
+    /// The disk is full.
+    DiskFull = "E-DISK-FULL", "free space on the disk that the message names, then repeat; nothing half-done was left";
     /// Recalled.
     Recalled = "E-RECALLED", "the organization recalled this; croft models shows why and what replaces it";
     /// Not approved for this group.

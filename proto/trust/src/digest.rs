@@ -172,6 +172,39 @@ pub fn verify_chunk(bytes: &[u8], expected: &Blake3Digest) -> bool {
     blake3::hash(bytes).as_bytes() == &expected.0
 }
 
+/// Gives a blob's bytes from its beginning, each chunk only after it was verified: what reads from it never sees a byte
+/// that is not approved, whatever the source does meanwhile.
+pub struct ChunkReader<'a, S> {
+    blob: &'a BundleFile,
+    source: S,
+    next: usize,
+    chunk: io::Cursor<Vec<u8>>,
+}
+
+impl<'a, S: FnMut(std::ops::Range<u64>) -> io::Result<Vec<u8>>> ChunkReader<'a, S> {
+    /// A reader of `blob`, whose bytes of a range `source` gives.
+    pub const fn new(blob: &'a BundleFile, source: S) -> Self {
+        Self { blob, source, next: 0, chunk: io::Cursor::new(Vec::new()) }
+    }
+}
+
+impl<S: FnMut(std::ops::Range<u64>) -> io::Result<Vec<u8>>> Read for ChunkReader<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.chunk.position() == self.chunk.get_ref().len() as u64
+            && let Some(range) = self.blob.chunk_range(self.next)
+        {
+            let offset = range.start;
+            let bytes = (self.source)(range)?;
+            if !verify_chunk(&bytes, &self.blob.chunks[self.next]) {
+                return Err(io::Error::other(BlobError::Corrupt { chunk: self.next, offset }));
+            }
+            self.next += 1;
+            self.chunk = io::Cursor::new(bytes);
+        }
+        self.chunk.read(buffer)
+    }
+}
+
 /// Verifies every chunk of `file` on all cores.
 ///
 /// Memory is one [`READ_LEN`] per core, whatever the file's size. Work stops soon after a difference, but the chunk in

@@ -26,8 +26,17 @@ pub struct DiskError {
 impl DiskError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
-        Code::StateUnwritable
+    pub fn code(&self) -> Code {
+        write_code(&self.source)
+    }
+}
+
+/// The stable code of a failed write: a full disk, or an exhausted quota, has a cure of its own.
+#[must_use]
+pub fn write_code(error: &io::Error) -> Code {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::DiskFull,
+        _ => Code::StateUnwritable,
     }
 }
 

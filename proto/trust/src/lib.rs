@@ -5,10 +5,12 @@
 //! nodes and on the controller, which is only a mirror. No key of the publisher's side is ever needed on the client's.
 //! There is deliberately no network here: bytes come through [`store::TrustSource`].
 
+pub mod archive;
 pub mod chain;
 pub mod clock;
 pub mod digest;
 pub mod disk;
+pub mod envelope;
 pub mod invite_line;
 pub mod keys;
 pub mod limits;

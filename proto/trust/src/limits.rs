@@ -61,6 +61,24 @@ pub const TAR_NAME_LEN_MAX: usize = 1024;
 /// Largest header extension in an archive, in bytes: a name and a length.
 pub const TAR_EXTENSION_LEN_MAX: u64 = 64 * 1024;
 
+/// Largest header of an archive for air gaps, in bytes: a thousand references.
+pub const ARCHIVE_HEADER_LEN_MAX: u64 = 128 * 1024;
+
+/// Most metadata files and targets in one archive: a whole set with every root there ever was.
+pub const ARCHIVE_TRUST_FILES_MAX: usize = TARGETS_MAX + ROOTS_STORED_MAX + 3;
+
+/// Largest sum of metadata and targets in one archive, in bytes, because a node holds them in memory while it verifies.
+pub const ARCHIVE_TRUST_LEN_MAX: u64 = SET_LEN_MAX + ROOT_LEN_MAX * ROOTS_STORED_MAX as u64 + 8 * 1024 * 1024;
+
+/// Most recalls in one archive: more than a node keeps.
+pub const ARCHIVE_RECALLS_MAX: usize = 1024;
+
+/// Most leases in one archive: one for each machine of a site.
+pub const ARCHIVE_LEASES_MAX: usize = 1024;
+
+/// Largest recall or lease in an archive, in bytes: its payload and signature in base64.
+pub const ARCHIVE_ENVELOPE_LEN_MAX: u64 = 64 * 1024;
+
 /// Largest floors file, in bytes: one epoch for each bundle name there ever was.
 pub const FLOORS_LEN_MAX: u64 = 1024 * 1024;
 

@@ -35,6 +35,14 @@ pub use view::{ApprovedBundle, TrustView};
 /// What scratch folders are called, so that those a crash left are found.
 const SCRATCH_PREFIX: &str = "scratch-";
 
+/// What an offered set was found to be.
+enum Judged {
+    /// The one in force.
+    Same(Arc<TrustView>),
+    /// Another, which holds.
+    New { set: Set, view: Box<TrustView> },
+}
+
 /// What an invite says of the first root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedRoot {
@@ -150,6 +158,32 @@ impl TrustStore {
         source: &dyn TrustSource,
         now: Timestamp,
     ) -> Result<Arc<TrustView>, TrustError> {
+        match self.judge(source, now).await? {
+            Judged::Same(view) => {
+                self.save_floors()?;
+                Ok(view)
+            }
+            Judged::New { set, view } => self.commit(set, *view),
+        }
+    }
+
+    /// What [`Self::update`] would take over, without taking it over: for a file whose other contents are judged by it
+    /// before anything of it counts.
+    ///
+    /// # Errors
+    /// Any [`TrustError`] that [`Self::update`] would give, but those of writing.
+    pub async fn preview(
+        &self,
+        source: &dyn TrustSource,
+        now: Timestamp,
+    ) -> Result<Arc<TrustView>, TrustError> {
+        Ok(match self.judge(source, now).await? {
+            Judged::Same(view) => view,
+            Judged::New { view, .. } => Arc::new(*view),
+        })
+    }
+
+    async fn judge(&self, source: &dyn TrustSource, now: Timestamp) -> Result<Judged, TrustError> {
         times::check_clock(now, self.guard.floors.signed_at)?;
         let mut offered = gather::metadata(source, &self.set).await?;
         let start = self.set.roots.keys().next_back().copied().unwrap_or(0);
@@ -161,14 +195,13 @@ impl TrustStore {
         times::check_clock(now, verified.signed_at)?;
         times::check_expiry(&verified, now)?;
         if let Some(view) = self.view.clone().filter(|_| offered.metadata() == self.set.metadata()) {
-            self.save_floors()?;
-            return Ok(view);
+            return Ok(Judged::Same(view));
         }
         offered.documents = gather::documents(source, &verified, &self.set).await?;
         let view = view::build(&verified, &offered.documents)?;
         let accepted = view.floors();
         floors.check_epochs(accepted.fleet_epoch, &accepted.bundle_epochs)?;
-        self.commit(offered, view, &accepted)
+        Ok(Judged::New { set: offered, view: Box::new(view) })
     }
 
     /// The same version must be the same bytes: two sets under one version are two truths for two nodes.
@@ -196,9 +229,9 @@ impl TrustStore {
 
     /// Swaps the set first and raises the floors second: a crash between leaves floors that are low, which `open` mends;
     /// the other order would leave a set below its floors, which is an alarm.
-    fn commit(&mut self, set: Set, view: TrustView, accepted: &Floors) -> Result<Arc<TrustView>, TrustError> {
+    fn commit(&mut self, set: Set, view: TrustView) -> Result<Arc<TrustView>, TrustError> {
         set.write(&set_path(&self.dir))?;
-        self.guard.floors.raise(accepted);
+        self.guard.floors.raise(&view.floors());
         self.set = set;
         let view = Arc::new(view);
         self.view = Some(Arc::clone(&view));

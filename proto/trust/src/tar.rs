@@ -9,6 +9,9 @@ use crate::limits::{TAR_EXTENSION_LEN_MAX, TAR_NAME_LEN_MAX};
 
 const BLOCK: usize = 512;
 
+/// Longest name that fits into a header of its own, in bytes.
+const SHORT_NAME_LEN_MAX: usize = 99;
+
 /// A file in an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -93,6 +96,28 @@ impl<R: Read> Reader<R> {
                 _ => return Err(self.malformed("a regular file: links and devices are refused")),
             }
         }
+    }
+
+    /// How far it was read, in bytes.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Checks, after the last file, that the archive ends there as [`Writer`] ends it: nothing follows.
+    ///
+    /// # Errors
+    /// [`TarError`] if the end is cut, or anything is behind it.
+    pub fn finish(mut self) -> Result<(), TarError> {
+        let mut rest = Vec::new();
+        let read = (&mut self.inner).take(BLOCK as u64 + 1).read_to_end(&mut rest);
+        read.map_err(|source| self.failed(source))?;
+        if rest.len() < BLOCK {
+            return Err(self.failed(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if rest.len() > BLOCK || rest.iter().any(|byte| *byte != 0) {
+            return Err(self.malformed("nothing behind the end"));
+        }
+        Ok(())
     }
 
     const fn begin(&mut self, len: u64) {
@@ -220,17 +245,30 @@ impl<W: Write> Writer<W> {
     /// Writes one file: everything that `content` gives, which must be `len_bytes` bytes.
     ///
     /// # Errors
-    /// The name is longer than 99 bytes, `content` has another length, or writing fails.
+    /// The name is empty or longer than 1024 bytes, `content` has another length, or writing fails.
     pub fn file(&mut self, name: &str, len_bytes: u64, content: &mut dyn Read) -> io::Result<()> {
-        if name.is_empty() || name.len() > 99 {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a name of 1 to 99 bytes"));
+        if name.is_empty() || name.len() > TAR_NAME_LEN_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a name of 1 to 1024 bytes"));
         }
-        self.inner.write_all(&header(name, len_bytes))?;
+        let mut short = name;
+        if name.len() > SHORT_NAME_LEN_MAX {
+            // The name goes into an extension before the file; readers without extensions see a part of it.
+            let record = pax_record("path", name);
+            self.inner.write_all(&header("pax", record.len() as u64, b'x'))?;
+            self.inner.write_all(record.as_bytes())?;
+            self.pad(record.len() as u64)?;
+            short = &name[..name.floor_char_boundary(SHORT_NAME_LEN_MAX)];
+        }
+        self.inner.write_all(&header(short, len_bytes, b'0'))?;
         let written = io::copy(&mut content.take(len_bytes), &mut self.inner)?;
         let mut beyond = [0_u8; 1];
         if written != len_bytes || content.read(&mut beyond)? != 0 {
             return Err(io::Error::other("the content has another length than was said"));
         }
+        self.pad(len_bytes)
+    }
+
+    fn pad(&mut self, len_bytes: u64) -> io::Result<()> {
         let padding = (BLOCK as u64 - len_bytes % BLOCK as u64) % BLOCK as u64;
         io::copy(&mut io::repeat(0).take(padding), &mut self.inner)?;
         Ok(())
@@ -247,7 +285,17 @@ impl<W: Write> Writer<W> {
     }
 }
 
-fn header(name: &str, len_bytes: u64) -> [u8; BLOCK] {
+/// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
+fn pax_record(key: &str, value: &str) -> String {
+    let rest = key.len() + value.len() + 3;
+    let mut len = rest + 1;
+    while len != rest + len.to_string().len() {
+        len = rest + len.to_string().len();
+    }
+    format!("{len} {key}={value}\n")
+}
+
+fn header(name: &str, len_bytes: u64, kind: u8) -> [u8; BLOCK] {
     let mut block = [0_u8; BLOCK];
     let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, name.as_bytes());
@@ -261,7 +309,8 @@ fn header(name: &str, len_bytes: u64) -> [u8; BLOCK] {
         put(124, &[0x80, 0, 0, 0]);
         put(128, &len_bytes.to_be_bytes());
     }
-    put(148, b"        0");
+    put(148, b"        ");
+    put(156, &[kind]);
     put(257, b"ustar\x0000");
     let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
     block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
@@ -298,9 +347,23 @@ mod tests {
     }
 
     #[test]
+    fn names_of_any_length_are_read_again() {
+        for len in [1, 98, 99, 100, 101, 118, 255, 1000, 1024] {
+            let name = "n".repeat(len);
+            let bytes = archive(&[(&name, b"content"), ("after", b"")]);
+            let mut reader = Reader::new(bytes.as_slice());
+            assert_eq!(reader.next_entry().expect("read").expect("an entry").name, name);
+            assert_eq!(reader.next_entry().expect("read").expect("an entry").name, "after");
+            assert_eq!(reader.next_entry().expect("read"), None);
+            reader.finish().expect("the end");
+        }
+        assert!(Writer::new(Vec::new()).file(&"n".repeat(1025), 0, &mut io::empty()).is_err());
+    }
+
+    #[test]
     fn lengths_beyond_octal_are_written_in_base_256() {
         for len in [0, 1, (1 << 33) - 1, 1 << 33, 1 << 40] {
-            assert_eq!(number(&header("x", len)[124..136]), Some(len));
+            assert_eq!(number(&header("x", len, b'0')[124..136]), Some(len));
         }
     }
 

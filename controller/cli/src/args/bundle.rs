@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use croft_domain::bundle::CheckPrompt;
-use croft_domain::id::{BundleName, BundleRef, ModelAlias};
+use croft_domain::id::{BundleName, BundleRef, GroupName, ModelAlias};
 
 /// `bundle`
 #[derive(Debug, Subcommand)]
@@ -35,6 +35,28 @@ pub enum Bundle {
         /// NAME@VERSION
         bundle: BundleRef,
     },
+    /// Write one file that brings bundles across an air gap: croft import takes it in
+    Export(Export),
+}
+
+/// `bundle export`
+#[derive(Debug, ClapArgs)]
+pub struct Export {
+    /// NAME@VERSION; several for one file with all of them
+    #[arg(required_unless_present_any = ["group", "documents_only"])]
+    pub bundles: Vec<BundleRef>,
+    /// Also the newest approved version of every bundle that this group may have
+    #[arg(long)]
+    pub group: Option<GroupName>,
+    /// No bytes of models: fresh metadata, manifests and recalls alone
+    #[arg(long, conflicts_with_all = ["bundles", "group"])]
+    pub documents_only: bool,
+    /// Where to write, - for standard output [default: NAME-VERSION.croft or FLEET.croft, here]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Do not ask the controller for recalls that were signed on other machines
+    #[arg(long)]
+    pub offline: bool,
 }
 
 /// `bundle import`

@@ -47,6 +47,8 @@ async fn order(dir: &FleetDir, targets: Vec<RecallTarget>, reason: &str) -> Resu
             serde_json::to_vec(&recall).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
         let envelope = sign_envelope(&*signer(dir, KeyName::Recall)?, Domain::Recall, payload)
             .map_err(unusable("use", dir, KeyName::Recall))?;
+        // Kept before it is told, so that an archive made here carries it whatever becomes of the connection.
+        crate::recalls::keep(dir, recall.id, &envelope)?;
         let request = SubmitRecallRequest { recall: Some(envelope.into()) };
         let answer = admin.submit_recall(request).await.map_err(refused("recall"))?;
         say(&format!("recall {} is in force; {} nodes were told", recall.id, answer.into_inner().nodes_told));

@@ -26,6 +26,8 @@ pub struct ModelView {
     pub context_tokens: u32,
     pub license: String,
     pub terms: Vec<String>,
+    pub origin: String,
+    pub verified_at: u64,
     #[serde(skip)]
     pub terms_new: bool,
 }
@@ -46,6 +48,8 @@ impl From<ModelsResponse> for ModelsView {
                 license,
                 terms,
                 terms_new,
+                origin,
+                verified_at,
             } = wire;
             ModelView {
                 bundle,
@@ -59,6 +63,8 @@ impl From<ModelsResponse> for ModelsView {
                 context_tokens,
                 license,
                 terms,
+                origin,
+                verified_at,
                 terms_new,
             }
         };
@@ -87,6 +93,9 @@ impl ModelsView {
         };
         line(&heading);
         rows.iter().for_each(&mut line);
+        for model in self.models.iter().filter(|model| !model.origin.is_empty()) {
+            text.push_str(&format!("\n{}: found in {}\n", one_line(&model.bundle), one_line(&model.origin)));
+        }
         for model in self.models.iter().filter(|model| model.terms_new && !model.terms.is_empty()) {
             text.push_str(&format!("\n{}: terms that come with it, shown once:\n", one_line(&model.bundle)));
             for line in &model.terms {

@@ -203,3 +203,43 @@ fn chat_says_why_it_cannot() {
     let output = Workstation::with_daemon("").croft(&["chat", "hi"], "");
     assert!(err(&output).starts_with("error[E-NOT-ENROLLED]: "), "{}", err(&output));
 }
+
+#[test]
+fn import_streams_a_file_and_tells_what_came_of_it() {
+    let station = Workstation::with_daemon("");
+    let file = station.path().join("news.croft");
+    std::fs::write(&file, vec![b'x'; 2_500_000]).expect("written");
+    let output = station.croft(&["import", &file.display().to_string()], "");
+    insta::assert_snapshot!(out(&output), @r"
+    starter@2: installed
+    other@1: left out: E-UNAPPROVED: not for this machine's group
+    hint: no signed document allows this for the group; the admin can run croftctl assign
+    signed documents: in force until 2027-01-15T08:00:00Z
+    1 new recall is obeyed
+    ");
+    let piped = station.croft(&["import", "-", "-o", "json"], "yes");
+    assert!(out(&piped).contains("\"outcome\": \"left-out\""), "{}", err(&piped));
+    assert_eq!(station.asked(), ["import 2500000", "import 3"]);
+}
+
+#[test]
+fn an_import_that_is_refused_says_why() {
+    let station = Workstation::with_daemon("");
+    let file = station.path().join("bad.croft");
+    std::fs::write(&file, b"bad").expect("written");
+    for (path, said) in [
+        (
+            file.display().to_string(),
+            "error[E-ARCHIVE-REFUSED]: archive at byte 0: a header whose checksum holds\nhint: ",
+        ),
+        (
+            "/nonexistent/news.croft".to_owned(),
+            "error[E-INPUT]: cannot read /nonexistent/news.croft: No such file",
+        ),
+        (station.path().display().to_string(), "error[E-INPUT]: "),
+    ] {
+        let output = station.croft(&["import", &path], "");
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(1), ""), "{path}");
+        assert!(err(&output).starts_with(said), "{}", err(&output));
+    }
+}

@@ -123,6 +123,36 @@ impl Local for Daemon {
         Ok(Response::new(LeaveFleetResponse { controller_told: true, erased, receipt: "r1".to_owned() }))
     }
 
+    async fn import_archive(
+        &self,
+        request: Request<tonic::Streaming<ImportArchiveRequest>>,
+    ) -> Answer<ImportArchiveResponse> {
+        let mut parts = request.into_inner();
+        let mut len = 0;
+        while let Some(part) = parts.message().await? {
+            len += part.data.len();
+            if part.data.starts_with(b"bad") {
+                let text = "archive at byte 0: a header whose checksum holds";
+                return Err(status(tonic::Code::FailedPrecondition, Code::ArchiveRefused, text));
+            }
+        }
+        self.note(format!("import {len}"));
+        let bundle = |bundle: &str, outcome: &str, code: &str, detail: &str| ImportedBundle {
+            bundle: bundle.to_owned(),
+            outcome: outcome.to_owned(),
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        };
+        Ok(Response::new(ImportArchiveResponse {
+            bundles: vec![
+                bundle("starter@2", "installed", "", ""),
+                bundle("other@1", "left-out", "E-UNAPPROVED", "not for this machine's group"),
+            ],
+            recalls_new: 1,
+            metadata_expires_at: 1_800_000_000,
+        }))
+    }
+
     async fn attest(&self, _: Request<LocalAttestRequest>) -> Answer<LocalAttestResponse> {
         Ok(Response::new(LocalAttestResponse::default()))
     }

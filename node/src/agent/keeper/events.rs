@@ -6,6 +6,7 @@ use croft_domain::id::{BundleRef, ModelAlias};
 
 use super::Keeper;
 use crate::agent::memory::Memory;
+use crate::bundles::quarantine;
 use crate::failure::Failure;
 use crate::limits::LOAD_ATTEMPTS_MAX;
 use crate::supervisor::{Event, WorkerChange};
@@ -85,7 +86,7 @@ impl Keeper {
             let trust = memory.trust.clone();
             let approved = trust.as_ref().and_then(|trust| trust.bundles.get(bundle));
             for file in approved.iter().flat_map(|approved| &approved.manifest.files) {
-                let _ = std::fs::remove_file(self.shared.paths.blob(&file.sha256));
+                let _ = quarantine::remove(&self.shared.paths, &file.sha256);
             }
         }
         let Some(progress) = memory.bundles.get_mut(bundle) else { return };

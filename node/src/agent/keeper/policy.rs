@@ -6,7 +6,7 @@ use croft_domain::usage::UsageRules;
 
 use super::{Decisions, Keeper};
 use crate::agent::decide::Serving;
-use crate::agent::memory::OwnedDecision;
+use crate::bundles::plan::OwnedDecision;
 use crate::state::api_key::{self, Rotate};
 use crate::supervisor::policy::{Model, Permission, Policy};
 

@@ -86,7 +86,7 @@ pub enum RepositoryError {
 impl RepositoryError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Exists(_) => Code::Conflict,
             Self::Read { .. } | Self::Damaged { .. } => Code::StateCorrupt,

@@ -130,7 +130,7 @@ pub enum TrustError {
 impl TrustError {
     /// The stable code.
     #[must_use]
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> Code {
         match self {
             Self::Source { code, .. } => *code,
             Self::Missing { .. } => Code::BlobMissing,

@@ -1,5 +1,6 @@
 //! Attacks on what Croft believes, each named after the promise that it attacks.
 
+mod archives;
 mod attack_table;
 mod blobs;
 mod ceremonies;

@@ -6,7 +6,7 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::signed::Envelope;
 use serde::{Deserialize, Serialize};
 
-/// An [`Envelope`] as a state file holds it.
+/// An [`Envelope`] as a file holds it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredEnvelope {
