@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use croft_domain::code::Code;
+use croft_domain::memory::KvType;
 use serde::Deserialize;
 
 use crate::limits::{CONFIG_LEN_MAX, UIDS_MAX};
@@ -44,11 +45,34 @@ impl Default for GatewayConfig {
 }
 
 /// The model processes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
     /// Threads of one worker; 0 means as many as the machine has cores.
     pub threads: u32,
+    /// Memory of all models together, in MiB; 0 means 60 % of what the machine has. More than 90 % is never taken.
+    pub memory_mib: u64,
+    /// Memory of one model, in MiB; 0 means as much as all together.
+    pub model_memory_mib: u64,
+    /// How keys and values of conversations are stored: `f16`, or `q8_0` in half the memory.
+    pub kv_type: KvType,
+    /// Seconds without a request after which a model is unloaded, where no client said otherwise; 0: never.
+    pub idle_after_s: u64,
+    /// Seconds without a sign of life after which a worker is ended and started again.
+    pub hang_after_s: u64,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            memory_mib: 0,
+            model_memory_mib: 0,
+            kv_type: KvType::F16,
+            idle_after_s: 1800,
+            hang_after_s: 60,
+        }
+    }
 }
 
 /// `node.toml` cannot be used.
@@ -133,6 +157,12 @@ impl Config {
         if config.worker.threads > 1024 {
             return Err(value("worker.threads", "0 to 1024"));
         }
+        if !(2..=3600).contains(&config.worker.hang_after_s) {
+            return Err(value("worker.hang_after_s", "2 to 3600 (seconds)"));
+        }
+        if config.worker.idle_after_s > 31_536_000 {
+            return Err(value("worker.idle_after_s", "0 to 31536000 (seconds, a year)"));
+        }
         Ok(config)
     }
 }
@@ -154,7 +184,14 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_errors() {
-        for bad in ["listen = 1", "[gateway]\nlisen = \"127.0.0.1:1\"", "[guard]\n"] {
+        for bad in [
+            "[worker]\nkv_type = \"q4_0\"",
+            "[worker]\nhang_after_s = 1",
+            "[worker]\nmemory = 1",
+            "listen = 1",
+            "[gateway]\nlisen = \"127.0.0.1:1\"",
+            "[guard]\n",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod bundles;
+pub mod capacity;
 pub mod census;
 pub mod clock;
 pub mod command;

@@ -98,6 +98,21 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// Until a model must be loaded. 200 GB from a slow disk takes minutes.
 pub const LOAD_TIMEOUT: Duration = Duration::from_secs(900);
 
+/// How often requests that wait for a model hear that it is still being loaded.
+pub const LOADING_TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// How often an idle worker says that it lives; the worker's own bound.
+pub const IDLE_BEAT_EVERY: Duration = Duration::from_secs(10);
+
+/// Shortest time between two questions to the gateway whether a model may rest.
+pub const REST_ASKED_EVERY: Duration = Duration::from_secs(5);
+
+/// What a worker may allocate beyond its plan, in bytes: address space of allocators and of its own stacks.
+pub const MEMORY_SLACK_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The same for each thread that computes, in bytes: its stack and its arena.
+pub const MEMORY_THREAD_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Until a gateway must have proven its sandbox.
 pub const SELF_TEST_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod packets;
 pub mod policy;
 pub mod proof;
+pub mod room;
 pub mod runtime;
 pub mod self_test;
 pub mod slot;
@@ -18,9 +19,11 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use croft_domain::code::Code;
 use croft_domain::id::BundleRef;
+use croft_domain::memory::{KvType, MemoryPlan};
 use croft_proto::frames::{GatewayPolicy, SLOTS, ToGateway, to_gateway};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -31,6 +34,7 @@ use crate::limits::CHANNEL_LEN;
 use gateway::House;
 use policy::Policy;
 use proof::Proof;
+use room::Room;
 use runtime::Runtime;
 
 /// What the processes did.
@@ -65,18 +69,6 @@ pub enum Event {
         /// Requests refused for their content.
         blocked: u64,
     },
-    /// A client said how long a model should stay loaded; cut to what the baseline says.
-    KeepAlive {
-        /// In which slot.
-        slot: u32,
-        /// Seconds without a request after which it may be unloaded.
-        seconds: u64,
-    },
-    /// A request waits for a model whose process is not up.
-    Wanted {
-        /// In which slot.
-        slot: u32,
-    },
     /// Something about a worker.
     Worker {
         /// Which bundle it is for.
@@ -96,6 +88,13 @@ pub enum WorkerChange {
     },
     /// It tried to break out.
     Proof(Proof),
+    /// What it will take.
+    Planned {
+        /// By its header.
+        plan: MemoryPlan,
+        /// What it may take, in bytes.
+        ceiling_bytes: u64,
+    },
     /// It loads.
     Progress {
         /// How far, 0 to 100.
@@ -106,6 +105,8 @@ pub enum WorkerChange {
         /// How long it took, in milliseconds.
         load_ms: u64,
     },
+    /// Nobody used it, so its process was ended. The next request starts another.
+    Rested,
     /// It ended, or was not started. It is tried again after a delay.
     Down {
         /// Stable code.
@@ -144,6 +145,21 @@ pub struct Programs {
     pub worker: Runtime,
     /// Threads of a worker.
     pub threads: u32,
+    /// What workers may take.
+    pub allowance: Allowance,
+}
+
+/// What workers may take, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// How keys and values are stored.
+    pub kv: KvType,
+    /// Memory of all workers together, in bytes.
+    pub all_bytes: u64,
+    /// Memory of one worker, in bytes.
+    pub model_bytes: u64,
+    /// Until a worker that says nothing is ended.
+    pub hang_after: Duration,
 }
 
 struct Loaded {
@@ -159,6 +175,7 @@ pub struct Supervisor {
     house: watch::Receiver<Option<Arc<House>>>,
     policy: watch::Sender<GatewayPolicy>,
     events: mpsc::Sender<Event>,
+    room: Arc<Room>,
     loaded: Vec<Loaded>,
     stop: CancellationToken,
     gateway: Option<JoinHandle<()>>,
@@ -204,7 +221,8 @@ impl Supervisor {
             stop: stop.clone(),
         };
         let gateway = Some(tokio::spawn(keeper.run()));
-        Self { programs, house, policy, events, loaded: Vec::new(), stop, gateway }
+        let room = Room::new(programs.allowance.all_bytes);
+        Self { programs, house, policy, events, room, loaded: Vec::new(), stop, gateway }
     }
 
     /// Tells the gateway what it may do, if that is something new.
@@ -219,7 +237,7 @@ impl Supervisor {
         });
     }
 
-    /// Keeps a model loaded from now on. One that is loaded already stays as it is.
+    /// Keeps a model at hand from now on. One that is loaded already stays as it is.
     pub fn load(&mut self, order: LoadOrder) {
         if self.is_loaded(&order.bundle) {
             return;
@@ -229,6 +247,8 @@ impl Supervisor {
         let keeper = worker::Keeper {
             order,
             programs: Arc::clone(&self.programs),
+            room: Arc::clone(&self.room),
+            policies: self.policy.subscribe(),
             house: self.house.clone(),
             events: self.events.clone(),
             cancel: cancel.clone(),
@@ -262,6 +282,7 @@ impl Supervisor {
             slot: loaded.slot,
             code: code.to_string(),
             message: message.to_owned(),
+            lasting: true,
         }));
         loaded.cancel.cancel();
         let _ = loaded.task.await;

@@ -73,6 +73,14 @@ impl Api {
         answer(self.send(path, body)?)
     }
 
+    /// POST, the answer to be read as it comes. Dropping it closes the connection.
+    ///
+    /// # Errors
+    /// If nobody answers.
+    pub fn stream(&self, path: &str, body: &Value) -> Result<impl std::io::Read + use<>, E2eError> {
+        Ok(self.send(path, body)?.into_body().into_reader())
+    }
+
     fn send(&self, path: &str, body: &Value) -> Result<Response<Body>, E2eError> {
         let url = format!("{}{path}", self.base);
         let mut request = self.agent.post(&url).header("content-type", "application/json");

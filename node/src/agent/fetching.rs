@@ -109,6 +109,7 @@ fn note(shared: &Shared, decisions: &Decisions) {
             len_bytes: 0,
             fetched_bytes: 0,
             problem: None,
+            memory: None,
             worker_pid: None,
             load_failures: 0,
             origin: None,

@@ -13,6 +13,7 @@ use croft_domain::fact::Fact;
 use croft_domain::fleet::GroupPolicy;
 use croft_domain::id::{BaselineRef, BundleRef, GroupName, ModelAlias};
 use croft_domain::lease::Lease;
+use croft_domain::memory::MemoryPlan;
 use croft_domain::recall::Recall;
 use croft_domain::signed::Domain;
 use croft_domain::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct BundleProgress {
     pub fetched_bytes: u64,
     /// Why it failed, or was recalled.
     pub problem: Option<Failure>,
+    /// What it takes in memory by its header, and what it may take, in bytes.
+    pub memory: Option<(MemoryPlan, u64)>,
     /// Its worker's process.
     pub worker_pid: Option<u32>,
     /// How often in a row its worker did not come up.

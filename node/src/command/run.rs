@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::sync::Arc;
+use std::time::Duration;
 
 use croft_domain::code::Code;
 use croft_domain::data_class::DataClasses;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::Mode;
+use croft_domain::memory;
 use croft_domain::usage::UsageRules;
 use croft_trust::digest::sha256_reader;
 use rustix::fs::{FlockOperation, flock};
@@ -19,7 +21,8 @@ use crate::agent::memory::Shared;
 use crate::agent::senses::Senses;
 use crate::agent::session::Session;
 use crate::bundles::vet::Vetting;
-use crate::config::Config;
+use crate::capacity;
+use crate::config::{Config, WorkerConfig};
 use crate::controller_client::Recorder;
 use crate::failure::Failure;
 use crate::local;
@@ -29,7 +32,7 @@ use crate::state::paths::{Paths, Surroundings, find_executable};
 use crate::state::sent::SentRing;
 use crate::supervisor::policy::{Permission, Policy};
 use crate::supervisor::runtime::{Judge, Runtime};
-use crate::supervisor::{self, Programs, Supervisor};
+use crate::supervisor::{self, Allowance, Programs, Supervisor};
 
 /// Holds the state folder for one daemon.
 ///
@@ -126,7 +129,7 @@ fn programs(config: &Config, around: &Surroundings, shared: &Arc<Shared>) -> Res
         threads => threads,
     };
     let worker = Runtime { path: find("croft-worker")?, judge: judge(Arc::clone(shared)) };
-    Ok(Programs { node, worker, threads })
+    Ok(Programs { node, worker, threads, allowance: allowance(config) })
 }
 
 /// Judges a worker by the signed documents in force, and remembers what was measured last: evidence and recalls name it.
@@ -136,6 +139,22 @@ fn judge(shared: Arc<Shared>) -> Judge {
         memory.runtime = Some(*digest);
         memory.runtime_refusal(Some(digest)).map_or(Ok(()), Err)
     })
+}
+
+/// What workers may take here. Where the system does not say how much memory there is, none is taken for granted but
+/// what the owner named.
+fn allowance(config: &Config) -> Allowance {
+    let WorkerConfig { threads: _, memory_mib, model_memory_mib, kv_type, idle_after_s: _, hang_after_s } =
+        config.worker;
+    let bytes = |mib: u64| mib.saturating_mul(1 << 20);
+    let machine_bytes = capacity::memory_bytes().unwrap_or(bytes(memory_mib));
+    let all_bytes = memory::ceiling(machine_bytes, bytes(memory_mib), None);
+    Allowance {
+        kv: kv_type,
+        all_bytes,
+        model_bytes: if model_memory_mib == 0 { all_bytes } else { bytes(model_memory_mib).min(all_bytes) },
+        hang_after: Duration::from_secs(hang_after_s),
+    }
 }
 
 /// What the worker is, for evidence and for recalls of it.

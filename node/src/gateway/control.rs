@@ -7,8 +7,8 @@ use std::io;
 use std::rc::Rc;
 
 use croft_proto::frames::{
-    Assembler, Finished, FromGateway, KeepAlive, PACKET_LEN_MAX, SlotReady, Spent, ToGateway, Usage, Wanted,
-    from_gateway, packets,
+    Assembler, AtRest, Finished, FromGateway, KeepAlive, PACKET_LEN_MAX, SlotReady, Spent, ToGateway, Usage,
+    Wanted, from_gateway, packets,
 };
 use tokio::sync::Notify;
 
@@ -62,6 +62,11 @@ impl Outbox {
     fn replace(&self, new: from_gateway::Message, is_old: impl Fn(&from_gateway::Message) -> bool) {
         self.messages.borrow_mut().retain(|message| !is_old(message));
         self.push(new);
+    }
+
+    /// Says that nothing is on its way to a worker.
+    pub fn at_rest(&self, slot: u32, generation: u32) {
+        self.push(from_gateway::Message::AtRest(AtRest { slot, generation }));
     }
 
     /// Counts a finished request.

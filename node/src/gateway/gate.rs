@@ -116,6 +116,19 @@ impl Gate {
             Some(to_gateway::Message::WorkerDown(down)) => {
                 if let Some(slot) = slot(down.slot) {
                     slot.worker_down(&down.code, &down.message);
+                    if down.lasting {
+                        slot.refuse_waiting(&down.code, &down.message);
+                    }
+                }
+            }
+            Some(to_gateway::Message::Rest(rest)) => {
+                if let Some(slot) = slot(rest.slot) {
+                    slot.rest(rest.generation);
+                }
+            }
+            Some(to_gateway::Message::Loading(loading)) => {
+                if let Some(slot) = slot(loading.slot) {
+                    slot.loading();
                 }
             }
             Some(to_gateway::Message::Spent(spent)) => self.quotas.take_over(spent),

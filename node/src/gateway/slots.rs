@@ -2,6 +2,7 @@
 //! worker it may believe, who waits, and which requests run; every worker message is bounded and distrusted.
 
 mod io;
+mod rest;
 mod state;
 
 use std::cell::{Cell, RefCell};
@@ -17,7 +18,7 @@ use super::control::Outbox;
 use super::errors::Refusal;
 use super::fragment::Fragment;
 use super::guard::Caller;
-use super::limits::{CANCEL_WAIT, EVENTS_MAX, WORKER_WAIT};
+use super::limits::{CANCEL_WAIT, EVENTS_MAX};
 use super::quota::Quotas;
 
 pub use io::{packet_buffer, serve};
@@ -117,11 +118,7 @@ impl Slot {
         self.outgoing.notify_one();
         if !self.is_up() {
             self.daemon.wanted(self.index);
-            let slot = Rc::clone(self);
-            tokio::task::spawn_local(async move {
-                tokio::time::sleep(WORKER_WAIT).await;
-                slot.state.borrow_mut().give_up_waiting(request);
-            });
+            self.wait_for_worker(request);
         }
         Ok(Events { slot: Rc::clone(self), request, receiver, ended: false })
     }

@@ -147,7 +147,7 @@ pub fn imported(imported: Imported) -> ImportArchiveResponse {
 
 /// `croft models`.
 #[must_use]
-pub fn models(memory: &Memory) -> ModelsResponse {
+pub fn models(memory: &Memory, config: &Config) -> ModelsResponse {
     let models = memory.bundles.iter().map(|(reference, progress)| {
         let manifest = memory.trust.as_ref().and_then(|trust| trust.bundles.get(reference));
         let manifest = manifest.map(|approved| &approved.manifest);
@@ -174,6 +174,9 @@ pub fn models(memory: &Memory) -> ModelsResponse {
             origin: progress.origin.unwrap_or_default().to_owned(),
             verified_at: 0,
             context_tokens: manifest.map_or(0, |manifest| manifest.parameters.context_tokens),
+            memory_bytes: progress.memory.map_or(0, |(plan, _)| plan.total_bytes()),
+            memory_detail: progress.memory.map(|(plan, _)| plan.to_string()).unwrap_or_default(),
+            kv_type: config.worker.kv_type.to_string(),
         }
     });
     ModelsResponse { models: models.collect() }

@@ -168,7 +168,7 @@ impl Local for Service {
 
     async fn models(&self, request: Request<ModelsRequest>) -> Result<Response<ModelsResponse>, Status> {
         self.caller(&request, Right::Look)?;
-        let answer = answers::models(&self.shared.memory());
+        let answer = answers::models(&self.shared.memory(), &self.config);
         let new: Vec<BundleRef> = answer
             .models
             .iter()

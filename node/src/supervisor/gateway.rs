@@ -31,6 +31,7 @@ const FIRST_SLOT_FD: i32 = 5;
 pub struct House {
     /// The workers' ends.
     pub slots: Vec<Slot>,
+    calls: Vec<watch::Sender<Calls>>,
     messages: mpsc::Sender<ToGateway>,
 }
 
@@ -40,6 +41,62 @@ impl House {
         if self.messages.try_send(message).is_err() {
             tracing::warn!("the gateway does not take messages");
         }
+    }
+}
+
+/// What the gateway said of one slot.
+#[derive(Clone, Copy, Debug, Default)]
+struct Calls {
+    wanted: bool,
+    keep_alive_s: Option<u64>,
+    at_rest: Option<u32>,
+}
+
+impl House {
+    fn call(&self, slot: u32, change: impl FnOnce(&mut Calls)) {
+        if let Some(calls) = usize::try_from(slot).ok().and_then(|slot| self.calls.get(slot)) {
+            calls.send_modify(change);
+        }
+    }
+
+    async fn called<T>(&self, slot: u32, answer: impl Fn(&Calls) -> Option<T>) -> T {
+        let Some(calls) = usize::try_from(slot).ok().and_then(|slot| self.calls.get(slot)) else {
+            return std::future::pending().await;
+        };
+        let mut calls = calls.subscribe();
+        match calls.wait_for(|calls| answer(calls).is_some()).await.ok().and_then(|calls| answer(&calls)) {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn present(&self, slot: u32) -> Calls {
+        let calls = usize::try_from(slot).ok().and_then(|slot| self.calls.get(slot));
+        calls.map(|calls| *calls.borrow()).unwrap_or_default()
+    }
+
+    /// Waits until a request waits for the model of a slot; the call is used up. Safe to drop and call again.
+    pub async fn wanted(&self, slot: u32) {
+        self.called(slot, |calls| calls.wanted.then_some(())).await;
+        self.call(slot, |calls| calls.wanted = false);
+    }
+
+    /// Waits until the gateway agreed that this worker may end. Safe to drop and call again.
+    pub async fn at_rest(&self, slot: u32, generation: u32) {
+        self.called(slot, |calls| (calls.at_rest == Some(generation)).then_some(())).await;
+    }
+
+    /// How long the model of a slot stays loaded without a request, in seconds, as the last client that said so was
+    /// granted.
+    #[must_use]
+    pub fn keep_alive_s(&self, slot: u32) -> Option<u64> {
+        self.present(slot).keep_alive_s
+    }
+
+    /// Waits until that changes. Safe to drop and call again.
+    pub async fn keep_alive_changed(&self, slot: u32) {
+        let known = self.present(slot).keep_alive_s;
+        self.called(slot, |calls| (calls.keep_alive_s != known).then_some(())).await;
     }
 }
 
@@ -123,7 +180,9 @@ impl Keeper {
         })
         .map_err(GatewayError::Start)?;
         let (sender, messages) = mpsc::channel(CHANNEL_LEN);
-        Ok(Running { process, control, messages, house: Arc::new(House { slots, messages: sender }) })
+        let calls = slots.iter().map(|_| watch::Sender::default()).collect();
+        let house = Arc::new(House { slots, calls, messages: sender });
+        Ok(Running { process, control, messages, house })
     }
 
     /// Serves one gateway until it ends; says how it ended.
@@ -177,7 +236,7 @@ impl Keeper {
                 frame = control.receive::<FromGateway>() => {
                     match frame? {
                         None => return Ok(()),
-                        Some(frame) => self.hear(frame).await,
+                        Some(frame) => self.hear(house, frame).await,
                     }
                     continue;
                 }
@@ -186,8 +245,20 @@ impl Keeper {
         }
     }
 
-    async fn hear(&mut self, frame: FromGateway) {
+    async fn hear(&mut self, house: &House, frame: FromGateway) {
         let event = match frame.message {
+            Some(from_gateway::Message::Wanted(wanted)) => {
+                return house.call(wanted.slot, |calls| calls.wanted = true);
+            }
+            Some(from_gateway::Message::KeepAlive(keep)) => {
+                return house.call(keep.slot, |calls| calls.keep_alive_s = Some(keep.seconds));
+            }
+            Some(from_gateway::Message::AtRest(rest)) => {
+                // What was wanted before, the worker that rests now has answered.
+                return house.call(rest.slot, |calls| {
+                    *calls = Calls { wanted: false, at_rest: Some(rest.generation), ..*calls };
+                });
+            }
             Some(from_gateway::Message::SelfTest(report)) => Event::GatewayProof(Proof::of(report)),
             Some(from_gateway::Message::Usage(usage)) => Event::Usage {
                 slot: usage.slot,
@@ -197,10 +268,6 @@ impl Keeper {
                 redacted: usage.redacted,
                 blocked: usage.blocked,
             },
-            Some(from_gateway::Message::KeepAlive(asked)) => {
-                Event::KeepAlive { slot: asked.slot, seconds: asked.seconds }
-            }
-            Some(from_gateway::Message::Wanted(wanted)) => Event::Wanted { slot: wanted.slot },
             Some(from_gateway::Message::Spent(spent)) => {
                 self.spent.insert(spent.uid, spent);
                 return;

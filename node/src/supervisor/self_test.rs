@@ -88,7 +88,14 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_a_proof_after_the_end() {
-        let programs = Programs { node: "/bin/true".into(), worker: runtime("/bin/true"), threads: 1 };
+        let allowance = crate::supervisor::Allowance {
+            kv: croft_domain::memory::KvType::F16,
+            all_bytes: 1 << 30,
+            model_bytes: 1 << 30,
+            hang_after: std::time::Duration::from_secs(60),
+        };
+        let worker = runtime("/bin/true");
+        let programs = Programs { node: "/bin/true".into(), worker, threads: 1, allowance };
         let (events, mut heard) = mpsc::channel(1);
         let stop = CancellationToken::new();
         stop.cancel();

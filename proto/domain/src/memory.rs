@@ -68,6 +68,16 @@ pub struct ModelShape {
     pub embeds: bool,
 }
 
+impl ModelShape {
+    /// Buffers that a model takes which was not made for it, when a text is turned into a vector, in bytes.
+    #[must_use]
+    pub fn vectors_bytes(&self) -> u64 {
+        let tokens = self.context_trained.min(EMBED_TOKENS);
+        step_bytes(self, tokens, tokens, tokens)
+            .saturating_add(KvType::F16.bytes(self.kv_numbers.saturating_mul(tokens)))
+    }
+}
+
 /// With which parameters it is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadSize {

@@ -30,6 +30,9 @@ pub struct ModelView {
     pub verified_at: u64,
     #[serde(skip)]
     pub terms_new: bool,
+    pub memory_bytes: u64,
+    pub memory_detail: String,
+    pub kv_type: String,
 }
 
 impl From<ModelsResponse> for ModelsView {
@@ -50,6 +53,9 @@ impl From<ModelsResponse> for ModelsView {
                 terms_new,
                 origin,
                 verified_at,
+                memory_bytes,
+                memory_detail,
+                kv_type,
             } = wire;
             ModelView {
                 bundle,
@@ -66,6 +72,9 @@ impl From<ModelsResponse> for ModelsView {
                 origin,
                 verified_at,
                 terms_new,
+                memory_bytes,
+                memory_detail,
+                kv_type,
             }
         };
         Self { models: wire.models.into_iter().map(model).collect() }
@@ -77,15 +86,15 @@ impl ModelsView {
         if self.models.is_empty() {
             return "No model is assigned to this machine yet.\n".to_owned();
         }
-        let rows: Vec<[String; 5]> = self.models.iter().map(ModelView::row).collect();
-        let heading = ["MODEL", "STATE", "SIZE", "CONTEXT", "ALIASES"].map(str::to_owned);
+        let rows: Vec<[String; 6]> = self.models.iter().map(ModelView::row).collect();
+        let heading = ["MODEL", "STATE", "SIZE", "MEMORY", "CONTEXT", "ALIASES"].map(str::to_owned);
         let mut text = String::new();
         let width = |column: usize| {
             let cells = std::iter::once(&heading).chain(&rows).filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-        let mut line = |row: &[String; 5]| {
+        let mut line = |row: &[String; 6]| {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let cells: Vec<String> = cells.collect();
             text.push_str(cells.join("  ").trim_end());
@@ -118,7 +127,7 @@ impl ModelsView {
 }
 
 impl ModelView {
-    fn row(&self) -> [String; 5] {
+    fn row(&self) -> [String; 6] {
         let state = if self.state == "fetching" && self.len_bytes > 0 {
             let percent = u128::from(self.fetched_bytes) * 100 / u128::from(self.len_bytes);
             format!("fetching {percent} %")
@@ -126,7 +135,13 @@ impl ModelView {
             one_line(&self.state)
         };
         let context = if self.context_tokens == 0 { "-".to_owned() } else { self.context_tokens.to_string() };
-        [one_line(&self.bundle), state, size(self.len_bytes), context, one_line(&self.aliases.join(" "))]
+        let memory = match (self.memory_bytes, self.kv_type.as_str()) {
+            (0, _) => "-".to_owned(),
+            (bytes, "f16" | "") => size(bytes),
+            (bytes, kv) => format!("{}, KV {}", size(bytes), one_line(kv)),
+        };
+        let aliases = one_line(&self.aliases.join(" "));
+        [one_line(&self.bundle), state, size(self.len_bytes), memory, context, aliases]
     }
 }
 
@@ -162,6 +177,8 @@ mod tests {
             state: "loaded".to_owned(),
             len_bytes: 2_332_960,
             fetched_bytes: 2_332_960,
+            memory_bytes: 43_000_000,
+            kv_type: "q8_0".to_owned(),
             context_tokens: 1024,
             ..LocalModel::default()
         };
@@ -181,10 +198,10 @@ mod tests {
         };
         let view = ModelsView::from(ModelsResponse { models: vec![loaded, fetching, recalled] });
         insta::assert_snapshot!(view.render(), @r"
-    MODEL           STATE          SIZE     CONTEXT  ALIASES
-    starter@1       loaded         2.3 MB   1024     chat complete
-    coder-large@12  fetching 25 %  4.0 GB   -
-    old@3           recalled       0 bytes  -
+    MODEL           STATE          SIZE     MEMORY            CONTEXT  ALIASES
+    starter@1       loaded         2.3 MB   43.0 MB, KV q8_0  1024     chat complete
+    coder-large@12  fetching 25 %  4.0 GB   -                 -
+    old@3           recalled       0 bytes  -                 -
 
     old@3: E-RECALLED: wrong license
     hint: the organization recalled this; croft models shows why and what replaces it

@@ -17,6 +17,7 @@ mod privacy;
 mod recall;
 mod renewal;
 mod waivers;
+mod workers;
 
 use croft_e2e::controller::REPORTING_BASELINE;
 use croft_e2e::{Fleet, Workstation};

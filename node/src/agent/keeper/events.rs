@@ -37,8 +37,6 @@ impl Keeper {
                 used.redacted = used.redacted.saturating_add(redacted);
                 used.blocked = used.blocked.saturating_add(blocked);
             }
-            // Whether a model may rest is decided where its process is kept.
-            Event::KeepAlive { .. } | Event::Wanted { .. } => {}
             // What a worker with a model proved is newer, or as good.
             Event::WorkerProof(proof) => {
                 if memory.worker_proof.is_none() {
@@ -64,7 +62,19 @@ impl Keeper {
                     progress.worker_pid = Some(pid);
                 }
             }
+            WorkerChange::Planned { plan, ceiling_bytes } => {
+                if let Some(progress) = memory.bundles.get_mut(bundle) {
+                    progress.memory = Some((plan, ceiling_bytes));
+                }
+            }
             WorkerChange::Progress { .. } => {}
+            WorkerChange::Rested => {
+                tracing::info!(%bundle, "unloaded until somebody asks for it");
+                if let Some(progress) = memory.bundles.get_mut(bundle) {
+                    progress.worker_pid = None;
+                    progress.state = BundleState::Installed;
+                }
+            }
             WorkerChange::Ready { load_ms } => {
                 if let Some(progress) = memory.bundles.get_mut(bundle) {
                     progress.state = BundleState::Loaded;
@@ -96,6 +106,7 @@ impl Keeper {
         progress.problem = Some(Failure::new(code, message));
         progress.state = match () {
             () if is_damaged => BundleState::Fetching,
+            () if code == Code::MemoryPlan => BundleState::Failed,
             () if progress.load_failures >= LOAD_ATTEMPTS_MAX => BundleState::Failed,
             () => BundleState::Installed,
         };

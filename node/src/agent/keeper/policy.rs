@@ -45,7 +45,10 @@ impl Keeper {
         };
         // What the group's signed baseline says holds for every request here.
         let baseline = memory.baseline();
-        let usage = baseline.map(|baseline| baseline.usage.clone()).unwrap_or_default();
+        let mut usage = baseline.map(|baseline| baseline.usage.clone()).unwrap_or_default();
+        // The owner may have models unloaded sooner than the baseline does, and not later.
+        let owner_s = Some(self.config.worker.idle_after_s).filter(|seconds| *seconds > 0);
+        usage.keep_alive_max_s = usage.keep_alive_max_s.into_iter().chain(owner_s).min();
         Policy {
             permission,
             models: served(&loaded, &usage),

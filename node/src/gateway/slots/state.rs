@@ -47,6 +47,8 @@ pub(super) struct State {
     waiting: FairQueue<Caller, Waiting>,
     running: HashMap<u64, Running>,
     outbox: VecDeque<ToWorker>,
+    /// Counts how often a worker was said to be loading, so that who waits for it knows that it comes.
+    loadings: u64,
     /// Counts workers, so that the writer notices that it writes to a dead one.
     epoch: u64,
 }
@@ -61,6 +63,7 @@ impl State {
             waiting: FairQueue::default(),
             running: HashMap::new(),
             outbox: VecDeque::new(),
+            loadings: 0,
             epoch: 0,
         }
     }
@@ -153,6 +156,35 @@ impl State {
             let refusal =
                 Refusal::new(Code::WorkerCrashed, "the model's process is not up yet; try again in a moment");
             let _ = waiting.events.try_send(Event::Failed(refusal));
+        }
+    }
+
+    /// Takes an idle worker for gone; says whether it was idle.
+    pub(super) fn rest(&mut self, generation: u32) -> bool {
+        self.pump();
+        let is_idle = self.running.is_empty() && self.outbox.is_empty();
+        if self.generation() != Some(generation) || !is_idle {
+            return false;
+        }
+        self.expected = None;
+        self.ready = None;
+        self.epoch += 1;
+        true
+    }
+
+    pub(super) const fn loading(&mut self) {
+        self.loadings = self.loadings.wrapping_add(1);
+    }
+
+    pub(super) const fn loadings(&self) -> u64 {
+        self.loadings
+    }
+
+    /// No worker will come by itself.
+    pub(super) fn refuse_waiting(&mut self, code: &str, message: &str) {
+        let code = code_named(code).unwrap_or(Code::WorkerCrashed);
+        for waiting in self.waiting.extract(|_| false) {
+            let _ = waiting.events.try_send(Event::Failed(Refusal::new(code, message)));
         }
     }
 

@@ -196,3 +196,20 @@ fn a_workers_refusal_keeps_its_code_and_loses_control_characters() {
     assert_eq!(bench.events(request), ["E-CONTEXT-FULL"]);
     assert_eq!(printable("a\u{1b}[31m\nb"), "a[31mb");
 }
+
+#[test]
+fn a_worker_rests_only_when_nothing_is_on_its_way_to_it() {
+    let mut bench = Bench::up(1);
+    assert!(!bench.state.rest(7), "another generation");
+    let request = bench.submit(1);
+    assert!(!bench.state.rest(1), "a request waits to be sent");
+    assert_eq!(bench.sent(), [("generate", request)]);
+    assert!(!bench.state.rest(1), "a request runs");
+    bench.state.take(step(1, request, "x", Some("stop")));
+    assert!(bench.state.rest(1));
+    assert!(!bench.state.is_up());
+    let later = bench.submit(1);
+    assert!(bench.sent().is_empty() && bench.events(later).is_empty(), "it waits for the next worker");
+    bench.state.refuse_waiting("E-MEMORY-PLAN", "needs 5.1 GiB");
+    assert_eq!(bench.events(later), ["E-MEMORY-PLAN"]);
+}

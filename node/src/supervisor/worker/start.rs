@@ -1,0 +1,105 @@
+//! Starting one worker: what its model's header says, and what the process is given.
+
+use std::fs::File;
+use std::io::{BufReader, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use croft_domain::code::Code;
+use croft_domain::memory::{MemoryPlan, ModelShape};
+use croft_vetting::gguf;
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use super::{Keeper, WORKER_NAME};
+use crate::failure::Failure;
+use crate::limits::{MEMORY_SLACK_BYTES, MEMORY_THREAD_BYTES};
+use crate::spawn::{Launch, Output, Process, Program, launch};
+use crate::supervisor::Programs;
+use crate::supervisor::gateway::House;
+use crate::supervisor::packets::{Packets, channel};
+
+const SLOT_FD: i32 = 3;
+const REPORT_FD: i32 = 4;
+const MODEL_FD: i32 = 5;
+const TEMPLATE_FD: i32 = 6;
+
+/// Reads the header of a model whose every byte was verified just before.
+///
+/// # Errors
+/// `E-VET-REFUSED` if it has none.
+pub fn measure(mut model: &File) -> Result<ModelShape, Failure> {
+    let failed = |e: std::io::Error| Failure::caused(Code::BlobMissing, &e);
+    let len_bytes = model.metadata().map_err(failed)?.len();
+    model.seek(SeekFrom::Start(0)).map_err(failed)?;
+    let shape = gguf::measure(BufReader::new(model), len_bytes);
+    shape.ok_or_else(|| Failure::new(Code::VetRefused, "the file has no header of a model"))
+}
+
+/// The most that a worker may allocate of its own, in bytes. A little more than planned: what it is given at last is
+/// address space, of which allocators and stacks take more than they fill.
+pub fn own_bytes_max(plan: &MemoryPlan, shape: &ModelShape, programs: &Programs) -> u64 {
+    let own = plan.own_bytes();
+    // Any model may be asked for vectors, which makes a second set of buffers.
+    let vectors = if shape.embeds { 0 } else { shape.vectors_bytes() };
+    own.saturating_add(own / 4)
+        .saturating_add(vectors)
+        .saturating_add(MEMORY_SLACK_BYTES)
+        .saturating_add(u64::from(programs.threads).saturating_mul(MEMORY_THREAD_BYTES))
+}
+
+/// Counts workers of this daemon, across all slots, so that no two share a number.
+pub fn next_generation() -> u32 {
+    static GENERATION: AtomicU32 = AtomicU32::new(1);
+    GENERATION.fetch_add(1, Ordering::Relaxed)
+}
+
+impl Keeper {
+    pub(super) fn start(
+        &self,
+        house: &House,
+        runtime: &File,
+        model: &File,
+        generation: u32,
+        own_bytes_max: u64,
+    ) -> std::io::Result<(Process, Packets)> {
+        let slot = usize::try_from(self.order.slot).ok().and_then(|index| house.slots.get(index));
+        let slot = slot.ok_or_else(|| std::io::Error::other("no such slot"))?;
+        let stale = slot.discard_stale()?;
+        if stale > 0 {
+            tracing::info!(packets = stale, "threw away what a worker that is gone had not read");
+        }
+        let (reports, report_end) = channel().map_err(std::io::Error::other)?;
+        let template = template_file(&self.order.template)?;
+        let mut arguments = Vec::new();
+        let mut argument = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        argument("--slot-fd", SLOT_FD.to_string());
+        argument("--report-fd", REPORT_FD.to_string());
+        argument("--model-fd", MODEL_FD.to_string());
+        argument("--template-fd", TEMPLATE_FD.to_string());
+        argument("--generation", generation.to_string());
+        argument("--context", self.order.context_tokens.to_string());
+        argument("--slots", self.order.conversations.to_string());
+        argument("--threads", self.programs.threads.to_string());
+        argument("--kv-type", self.programs.allowance.kv.to_string());
+        argument("--memory-bytes", own_bytes_max.to_string());
+        let process = launch(&Launch {
+            program: Program::Opened { file: runtime.as_fd(), name: WORKER_NAME },
+            arguments,
+            descriptors: vec![
+                (slot.worker_end().as_fd(), SLOT_FD),
+                (report_end.as_fd(), REPORT_FD),
+                (model.as_fd(), MODEL_FD),
+                (template.as_fd(), TEMPLATE_FD),
+            ],
+            capture_output: Output::Discard,
+        })?;
+        Ok((process, reports))
+    }
+}
+
+fn template_file(source: &str) -> std::io::Result<File> {
+    let mut file = File::from(memfd_create("template", MemfdFlags::CLOEXEC)?);
+    file.write_all(source.as_bytes())?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
