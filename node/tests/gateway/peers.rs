@@ -279,6 +279,7 @@ impl Worker {
                 chat: true,
                 infill: true,
                 embedding_len: 3,
+                ranks: false,
             };
             send(&socket, &FromWorker { generation, frame: Some(from_worker::Frame::Ready(ready)) });
             let mut assembler = Assembler::default();
@@ -306,7 +307,7 @@ impl Worker {
                         }
                         let _ = embeds_in.send(embed);
                     }
-                    None => {}
+                    Some(to_worker::Frame::Rank(_)) | None => {}
                 }
             }
         });

@@ -80,6 +80,8 @@ pub struct Engine<'m> {
     context_tokens: usize,
     requests: u64,
     embedder: Embedder<'m>,
+    /// The model sees texts as a whole, and so cannot go on with one.
+    encodes: bool,
     pulse: &'m Pulse,
 }
 
@@ -95,6 +97,9 @@ impl<'m> Engine<'m> {
         size: Size,
         pulse: &'m Pulse,
     ) -> Result<Self, Fault> {
+        let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
+        let causal = model.meta_val_str(&format!("{architecture}.attention.causal"));
+        let encodes = causal.is_ok_and(|causal| causal == "false");
         let trained = model.n_ctx_train();
         let context_tokens =
             if trained == 0 { size.context_tokens } else { size.context_tokens.min(trained) };
@@ -122,6 +127,7 @@ impl<'m> Engine<'m> {
             waiting: VecDeque::new(),
             pace: Pace::default(),
             requests: 0,
+            encodes,
             embedder: Embedder::new(backend, model, context_tokens, threads, pulse),
             layout: template.map(|template| Layout::new(model, template)),
             model,
@@ -146,6 +152,12 @@ impl<'m> Engine<'m> {
     #[must_use]
     pub fn embedding_len(&self) -> u32 {
         self.embedder.vector_len()
+    }
+
+    /// Whether the model says how well texts answer a question.
+    #[must_use]
+    pub fn ranks(&self) -> bool {
+        self.embedder.ranks()
     }
 
     /// Whether a step has anything to do.

@@ -121,6 +121,7 @@ fn serve(
         chat: template_given,
         infill: engine.infills(),
         embedding_len: engine.embedding_len(),
+        ranks: engine.ranks(),
     };
     let slot = Arc::new(slot);
     let outlet = Outlet { slot: Arc::clone(&slot), generation: args.generation };

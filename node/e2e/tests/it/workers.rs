@@ -204,6 +204,37 @@ fn a_model_that_nobody_uses_is_unloaded_and_the_next_request_loads_it() {
 }
 
 #[test]
+fn clients_say_how_long_a_model_stays_and_policy_cuts_it() {
+    let village = Village::configured("[worker]\nidle_after_s = 900\n").enrolled();
+    let station = &village.workstation;
+    let ask = |keep_alive: Value| {
+        let body = json!({"model": "starter", "prompt": "SELECT", "stream": false, "keep_alive": keep_alive,
+            "options": {"num_predict": 4}});
+        let answer = village.api().post("/api/generate", &body).expect("an answer");
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    let present = || village.api().get("/api/ps").expect("an answer").body["models"].clone();
+    // For ever is as long as the policy says.
+    ask(json!(-1));
+    let until = present()[0]["expires_at"].as_str().expect("a moment").to_owned();
+    let worker = station.pid_of("worker").expect("a pid");
+    ask(json!("5m"));
+    assert_eq!(station.pid_of("worker").expect("a pid"), worker);
+    let sooner = present()[0]["expires_at"].as_str().expect("a moment").to_owned();
+    assert!(sooner < until, "{sooner} is not before {until}");
+    // Not at all: the process ends, and the model is shown as what it is.
+    ask(json!(0));
+    wait::until("the model is unloaded", 60, || match station.pid_of("worker") {
+        Err(_) => Ok(()),
+        Ok(pid) => Err(format!("pid {pid}")),
+    })
+    .expect("unloaded");
+    assert_eq!(present(), json!([]));
+    ask(json!("5m"));
+    assert_eq!(present().as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn an_answer_whose_client_has_gone_does_not_keep_the_worker_busy() {
     let village = Village::configured("[worker]\nidle_after_s = 1\n").enrolled();
     let station = &village.workstation;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use croft_domain::code::Code;
 use croft_proto::frames::{
-    Cancel, Embedded, Finished, FromWorker, Piece, Ready, ToWorker, from_worker, to_worker,
+    Cancel, Embedded, Finished, FromWorker, Piece, Ranked, Ready, ToWorker, from_worker, to_worker,
 };
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -106,6 +106,7 @@ impl State {
         match &mut work {
             to_worker::Frame::Generate(generate) => generate.request = request,
             to_worker::Frame::Embed(embed) => embed.request = request,
+            to_worker::Frame::Rank(rank) => rank.request = request,
             to_worker::Frame::Cancel(cancel) => cancel.request = request,
         }
         let waiting = Waiting { request, caller, events, _reservation: reservation, work };
@@ -250,6 +251,12 @@ impl State {
                 }
             }
             Some(from_worker::Frame::Embedded(embedded)) => usage.extend(self.take_vector(embedded)),
+            Some(from_worker::Frame::Ranked(ranked)) => {
+                let Ranked { request, index, score, prompt_tokens, last } = ranked;
+                // A score is a vector of one number to whoever passes it on.
+                let vector = vec![score];
+                usage.extend(self.take_vector(Embedded { request, index, vector, prompt_tokens, last }));
+            }
             None => {}
         }
         (None, usage)
@@ -317,6 +324,10 @@ fn cost(work: &to_worker::Frame) -> u64 {
             tokens => (generate.encoded_len(), u64::from(tokens)),
         },
         to_worker::Frame::Embed(embed) => (embed.encoded_len(), 0),
+        // The question is read once for each text.
+        to_worker::Frame::Rank(rank) => {
+            (rank.encoded_len().saturating_add(rank.question.len().saturating_mul(rank.texts.len())), 0)
+        }
         to_worker::Frame::Cancel(_) => (0, 0),
     };
     (len as u64 / BYTES_PER_TOKEN_GUESS).saturating_add(answer)

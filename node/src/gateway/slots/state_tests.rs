@@ -36,6 +36,7 @@ impl Bench {
                 Some(to_worker::Frame::Generate(generate)) => ("generate", generate.request),
                 Some(to_worker::Frame::Cancel(cancel)) => ("cancel", cancel.request),
                 Some(to_worker::Frame::Embed(embed)) => ("embed", embed.request),
+                Some(to_worker::Frame::Rank(rank)) => ("rank", rank.request),
                 None => ("none", 0),
             })
             .collect()

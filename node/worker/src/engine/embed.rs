@@ -1,11 +1,11 @@
-//! Texts as vectors. They have a context of their own, made when the first one comes: it evaluates whole texts at once
+//! Texts as vectors, or as a number that says how well each answers a question, as the model was made for. They have a context of their own, made when the first one comes: it evaluates whole texts at once
 //! and answers with one vector each, which the context of conversations cannot.
 
 use std::collections::VecDeque;
 
 use croft_domain::code::Code;
 use croft_domain::memory::KvType;
-use croft_proto::frames::{Embed, Embedded};
+use croft_proto::frames::{Embed, Embedded, Rank, Ranked};
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaPoolingType;
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -26,8 +26,17 @@ struct Waiting {
     request: u64,
     index: u32,
     tokens: Vec<LlamaToken>,
-    dimensions: usize,
+    wanted: Wanted,
     last: bool,
+}
+
+/// What becomes of a text.
+#[derive(Clone, Copy, Debug)]
+enum Wanted {
+    /// So many numbers of its vector.
+    Vector(usize),
+    /// How well it answers the question before it.
+    Score,
 }
 
 /// Texts that wait, and the context for them.
@@ -65,7 +74,13 @@ impl<'m> Embedder<'m> {
     /// Numbers in a vector; zero for a model that answers with something else.
     #[must_use]
     pub fn vector_len(&self) -> u32 {
-        if pooling(self.model).is_none() { 0 } else { u32::try_from(self.model.n_embd_out()).unwrap_or(0) }
+        if self.ranks() { 0 } else { u32::try_from(self.model.n_embd_out()).unwrap_or(0) }
+    }
+
+    /// Whether the model says how well texts answer a question.
+    #[must_use]
+    pub fn ranks(&self) -> bool {
+        pooling(self.model) == LlamaPoolingType::Rank
     }
 
     /// Forgets the texts of a request; says whether there were any.
@@ -114,7 +129,43 @@ impl<'m> Embedder<'m> {
             }
             let dimensions = if dimensions == 0 { self.vector_len() } else { dimensions };
             let dimensions = usize::try_from(dimensions).unwrap_or(0);
-            all.push(Waiting { request, index, tokens, dimensions, last: all.len() + 1 == count });
+            let wanted = Wanted::Vector(dimensions);
+            all.push(Waiting { request, index, tokens, wanted, last: all.len() + 1 == count });
+        }
+        self.waiting.extend(all);
+        Ok(())
+    }
+
+    /// Takes the texts of a request that asks how well each answers a question.
+    ///
+    /// # Errors
+    /// A refusal; then none of them is taken.
+    pub fn accept_rank(&mut self, vocabulary: &Vocabulary<'_>, wire: Rank) -> Result<(), Refusal> {
+        let Rank { request, question, texts } = wire;
+        if !self.ranks() {
+            return Err(Refusal::unsupported("this model does not rank texts"));
+        }
+        if texts.is_empty() || texts.len() > EMBED_TEXTS_MAX || question.is_empty() {
+            return Err(Refusal::invalid("expected a question and one to 256 documents"));
+        }
+        if self.waiting.len() >= WAITING_MAX * EMBED_TEXTS_MAX {
+            return Err(Refusal { code: Code::QueueFull, message: "too many requests wait for this model" });
+        }
+        let most = usize::try_from(self.tokens_max).unwrap_or(0);
+        let full =
+            Refusal { code: Code::ContextFull, message: "a document is longer than the model's context" };
+        let count = texts.len();
+        let mut all = Vec::with_capacity(count);
+        for (index, text) in (0_u32..).zip(texts) {
+            if text.len() + question.len() > most.saturating_mul(vocabulary.piece_len_max()) {
+                return Err(full);
+            }
+            let tokens = vocabulary.pair(&question, &text);
+            if tokens.len() > most {
+                return Err(full);
+            }
+            let last = all.len() + 1 == count;
+            all.push(Waiting { request, index, tokens, wanted: Wanted::Score, last });
         }
         self.waiting.extend(all);
         Ok(())
@@ -170,7 +221,10 @@ impl<'m> Embedder<'m> {
         context.decode(&mut batch).ok()?;
         let vector = |(sequence, text): (i32, &Waiting)| {
             let values = context.embeddings_seq_ith(sequence).ok()?;
-            Some(normalized(values.get(..text.dimensions)?))
+            match text.wanted {
+                Wanted::Vector(dimensions) => Some(normalized(values.get(..dimensions)?)),
+                Wanted::Score => values.get(..1).map(<[f32]>::to_vec),
+            }
         };
         (0..).zip(group).map(vector).collect()
     }
@@ -185,7 +239,7 @@ impl<'m> Embedder<'m> {
             outputs: 0,
             threads: self.threads,
             kv: KvType::F16,
-            pooling: Some(pooling(self.model)?),
+            pooling: Some(pooling(self.model)),
         };
         context::make(self.backend, self.model, extent, self.pulse).ok()
     }
@@ -212,24 +266,26 @@ fn cut(tokens: &mut Vec<LlamaToken>, most: usize, ends: &[LlamaToken]) {
 }
 
 fn embedded(text: &Waiting, vector: Vec<f32>) -> Outbound {
-    Outbound::Embedded(Embedded {
-        request: text.request,
-        index: text.index,
-        vector,
-        prompt_tokens: u32::try_from(text.tokens.len()).unwrap_or(u32::MAX),
-        last: text.last,
-    })
+    let prompt_tokens = u32::try_from(text.tokens.len()).unwrap_or(u32::MAX);
+    let Waiting { request, index, tokens: _, wanted, last } = *text;
+    match wanted {
+        Wanted::Vector(_) => Outbound::Embedded(Embedded { request, index, vector, prompt_tokens, last }),
+        Wanted::Score => {
+            let score = vector.first().copied().unwrap_or_default();
+            Outbound::Ranked(Ranked { request, index, score, prompt_tokens, last })
+        }
+    }
 }
 
-/// How the model makes one vector of a text: its own way, or the mean where it was made to write. None: it ranks.
-fn pooling(model: &LlamaModel) -> Option<LlamaPoolingType> {
+/// How the model makes one vector of a text: its own way, or the mean where it was made to write.
+fn pooling(model: &LlamaModel) -> LlamaPoolingType {
     let architecture = model.meta_val_str("general.architecture").unwrap_or_default();
     let declared = model.meta_val_str(&format!("{architecture}.pooling_type")).ok();
     match declared.as_deref() {
-        Some("2") => Some(LlamaPoolingType::Cls),
-        Some("3") => Some(LlamaPoolingType::Last),
-        Some("4") => None,
-        _ => Some(LlamaPoolingType::Mean),
+        Some("2") => LlamaPoolingType::Cls,
+        Some("3") => LlamaPoolingType::Last,
+        Some("4") => LlamaPoolingType::Rank,
+        _ => LlamaPoolingType::Mean,
     }
 }
 

@@ -42,10 +42,17 @@ impl Engine<'_> {
                 let id = embed.request;
                 self.embedder.accept(&self.vocabulary, embed).err().map(|refusal| failed(id, refusal))
             }
+            to_worker::Frame::Rank(rank) => {
+                let id = rank.request;
+                self.embedder.accept_rank(&self.vocabulary, rank).err().map(|refusal| failed(id, refusal))
+            }
         }
     }
 
     fn enqueue(&mut self, wire: Generate) -> Result<(), Refusal> {
+        if self.encodes {
+            return Err(Refusal::unsupported("this model turns texts into vectors and writes nothing"));
+        }
         let request = Request::try_from(wire)?;
         if self.waiting.iter().any(|w| w.id == request.id) || self.slots.find(request.id).is_some() {
             return Err(Refusal::invalid("request is under way already"));

@@ -193,10 +193,35 @@ impl<'m> Vocabulary<'m> {
         let mut tokens = Vec::new();
         self.plain(text.as_bytes(), &mut tokens);
         let mut tokens = self.begun(tokens);
-        if self.vocab.should_add_eos() && self.vocab.eos().0 >= 0 {
-            tokens.push(self.vocab.eos());
-        }
+        tokens.extend(self.close());
         tokens
+    }
+
+    /// A question and a text that may answer it, as models that rank were trained to read them.
+    #[must_use]
+    pub fn pair(&self, question: &str, text: &str) -> Vec<LlamaToken> {
+        let mut tokens = Vec::new();
+        self.plain(question.as_bytes(), &mut tokens);
+        tokens.extend(self.close());
+        if self.vocab.should_add_eos() && self.vocab.should_add_sep() && self.vocab.sep().0 >= 0 {
+            tokens.push(self.vocab.sep());
+        }
+        self.plain(text.as_bytes(), &mut tokens);
+        let mut tokens = self.begun(tokens);
+        tokens.extend(self.close());
+        tokens
+    }
+
+    /// What stands at the end of a text, if anything does: encoders separate where others end.
+    fn close(&self) -> Option<LlamaToken> {
+        let end = if self.vocab.should_add_eos() {
+            self.vocab.eos()
+        } else if self.vocab.should_add_sep() {
+            self.vocab.sep()
+        } else {
+            return None;
+        };
+        (end.0 >= 0).then_some(end)
     }
 
     /// Text in which no control token is meant.

@@ -2,7 +2,9 @@
 
 mod answers;
 mod attacks;
+mod encoders;
 mod exact;
 mod forms;
 mod peer;
 mod stopping;
+mod tiny;
