@@ -76,8 +76,8 @@ fn a_model_that_ranks_gives_each_text_a_score_of_its_own() {
     let mut worker = start(Pooling::Rank);
     let texts = ["orders", "digits digits", "list all"];
     let together = scores(&mut worker, "list orders", &texts);
-    // Question and text, each closed by a mark, after the first mark.
-    assert_eq!(together.iter().map(|text| text.prompt_tokens).collect::<Vec<_>>(), [5, 6, 6]);
+    // After the first mark, question and text are each closed by one.
+    assert_eq!(together.iter().map(|text| text.prompt_tokens).collect::<Vec<_>>(), [6, 7, 7]);
     assert_eq!(
         together.iter().map(|text| (text.index, text.last)).collect::<Vec<_>>(),
         [(0, false), (1, false), (2, true)]
