@@ -10,6 +10,7 @@ use croft_link::LinkError;
 use croft_link::tls::ClientIdentity;
 use croft_proto::grpc::admin_client::AdminClient;
 use croft_proto::grpc::enrollment_client::EnrollmentClient;
+use croft_proto::grpc::freshness_client::FreshnessClient;
 use croft_proto::grpc::{ListNodesRequest, MESSAGE_LEN_MAX, NodeSummary, code_of};
 use croft_trust::keys::KeySource as _;
 use croft_trust::sign::{KeyError, POINT_LEN, Signer, SigningKey};
@@ -48,6 +49,15 @@ pub async fn connect_unknown(
     ca_pin: Sha256Digest,
 ) -> Result<EnrollmentClient<Channel>, CtlError> {
     Ok(EnrollmentClient::new(channel(controller, ca_pin, None).await?))
+}
+
+/// Connects without a certificate, for a host that holds the freshness key alone.
+///
+/// # Errors
+/// There is no fleet, or the controller cannot be reached or is not the pinned one.
+pub async fn connect_freshness(dir: &FleetDir) -> Result<FreshnessClient<Channel>, CtlError> {
+    let settings = dir.settings()?;
+    Ok(FreshnessClient::new(channel(&settings.controller, settings.ca_pin, None).await?))
 }
 
 async fn channel(

@@ -14,6 +14,7 @@ pub mod init;
 mod intake;
 mod invite;
 mod key_card;
+pub mod keys;
 mod node;
 mod recall;
 mod report;

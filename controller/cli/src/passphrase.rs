@@ -80,6 +80,23 @@ impl Source {
         Ok(Some(passphrase))
     }
 
+    /// A new passphrase for a key that has one, asked for twice at a terminal.
+    ///
+    /// # Errors
+    /// There is no terminal, or the two differ.
+    pub fn ask_for_new(key: &str) -> Result<Zeroizing<String>, KeyError> {
+        if !is_at_terminal() {
+            let text = "there is no terminal to ask at: give --new-passphrase-file FILE or --no-passphrase";
+            return Err(KeyError::Passphrase(text.to_owned()));
+        }
+        let passphrase = checked(ask(&format!("new passphrase for {key}: "))?)?;
+        if *passphrase == *ask("once more: ")? {
+            Ok(passphrase)
+        } else {
+            Err(KeyError::Passphrase("the two differ".to_owned()))
+        }
+    }
+
     fn known(&self) -> Option<Zeroizing<String>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -93,20 +93,20 @@ impl Workbench {
         Ok(self.repository.metadata_files().into_iter().chain(targets).collect())
     }
 
-    /// Changes the fleet document. Its epoch rises with every change, whatever the change is.
+    /// Changes the fleet document, and says whether that changed anything. Its epoch rises with every change.
     ///
     /// # Errors
     /// The change breaks a rule of the document, or the disk refuses.
-    pub fn change_fleet(&mut self, change: impl FnOnce(&mut Fleet)) -> Result<(), CtlError> {
+    pub fn change_fleet(&mut self, change: impl FnOnce(&mut Fleet)) -> Result<bool, CtlError> {
         let mut fleet = self.fleet.clone();
         change(&mut fleet);
         if fleet == self.fleet {
-            return Ok(());
+            return Ok(false);
         }
         fleet.epoch = self.fleet.epoch + 1;
         set_fleet(&mut self.repository, &fleet)?;
         self.fleet = fleet;
-        Ok(())
+        Ok(true)
     }
 
     /// An approved bundle.
@@ -263,7 +263,11 @@ impl Workbench {
     }
 }
 
-fn read_fleet(repository: &Repository) -> Result<Fleet, CtlError> {
+/// The fleet document among the targets of a repository.
+///
+/// # Errors
+/// There is none, or it breaks its own rules.
+pub fn read_fleet(repository: &Repository) -> Result<Fleet, CtlError> {
     let bytes = repository
         .target(FLEET_TARGET)
         .map_err(self::repository("read fleet.json"))?

@@ -5,6 +5,7 @@ mod admin;
 mod convert;
 mod downloads;
 mod enrollment;
+mod freshness;
 mod node;
 mod refusal;
 mod watching;
@@ -18,6 +19,7 @@ use axum::routing::get;
 use croft_proto::grpc::MESSAGE_LEN_MAX;
 use croft_proto::grpc::admin_server::AdminServer;
 use croft_proto::grpc::enrollment_server::EnrollmentServer;
+use croft_proto::grpc::freshness_server::FreshnessServer;
 use croft_proto::grpc::node_server::NodeServer;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +49,7 @@ pub fn router(app: Arc<App>, stop: CancellationToken) -> Router {
     let grpc =
         tonic::service::Routes::new(EnrollmentServer::new(service.clone()).max_decoding_message_size(small))
             .add_service(NodeServer::new(service.clone()).max_decoding_message_size(small))
+            .add_service(FreshnessServer::new(service.clone()).max_decoding_message_size(small))
             .add_service(
                 AdminServer::new(service)
                     .max_decoding_message_size(MESSAGE_LEN_MAX)

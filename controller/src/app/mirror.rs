@@ -10,7 +10,9 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use croft_domain::time::Timestamp;
 use croft_trust::digest::sha256;
-use croft_trust::store::{ExpectedRoot, Floors, MemorySource, TrustError, TrustStore, TrustView};
+use croft_trust::store::{
+    ExpectedRoot, Floors, MemorySource, TrustError, TrustStore, TrustView, seal_versions,
+};
 use tokio::sync::Mutex;
 
 use super::hub::News;
@@ -34,6 +36,23 @@ impl Published {
     #[must_use]
     pub fn file(&self, name: &str) -> Option<Bytes> {
         self.current.get(name).or_else(|| self.previous.get(name)).cloned()
+    }
+
+    /// The newest root's exact bytes.
+    fn root(&self) -> Option<&Bytes> {
+        let version = |name: &str| name.strip_suffix(".root.json")?.parse::<u64>().ok();
+        let roots = self.current.iter().filter_map(|(name, bytes)| Some((version(name)?, bytes)));
+        roots.max_by_key(|(version, _)| *version).map(|(_, bytes)| bytes)
+    }
+
+    /// The same set under another seal.
+    fn resealed(&self, version: u64, snapshot: Vec<u8>, timestamp: Vec<u8>) -> Vec<TrustFile> {
+        let kept = self.current.iter().filter(|(name, _)| !name.ends_with(".snapshot.json"));
+        let mut files: BTreeMap<String, Vec<u8>> =
+            kept.map(|(name, bytes)| (name.clone(), bytes.to_vec())).collect();
+        files.insert(format!("{version}.snapshot.json"), snapshot);
+        files.insert("timestamp.json".to_owned(), timestamp);
+        files.into_iter().collect()
     }
 
     /// Metadata and targets, apart.
@@ -189,6 +208,29 @@ impl App {
         self.metrics.metadata_expires_at.set(i64::try_from(view.expires_at.0).unwrap_or(i64::MAX));
         self.hub.tell_all(&News::State);
         Ok(view)
+    }
+
+    /// Takes over a new seal of the published set, from whoever brings it: the freshness key's signature is the right.
+    /// Strangers can make this verify two signatures and no more.
+    ///
+    /// # Errors
+    /// [`AppError::Trust`] if the key did not sign it, it is not newer, or it is over other targets.
+    pub async fn seal(
+        &self,
+        snapshot: Vec<u8>,
+        timestamp: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<Arc<TrustView>, AppError> {
+        let published = self.mirror.current().ok_or(AppError::Unpublished)?;
+        let root = published.root().ok_or(AppError::Internal("a published set without a root"))?;
+        let (version, offered) = seal_versions(root, &snapshot, &timestamp).map_err(AppError::Trust)?;
+        let seen = published.view.versions.timestamp;
+        if offered <= seen {
+            let what = "timestamp".to_owned();
+            return Err(AppError::Trust(TrustError::Rollback { what, seen, offered }));
+        }
+        let files = published.resealed(version, snapshot, timestamp);
+        self.publish(&Actor { name: "freshness".to_owned() }, files, now).await
     }
 
     // Signed by the right keys and still a mistake: refused before nodes act on it.

@@ -46,6 +46,14 @@ impl Fleet {
     /// # Errors
     /// Whatever step fails, with what its command said.
     pub fn start(folder: &Path) -> Result<Self, E2eError> {
+        Self::start_with(folder, &["--solo"])
+    }
+
+    /// Starts a controller below `folder` and initializes trust with these arguments.
+    ///
+    /// # Errors
+    /// Whatever step fails, with what its command said.
+    pub fn start_with(folder: &Path, init: &[&str]) -> Result<Self, E2eError> {
         std::fs::create_dir_all(folder).map_err(E2eError::io("make the fleet's folder"))?;
         let mut fleet = Self {
             folder: folder.to_owned(),
@@ -64,7 +72,7 @@ impl Fleet {
         fleet.start_controller()?;
         let bootstrap = state.join("bootstrap.json");
         fleet.redirect_bootstrap(&bootstrap)?;
-        fleet.ctl(&["init", "--solo", "--bootstrap", &bootstrap.display().to_string()])?;
+        fleet.ctl(&[&["init", "--bootstrap", &bootstrap.display().to_string()], init].concat())?;
         Ok(fleet)
     }
 
@@ -174,9 +182,7 @@ impl Fleet {
     }
 
     fn ctl_command(&self, args: &[&str]) -> Result<Command, E2eError> {
-        let mut command = Command::new(binaries::path("croftctl")?);
-        command.arg("--config").arg(self.ctl_config()).args(args);
-        Ok(command)
+        ctl_command_at(&self.ctl_config(), args)
     }
 
     /// Publishes the starter bundle and a baseline, and assigns both to group `dev`.
@@ -252,6 +258,28 @@ impl Fleet {
             daemon.keep();
         }
     }
+}
+
+/// Runs `croftctl` on another key holder's machine, which is a folder; whatever its end.
+///
+/// # Errors
+/// If it cannot be started.
+pub fn try_ctl_at(config: &Path, args: &[&str]) -> Result<Output, E2eError> {
+    process::run(&mut ctl_command_at(config, args)?)
+}
+
+/// As [`try_ctl_at`]; it must succeed.
+///
+/// # Errors
+/// What it said if it does not.
+pub fn ctl_at(config: &Path, args: &[&str]) -> Result<Output, E2eError> {
+    process::must(&mut ctl_command_at(config, args)?)
+}
+
+fn ctl_command_at(config: &Path, args: &[&str]) -> Result<Command, E2eError> {
+    let mut command = Command::new(binaries::path("croftctl")?);
+    command.arg("--config").arg(config).args(args);
+    Ok(command)
 }
 
 /// The starter model of the playbooks.

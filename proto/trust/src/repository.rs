@@ -9,6 +9,7 @@
 
 mod ceremony;
 mod error;
+mod handover;
 mod metadata;
 mod roles;
 
@@ -28,8 +29,9 @@ use crate::disk::{create_private_dir, write_durable};
 use crate::limits::{SET_LEN_MAX, TARGET_NAME_LEN_MAX, TARGETS_MAX};
 use crate::sign::Signer;
 
-pub use ceremony::{Change, Progress};
+pub use ceremony::Progress;
 pub use error::RepositoryError;
+pub use handover::Change;
 pub(crate) use metadata::SIGNED_AT;
 pub use roles::{FreshnessKeys, RoleHolders, Roles, RootKeys, TargetsKeys};
 
@@ -293,6 +295,18 @@ impl Repository {
     #[must_use]
     pub fn root_bytes(&self) -> &[u8] {
         self.roots.values().next_back().expect("create and open put at least one in")
+    }
+
+    /// The exact bytes of the first root, whose digest says which fleet this is.
+    #[must_use]
+    pub fn first_root_bytes(&self) -> &[u8] {
+        self.roots.values().next().expect("create and open put at least one in")
+    }
+
+    /// The exact bytes of snapshot and timestamp; none before the first refresh.
+    #[must_use]
+    pub fn seal(&self) -> Option<(&[u8], &[u8])> {
+        Some((&self.snapshot.as_ref()?.bytes, &self.timestamp.as_ref()?.bytes))
     }
 
     /// The newest versions; zero where a role was not signed yet.

@@ -8,6 +8,7 @@
 mod error;
 mod floors;
 mod gather;
+mod seal;
 mod set;
 mod source;
 mod times;
@@ -29,6 +30,7 @@ use set::{Set, remove_leftover};
 
 pub use error::TrustError;
 pub use floors::Floors;
+pub use seal::seal_versions;
 pub use source::{Fetched, MemorySource, TrustSource};
 pub use view::{ApprovedBundle, TrustView};
 

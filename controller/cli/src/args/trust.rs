@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
+use croft_domain::digest::Sha256Digest;
 
 use super::duration;
 
@@ -16,7 +17,8 @@ pub enum Trust {
         /// How long it is good for: 90s to 30d; a withheld recall stops serving after it [default: 14d]
         #[arg(long, value_parser = duration, value_name = "TIME")]
         lifetime: Option<u64>,
-        /// Take over what the publishers signed, from their handover.json
+        /// Take over what the publishers signed, from their handover.json; without an admin's key here, the sealed
+        /// handover goes back to them
         #[arg(long, value_name = "FILE")]
         handover: Option<PathBuf>,
     },
@@ -45,6 +47,40 @@ pub enum Trust {
         /// A role whose key on this machine is replaced by a new one; repeat for more
         #[arg(long, value_enum, value_name = "ROLE")]
         replace: Vec<Replaceable>,
+        /// Hand freshness to the host that made this public key (PEM) with `croftctl trust make-key freshness`
+        #[arg(long, value_name = "PUBKEY")]
+        freshness: Option<PathBuf>,
+    },
+    /// Write what is signed to a file, for another key holder's machine; the key id of its root is printed
+    Export {
+        /// Where to
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Take a fleet over on the machine of a further key holder, from what `croftctl trust export` wrote
+    Join {
+        /// What was exported
+        file: PathBuf,
+        /// Digest of the fleet's first root, as its founder reads it out
+        #[arg(long, value_name = "sha256:HEX")]
+        root: Sha256Digest,
+        /// Where the controller answers
+        #[arg(long, value_name = "URL")]
+        controller: String,
+    },
+    /// Publish what enough publishers and the freshness key have signed
+    Publish,
+    /// Encrypt a key on this machine with another passphrase
+    ChangePassphrase {
+        /// Which: root, root-1 to root-9, targets, freshness, recall, admin
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// File with the new passphrase, readable by you alone [default: a prompt]
+        #[arg(long, value_name = "FILE", conflicts_with = "no_passphrase")]
+        new_passphrase_file: Option<PathBuf>,
+        /// Do not encrypt it any more
+        #[arg(long)]
+        no_passphrase: bool,
     },
     /// Make a key on this machine and print its public part
     MakeKey {

@@ -43,8 +43,8 @@ async fn assign_bundle(
     if !workbench.fleet().groups.contains_key(group) {
         return Err(no_group(group));
     }
-    workbench.change_fleet(|fleet| allow(fleet, bundle, group, retire_older))?;
-    workbench.sign(clock::now())?;
+    let is_change = workbench.change_fleet(|fleet| allow(fleet, bundle, group, retire_older))?;
+    workbench.sign_change(is_change, clock::now())?;
     let mut admin = workbench.connect_and_publish().await?;
     let told = set_assignment(&mut admin, group, bundle, true).await?;
     for older in assigned_versions(&mut admin, bundle, group).await? {
@@ -108,8 +108,8 @@ async fn assign_baseline(
             expected: format!("a baseline of tier {tier} or stricter for group {group}"),
         });
     }
-    workbench.change_fleet(|fleet| hold(fleet, baseline, group, tier))?;
-    workbench.sign(clock::now())?;
+    let is_change = workbench.change_fleet(|fleet| hold(fleet, baseline, group, tier))?;
+    workbench.sign_change(is_change, clock::now())?;
     workbench.connect_and_publish().await?;
     let verb = if before.is_some() { "is held" } else { "is new and held" };
     say(&format!("group {group}, tier {tier}, {verb} to {baseline} or newer"));

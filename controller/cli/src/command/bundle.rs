@@ -108,7 +108,8 @@ fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) ->
         if !fleet.allows_source(source) {
             fleet.sources.push(source.clone());
         }
-    })
+    })?;
+    Ok(())
 }
 
 /// Prints the signed bill of materials, or the draft's.

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use croft_domain::bundle::Manifest;
+use croft_domain::digest::Sha256Digest;
 use croft_domain::fleet::Fleet;
 use croft_domain::id::BundleRef;
 use croft_trust::limits::HANDOVER_LEN_MAX;
-use croft_trust::repository::Change;
+use croft_trust::repository::{Change, Repository};
+use url::Url;
 
 use crate::clock;
 use crate::draft::Draft;
 use crate::error::CtlError;
-use crate::fleet_dir::{FleetDir, read};
+use crate::fleet_dir::{FleetDir, Settings, create_private, read};
 use crate::output::{clean, say};
-use crate::workbench::{FLEET_TARGET, Workbench};
+use crate::workbench::{FLEET_TARGET, Workbench, read_fleet, repository};
 
 /// `bundle approve --proposal`: signs a handover that approves this bundle and nothing else.
 ///
@@ -43,6 +45,56 @@ pub fn adopt(dir: &FleetDir, file: &Path, sign: bool) -> Result<(), CtlError> {
         show(changes);
         Ok(())
     })
+}
+
+/// `trust export`: what is signed, for the machine of another key holder.
+///
+/// # Errors
+/// Nothing is signed, or the file cannot be written.
+pub fn export(dir: &FleetDir, file: &Path) -> Result<(), CtlError> {
+    let workbench = Workbench::open(dir)?;
+    workbench.save_handover(file)?;
+    let controller = dir.settings()?.controller;
+    say("next, on the other machine, with the digest compared by voice:");
+    say(&format!(
+        "croftctl trust join {} --root {} --controller {controller}",
+        file.display(),
+        workbench.first_root()
+    ));
+    Ok(())
+}
+
+/// `trust join`: the same fleet on another machine. Keys that `trust make-key` made there stay.
+///
+/// # Errors
+/// There is a fleet already, or what was exported is another's or not signed by enough publishers.
+pub fn join(dir: &FleetDir, file: &Path, root: Sha256Digest, controller: &str) -> Result<(), CtlError> {
+    if dir.settings().is_ok() {
+        return Err(CtlError::FleetExists { path: dir.root().to_owned() });
+    }
+    let is_url = Url::parse(controller).is_ok_and(|url| url.scheme() == "https" && url.has_host());
+    if !is_url {
+        let what = format!("--controller {controller}");
+        return Err(CtlError::Input { what, expected: "https://HOST:PORT".to_owned() });
+    }
+    let bytes = read(file, HANDOVER_LEN_MAX)?;
+    for folder in [dir.root().to_owned(), dir.root().join("keys"), dir.drafts()] {
+        create_private(&folder)?;
+    }
+    let _lock = dir.lock()?;
+    // Without fleet.toml, which comes last, there is no fleet here: what an interrupted run left may go.
+    dir.clear_unfinished_repository()?;
+    let joined = Repository::join(&dir.repository(), &bytes, root)
+        .map_err(repository("take over what was exported"))?;
+    let fleet = read_fleet(&joined)?;
+    let ca_pin = *fleet.ca_pins.first().ok_or_else(|| CtlError::Input {
+        what: "fleet.json".to_owned(),
+        expected: "a pin of the controller's certificate authority".to_owned(),
+    })?;
+    dir.save_settings(&Settings { controller: controller.to_owned(), ca_pin, fleet: fleet.id })?;
+    let seen = joined.versions();
+    say(&format!("this is {}, root {}, targets {}", clean(&fleet.name), seen.root, seen.targets));
+    Ok(())
 }
 
 /// Says what a handover changes.

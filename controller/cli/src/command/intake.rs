@@ -34,8 +34,7 @@ impl Resource for Allowed {
 /// There is no fleet, a text breaks a rule, or the controller refuses.
 pub async fn run(dir: &FleetDir, what: &Intake, format: Format) -> Result<(), CtlError> {
     let mut workbench = Workbench::open(dir)?;
-    let before = workbench.fleet().epoch;
-    match what {
+    let is_change = match what {
         Intake::List => return print_list(&listed(&workbench), format),
         Intake::Allow(Change { licenses, sources }) => workbench.change_fleet(|fleet| {
             add(&mut fleet.licenses, licenses);
@@ -45,8 +44,8 @@ pub async fn run(dir: &FleetDir, what: &Intake, format: Format) -> Result<(), Ct
             fleet.licenses.retain(|known| !licenses.contains(known));
             fleet.sources.retain(|known| !sources.contains(known));
         })?,
-    }
-    if workbench.fleet().epoch == before {
+    };
+    if !is_change {
         say("nothing changes");
         return Ok(());
     }

@@ -6,17 +6,17 @@ use std::path::Path;
 
 use croft_domain::digest::Sha256Digest;
 use croft_trust::digest::sha256;
-use croft_trust::keys::{parse_public_key, public_key_pem};
-use croft_trust::repository::{RoleHolders, Roles};
+use croft_trust::keys::parse_public_key;
+use croft_trust::repository::{Progress, RoleHolders, Roles};
 use croft_trust::sign::{POINT_LEN, Signer, SigningKey};
 
-use crate::args::{NewKey, Replaceable};
+use crate::args::Replaceable;
 use crate::client::{point, unusable};
 use crate::clock;
 use crate::error::CtlError;
-use crate::fleet_dir::{FleetDir, KeyName, create_private, read, read_text, write};
+use crate::fleet_dir::{FleetDir, KeyName, read, read_text, write};
 use crate::limits::DOCUMENT_LEN_MAX;
-use crate::output::{print_data, say};
+use crate::output::say;
 use crate::workbench::Workbench;
 
 /// What people call the holders of keys, by key id.
@@ -32,21 +32,10 @@ pub async fn add_publisher(
     name: &str,
     threshold: Option<u64>,
 ) -> Result<(), CtlError> {
-    let added = parse_public_key(&read_text(file, DOCUMENT_LEN_MAX)?).map_err(|e| CtlError::Key {
-        operation: "use",
-        path: file.to_owned(),
-        source: Box::new(e),
-    })?;
+    let added = read_public(file)?;
     let mut workbench = Workbench::open(dir)?;
     let mut roles = workbench.roles()?;
-    for role in [&roles.root, &roles.targets, &roles.freshness] {
-        if role.points.contains(&added) {
-            return Err(CtlError::Conflict {
-                message: "this key has a role already".to_owned(),
-                hint: "each role of each person has a key of its own: croftctl trust make-key".to_owned(),
-            });
-        }
-    }
+    check_new(&roles, &added)?;
     roles.targets.points.push(added);
     set_threshold(&mut roles.targets, threshold)?;
     let mut holders = holders(dir)?;
@@ -55,6 +44,21 @@ pub async fn add_publisher(
     save_holders(dir, &holders)?;
     say(&format!("{name} may approve; {} of {} must", roles.targets.threshold, roles.targets.points.len()));
     finish(workbench).await
+}
+
+fn read_public(file: &Path) -> Result<[u8; POINT_LEN], CtlError> {
+    let unusable = |e| CtlError::Key { operation: "use", path: file.to_owned(), source: Box::new(e) };
+    parse_public_key(&read_text(file, DOCUMENT_LEN_MAX)?).map_err(unusable)
+}
+
+fn check_new(roles: &Roles, point: &[u8; POINT_LEN]) -> Result<(), CtlError> {
+    if [&roles.root, &roles.targets, &roles.freshness].iter().all(|role| !role.points.contains(point)) {
+        return Ok(());
+    }
+    Err(CtlError::Conflict {
+        message: "this key has a role already".to_owned(),
+        hint: "each role of each person has a key of its own: croftctl trust make-key".to_owned(),
+    })
 }
 
 /// `trust remove-publisher`.
@@ -114,7 +118,11 @@ fn set_threshold(holders: &mut RoleHolders, threshold: Option<u64>) -> Result<()
 ///
 /// # Errors
 /// A key that is to be replaced is not here, or too few root keys are.
-pub async fn rotate_root(dir: &FleetDir, replace: &[Replaceable]) -> Result<(), CtlError> {
+pub async fn rotate_root(
+    dir: &FleetDir,
+    replace: &[Replaceable],
+    freshness: Option<&Path>,
+) -> Result<(), CtlError> {
     let mut workbench = Workbench::open(dir)?;
     let mut roles = workbench.roles()?;
     let mut more: Vec<Box<dyn Signer>> = Vec::new();
@@ -139,6 +147,11 @@ pub async fn rotate_root(dir: &FleetDir, replace: &[Replaceable]) -> Result<(), 
         if *role == Replaceable::Root {
             more.push(Box::new(key));
         }
+    }
+    if let Some(file) = freshness {
+        let point = read_public(file)?;
+        check_new(&roles, &point)?;
+        roles.freshness = RoleHolders { points: vec![point], threshold: 1 };
     }
     workbench.rotate_root(&roles, more, clock::now())?;
     for role in replace {
@@ -184,40 +197,11 @@ fn finish_replacement(dir: &FleetDir, roles: &Roles, role: Replaceable) -> Resul
 /// Signs the targets again, which the new root may judge differently, and publishes if that is enough.
 async fn finish(mut workbench: Workbench) -> Result<(), CtlError> {
     workbench.sign(clock::now())?;
-    if workbench.progress()?.0.is_some() {
-        say("published once enough publishers have signed: croftctl trust refresh");
+    // What waits for another publisher or for the freshness host is not published yet, and that was said.
+    if workbench.check_publishable().is_err() {
         return Ok(());
     }
     workbench.connect_and_publish().await.map(|_| ())
-}
-
-/// `trust make-key`: makes a key where there is none, on a machine that may know no fleet yet.
-///
-/// # Errors
-/// There is one already, or the folder cannot be written.
-pub fn make_key(dir: &FleetDir, role: NewKey) -> Result<(), CtlError> {
-    let name = match role {
-        NewKey::Publisher => KeyName::Targets,
-        NewKey::Freshness => KeyName::Freshness,
-    };
-    if dir.key(name).exists() {
-        return Err(CtlError::Conflict {
-            message: format!("{} is there already", dir.key(name).display()),
-            hint: "a key is never overwritten; its public part lies beside it".to_owned(),
-        });
-    }
-    create_private(&dir.root().join("keys"))?;
-    let passphrase = dir.passphrases().for_new_keys().map_err(unusable("make", dir, name))?;
-    if passphrase.is_none() {
-        say("warning: no terminal and no passphrase: the key is not encrypted");
-    }
-    let key = SigningKey::generate().map_err(unusable("make", dir, name))?;
-    dir.keys()
-        .save(name.name(), &key, passphrase.as_ref().map(|text| text.as_str()))
-        .map_err(unusable("make", dir, name))?;
-    say(&format!("key {}, public part in {}", key.key_id(), dir.key(name).with_extension("pub").display()));
-    say("next: hand the public part to whoever holds root, and compare the key id by voice");
-    print_data(&public_key_pem(&key.point()))
 }
 
 /// What people call the holders.
@@ -243,13 +227,7 @@ fn save_holders(dir: &FleetDir, holders: &Holders) -> Result<(), CtlError> {
 
 /// The lines of `trust status` that say who signs what.
 pub fn lines(roles: &Roles, holders: &Holders, own: &[(KeyName, [u8; POINT_LEN])]) -> Vec<String> {
-    let who = |point: &[u8; POINT_LEN]| {
-        let id = sha256(point);
-        let name = holders.get(&id).cloned();
-        let here = own.iter().any(|(_, own)| own == point).then(|| "this machine".to_owned());
-        let short: String = id.hex().chars().take(12).collect();
-        format!("{} ({short})", name.or(here).unwrap_or_else(|| "somebody else".to_owned()))
-    };
+    let who = |point: &[u8; POINT_LEN]| called(&sha256(point), holders, own);
     [("root", &roles.root), ("targets", &roles.targets), ("snapshot and timestamp", &roles.freshness)]
         .into_iter()
         .map(|(role, holders)| {
@@ -257,6 +235,30 @@ pub fn lines(roles: &Roles, holders: &Holders, own: &[(KeyName, [u8; POINT_LEN])
             format!("{role}: {} of {} must sign: {}", holders.threshold, names.len(), names.join(", "))
         })
         .collect()
+}
+
+/// Who has signed the targets.
+pub fn signed_line(
+    state: &str,
+    progress: &Progress,
+    holders: &Holders,
+    own: &[(KeyName, [u8; POINT_LEN])],
+) -> String {
+    let names: Vec<String> = progress.signed_by.iter().map(|id| called(id, holders, own)).collect();
+    format!(
+        "targets {} ({state}): {} of {} have signed: {}",
+        progress.version,
+        names.len(),
+        progress.threshold,
+        names.join(", ")
+    )
+}
+
+fn called(id: &Sha256Digest, holders: &Holders, own: &[(KeyName, [u8; POINT_LEN])]) -> String {
+    let name = holders.get(id).cloned();
+    let here = own.iter().any(|(_, own)| sha256(own) == *id).then(|| "this machine".to_owned());
+    let short: String = id.hex().chars().take(12).collect();
+    format!("{} ({short})", name.or(here).unwrap_or_else(|| "somebody else".to_owned()))
 }
 
 /// The keys on this machine that roles may list.

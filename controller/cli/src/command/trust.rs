@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Format, Service, Trust};
 use crate::clock;
-use crate::command::{handover, roles};
+use crate::command::{handover, keys, roles};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read};
 use crate::limits::{EXPIRY_WARNING_DAYS, FRESHNESS_TTL_S};
@@ -31,8 +31,16 @@ pub async fn run(dir: &FleetDir, verb: Trust, format: Format) -> Result<(), CtlE
         Trust::RemovePublisher { publisher, threshold } => {
             roles::remove_publisher(dir, &publisher, threshold).await
         }
-        Trust::RotateRoot { replace } => roles::rotate_root(dir, &replace).await,
-        Trust::MakeKey { role } => roles::make_key(dir, role),
+        Trust::RotateRoot { replace, freshness } => {
+            roles::rotate_root(dir, &replace, freshness.as_deref()).await
+        }
+        Trust::MakeKey { role } => keys::make(dir, role),
+        Trust::ChangePassphrase { key, new_passphrase_file, no_passphrase } => {
+            keys::change_passphrase(dir, &key, new_passphrase_file, no_passphrase)
+        }
+        Trust::Export { file } => handover::export(dir, &file),
+        Trust::Join { file, root, controller } => handover::join(dir, &file, root, &controller),
+        Trust::Publish => Workbench::open(dir)?.connect_and_publish().await.map(|_| ()),
         Trust::Adopt { file, sign } => handover::adopt(dir, &file, sign),
         Trust::Service(Service::Print) => service(dir),
     }
@@ -44,6 +52,14 @@ fn status(dir: &FleetDir, format: Format) -> Result<(), CtlError> {
     print_list(&listed, format)?;
     let own = roles::own_points(dir)?;
     roles::lines(&workbench.roles()?, &roles::holders(dir)?, &own).iter().for_each(|line| say(line));
+    let (pending, signed) = workbench.progress()?;
+    let holders = roles::holders(dir)?;
+    for (state, progress) in [("in force", signed), ("waiting for signatures", pending)] {
+        if let Some(progress) = progress {
+            say(&roles::signed_line(state, &progress, &holders, &own));
+        }
+    }
+    keys::warnings(dir).iter().for_each(|warning| say(warning));
     listed.iter().filter_map(Role::warning).for_each(|warning| say(&warning));
     if let Err(waiting) = workbench.check_publishable() {
         say(&format!("warning: not published yet: {waiting}; {}", waiting.hint()));
@@ -67,7 +83,19 @@ async fn refresh(dir: &FleetDir, lifetime: u64, handover: Option<&Path>) -> Resu
         }
         None => workbench.refresh(clock::now(), lifetime)?,
     }
-    workbench.connect_and_publish().await?;
+    if dir.key(KeyName::Admin).exists() {
+        workbench.connect_and_publish().await?;
+    } else if handover.is_some() {
+        // Only an admin can bring new targets to the controller; the seal goes the way that the handover came.
+        let path = dir.handover();
+        workbench.save_handover(&path)?;
+        say(&format!(
+            "sealed; next, on a publisher's machine: croftctl trust adopt {}, then croftctl trust publish",
+            path.display()
+        ));
+    } else {
+        workbench.bring_seal().await?;
+    }
     let roles = listed_roles(&workbench.metadata_files(), dir, clock::now())?;
     if let Some(first) = roles.iter().min_by_key(|role| role.expires_at) {
         say(&format!("good until {} ({})", clock::written(Timestamp(first.expires_at)), first.role));

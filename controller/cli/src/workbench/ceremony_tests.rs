@@ -13,7 +13,7 @@ use croft_trust::store::{ExpectedRoot, Floors, MemorySource, TrustStore, TrustVi
 use super::*;
 use crate::args::{NewKey, Replaceable};
 use crate::clock;
-use crate::command::{handover, init, roles};
+use crate::command::{handover, init, keys, roles};
 use crate::fleet_dir::Settings;
 
 struct Machine {
@@ -52,7 +52,7 @@ impl Machine {
     /// Another publisher's machine: the same repository, a key of its own, no other key.
     fn joined(first: &Self) -> Self {
         let machine = Self::empty();
-        roles::make_key(&machine.dir, NewKey::Publisher).expect("a key");
+        keys::make(&machine.dir, NewKey::Publisher).expect("a key");
         copy(&first.dir.repository(), &machine.dir.repository());
         std::fs::copy(first.dir.root().join("fleet.toml"), machine.dir.root().join("fleet.toml"))
             .expect("copied");
@@ -146,13 +146,13 @@ async fn p3_root_of_three_with_two_and_a_key_lost() {
     std::fs::remove_file(machine.dir.key(KeyName::RootOf(2))).expect("lost");
     let before = crate::client::point(&machine.dir, KeyName::Freshness).expect("a point");
     let error =
-        roles::rotate_root(&machine.dir, &[Replaceable::Freshness]).await.expect_err("nobody listens");
+        roles::rotate_root(&machine.dir, &[Replaceable::Freshness], None).await.expect_err("nobody listens");
     assert!(matches!(error, CtlError::NotPublished { .. }), "{error}");
     let after = crate::client::point(&machine.dir, KeyName::Freshness).expect("a point");
     assert_ne!(before, after, "two of three have replaced the freshness key");
     assert_eq!(machine.view().await.versions.root, 2);
     std::fs::remove_file(machine.dir.key(KeyName::RootOf(3))).expect("lost");
-    let error = roles::rotate_root(&machine.dir, &[]).await.expect_err("one of three");
+    let error = roles::rotate_root(&machine.dir, &[], None).await.expect_err("one of three");
     assert_eq!(error.code().as_str(), "E-KEY", "{error}");
 }
 
@@ -161,7 +161,7 @@ async fn p3_keys_are_replaced_and_the_old_ones_kept_aside() {
     let machine = Machine::founded(&[KeyName::Root], 1);
     let all = [Replaceable::Root, Replaceable::Targets, Replaceable::Freshness];
     assert!(
-        roles::rotate_root(&machine.dir, &all)
+        roles::rotate_root(&machine.dir, &all, None)
             .await
             .is_err_and(|e| matches!(e, CtlError::NotPublished { .. }))
     );
@@ -175,7 +175,7 @@ async fn p3_keys_are_replaced_and_the_old_ones_kept_aside() {
     }
     // The new root key is the one that counts now.
     assert!(
-        roles::rotate_root(&machine.dir, &[])
+        roles::rotate_root(&machine.dir, &[], None)
             .await
             .is_err_and(|e| matches!(e, CtlError::NotPublished { .. }))
     );

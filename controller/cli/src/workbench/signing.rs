@@ -4,9 +4,12 @@
 //! held against the floors, which lie apart from the repository so that an old copy of it is noticed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use croft_domain::bundle::Manifest;
+use croft_domain::digest::Sha256Digest;
 use croft_domain::time::Timestamp;
+use croft_proto::grpc::SealRequest;
 use croft_trust::digest::sha256;
 use croft_trust::limits::FLOORS_LEN_MAX;
 use croft_trust::oms::{self, Resource};
@@ -15,7 +18,7 @@ use croft_trust::sign::Signer;
 use croft_trust::store::Floors;
 
 use super::{Workbench, read_fleet, refresh, repository};
-use crate::client::signer;
+use crate::client::{connect_freshness, point, refused, signer};
 use crate::draft::manifest_bytes;
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read, write};
@@ -37,18 +40,41 @@ impl Workbench {
         self.go_on(&progress, now)
     }
 
+    /// Signs after [`Self::change_fleet`], unless nothing changed and it would take other publishers to sign nothing: the
+    /// last step of a command that waited for them is done by repeating it.
+    ///
+    /// # Errors
+    /// As [`Self::sign`].
+    pub fn sign_change(&mut self, is_change: bool, now: Timestamp) -> Result<(), CtlError> {
+        if is_change || self.roles()?.targets.threshold == 1 { self.sign(now) } else { Ok(()) }
+    }
+
+    /// Whether the freshness key on this machine is the one that the root lists.
+    fn holds_freshness(&self) -> Result<bool, CtlError> {
+        let own = point(&self.dir, KeyName::Freshness)?;
+        let listed = self.roles()?.freshness.points;
+        Ok(own.is_some_and(|own| listed.contains(&own)))
+    }
+
     /// After a signature: the next step that can be done here, or whom to ask for it.
     fn go_on(&mut self, progress: &Progress, now: Timestamp) -> Result<(), CtlError> {
-        if progress.is_complete() && self.dir.key(KeyName::Freshness).exists() {
+        if progress.is_complete() && !self.repository.is_sealed() && self.holds_freshness()? {
             return self.refresh(now, FRESHNESS_TTL_S);
         }
-        let handover = self.repository.handover().map_err(repository("write the handover"))?;
         let path = self.dir.handover();
-        write(&path, &handover, 0o600)?;
+        self.save_handover(&path)?;
         let (have, need) = (progress.signed_by.len(), progress.threshold);
         say(&format!("{have} of {need} publishers have signed version {}", progress.version));
         say(&if progress.is_complete() {
-            format!("next, on the freshness host: croftctl trust refresh --handover {}", path.display())
+            match self.repository.is_sealed() {
+                true => "sealed; next: croftctl trust publish".to_owned(),
+                false => {
+                    format!(
+                        "next, on the freshness host: croftctl trust refresh --handover {}",
+                        path.display()
+                    )
+                }
+            }
         } else {
             format!("next, another publisher: croftctl trust adopt {} --sign", path.display())
         });
@@ -77,6 +103,40 @@ impl Workbench {
         let bytes =
             serde_json::to_vec_pretty(&floors).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
         write(&self.dir.floors(), &bytes, 0o600)
+    }
+
+    /// Writes what is signed to a file for another machine.
+    ///
+    /// # Errors
+    /// Nothing is signed, or the disk refuses.
+    pub fn save_handover(&self, path: &Path) -> Result<(), CtlError> {
+        let handover = self.repository.handover().map_err(repository("write the handover"))?;
+        write(path, &handover, 0o600)
+    }
+
+    /// Brings snapshot and timestamp to the controller without a certificate: their signatures are the proof, and they
+    /// change nothing but how long the published set is good for.
+    ///
+    /// # Errors
+    /// [`CtlError::NotPublished`], with the cause.
+    pub async fn bring_seal(&self) -> Result<(), CtlError> {
+        self.check_publishable()?;
+        let not_published = |error| CtlError::NotPublished { source: Box::new(error) };
+        let (snapshot, timestamp) = self
+            .repository
+            .seal()
+            .map(|(snapshot, timestamp)| (snapshot.to_vec(), timestamp.to_vec()))
+            .unwrap_or_default();
+        let mut controller = connect_freshness(&self.dir).await.map_err(not_published)?;
+        let answer = controller.seal(SealRequest { snapshot, timestamp }).await;
+        let version = answer.map_err(refused("seal")).map_err(not_published)?.into_inner().timestamp_version;
+        say(&format!("the controller took the seal, timestamp {version}"));
+        Ok(())
+    }
+
+    /// Digest of the first root's exact bytes, which says which fleet this is.
+    pub fn first_root(&self) -> Sha256Digest {
+        sha256(self.repository.first_root_bytes())
     }
 
     /// Refuses to publish what too few have signed, or what the freshness key has not seen.

@@ -3,6 +3,7 @@
 
 mod airgap;
 mod census;
+mod ceremonies;
 mod clients;
 mod consent;
 mod enrollment;
