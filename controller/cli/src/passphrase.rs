@@ -44,7 +44,7 @@ impl Source {
     /// The file may be read by others, or what was given is not a passphrase.
     pub fn given(&self) -> Result<Option<Zeroizing<String>>, KeyError> {
         if let Some(path) = &self.file {
-            let bytes = read_private(path)?;
+            let bytes = read_private(path).map_err(|error| of_passphrase_file(error, path))?;
             let text = std::str::from_utf8(&bytes)
                 .map_err(|_| KeyError::Passphrase(format!("{} is not UTF-8", path.display())))?;
             return checked(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())).map(Some);
@@ -121,6 +121,20 @@ impl Passphrases for Source {
 
     fn opened(&self, passphrase: &Zeroizing<String>) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(passphrase.clone());
+    }
+}
+
+/// What is wrong with a file that is no key file, in words for a passphrase file.
+fn of_passphrase_file(error: KeyError, path: &Path) -> KeyError {
+    match error {
+        KeyError::Exposed { path, mode } => KeyError::PassphraseExposed { path, mode },
+        KeyError::MalformedFile { path } => {
+            KeyError::Passphrase(format!("{} is longer than a passphrase can be", path.display()))
+        }
+        KeyError::Read { source, .. } => {
+            KeyError::Passphrase(format!("cannot read {}: {source}", path.display()))
+        }
+        other => other,
     }
 }
 

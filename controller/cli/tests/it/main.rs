@@ -5,6 +5,7 @@ mod arguments;
 mod bom;
 mod import;
 mod init;
+mod keys;
 mod run;
 mod source;
 mod vet;

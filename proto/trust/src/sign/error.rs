@@ -42,6 +42,14 @@ pub enum KeyError {
     /// A passphrase cannot be had, or is not one.
     #[error("passphrase: {0}")]
     Passphrase(String),
+    /// Others may read the file that a passphrase was to come from.
+    #[error("passphrase file {} may be read by others (mode {mode:04o})", path.display())]
+    PassphraseExposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// Encrypted in a way that this program does not read.
     #[error("key file {} is encrypted with {method}", path.display())]
     Encryption {
@@ -106,6 +114,9 @@ impl KeyError {
                 "try again: there is no way in without it but the key's backup; capital letters and keyboard layout count"
             }
             Self::Passphrase(_) => "1 to 1024 bytes in one line, readable by you alone (0600)",
+            Self::PassphraseExposed { .. } => {
+                "chmod 600 FILE, and think about another passphrase: croftctl trust change-passphrase KEY"
+            }
             Self::Encryption { .. } => "convert it: openssl pkcs8 -topk8 -v2 aes-256-cbc -in FILE -out NEW",
             Self::Exposed { .. } => {
                 "chmod 600 FILE, and think about replacing the key: croftctl trust rotate-root"
