@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod disk;
 pub mod endpoint;
 mod patches;
+pub mod platform;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -49,6 +49,8 @@ pub enum Command {
     Models(OutputArguments),
     /// Takes in models and news that came across an air gap, from a file that croftctl bundle export wrote.
     Import(ImportArguments),
+    /// Takes approved models over from the stores of other tools on this machine.
+    Adopt(AdoptArguments),
     /// Prints the API key for clients that need one.
     Key(KeyArguments),
     /// Talks with a model here in the terminal; nothing is written to disk.
@@ -126,6 +128,18 @@ pub struct OutputArguments {
 pub struct FixArguments {
     /// A check, one of its subjects, or both as check:subject; without it, whatever does not pass now.
     pub name: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct AdoptArguments {
+    /// Shows what could be taken over, and takes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Agrees without being asked.
+    #[arg(long, short, conflicts_with = "dry_run")]
+    pub yes: bool,
     #[command(flatten)]
     pub output: OutputArguments,
 }

@@ -1,5 +1,6 @@
 //! Carries out what was asked, one noun a file.
 
+mod adopt;
 mod census;
 mod chat;
 mod consent;
@@ -53,6 +54,7 @@ async fn dispatch(command: Command, paths: &Paths) -> Result<ExitCode, Failure> 
         Command::Chat(arguments) => chat::run(paths, &arguments).await,
         Command::Posture(passed) => Err(become_node(paths, "posture", passed.arguments)),
         Command::Census(passed) => return census::run(paths, passed.arguments).await,
+        Command::Adopt(arguments) => adopt::run(paths, &arguments).await,
         Command::Fix(arguments) => fix::run(paths, &arguments).await,
         Command::Pause => pause::run(paths, true).await,
         Command::Resume => pause::run(paths, false).await,

@@ -28,6 +28,7 @@ fn main() -> Result<(), E2eError> {
     println!("| enrolled to serving, model fetched | {:.0} ms |", first_serving.as_secs_f64() * 1e3);
     answers(&station)?;
     memory(&fleet, &station)?;
+    idle(&station)?;
 
     station.stop()?;
     let start = Instant::now();
@@ -81,6 +82,25 @@ fn memory(fleet: &Fleet, station: &Workstation) -> Result<(), E2eError> {
             kib("RssAnon:") / 1024.0
         );
     }
+    Ok(())
+}
+
+/// Processor time of the daemon while nothing is asked of it.
+fn idle(station: &Workstation) -> Result<(), E2eError> {
+    const SECONDS: f64 = 60.0;
+    let pid = station.pid().unwrap_or_default();
+    let used = || -> Result<f64, E2eError> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .map_err(E2eError::io("read the daemon's times"))?;
+        // Behind the name, which can hold anything: utime and stime are fields 14 and 15, in ticks of 1/100 s.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |at: usize| fields.get(at).and_then(|n| n.parse::<f64>().ok()).unwrap_or_default();
+        Ok((ticks(11) + ticks(12)) / 100.0)
+    };
+    let before = used()?;
+    std::thread::sleep(std::time::Duration::from_secs_f64(SECONDS));
+    let share = (used()? - before) / SECONDS * 100.0;
+    println!("| processor time of the daemon while idle, over {SECONDS} s | {share:.2} % |");
     Ok(())
 }
 

@@ -1,9 +1,11 @@
 //! What a census is reconciled with: the files of every bundle in the signed targets, approved for this node's group or
 //! only known.
 
+use croft_domain::bundle::BundleFile;
 use croft_domain::census::{Catalog, CatalogFile, ModelStanding};
+use croft_domain::digest::Sha256Digest;
 
-use super::memory::Memory;
+use super::memory::{Memory, OwnedDecision};
 
 /// The catalog; none before the first signed documents.
 #[must_use]
@@ -33,4 +35,15 @@ pub fn catalog(memory: &Memory) -> Option<Catalog> {
         }
     }
     Some(catalog)
+}
+
+/// A file of a bundle that belongs on this machine: assigned, approved for its group, and not recalled.
+#[must_use]
+pub fn assigned_file(memory: &Memory, digest: Sha256Digest) -> Option<BundleFile> {
+    let trust = memory.trust.as_ref()?;
+    let decisions = Memory::decisions(trust, memory);
+    decisions.into_values().find_map(|decision| match decision {
+        OwnedDecision::Keep { manifest, .. } => manifest.files.into_iter().find(|file| file.sha256 == digest),
+        _ => None,
+    })
 }

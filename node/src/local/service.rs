@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use croft_domain::code::Code;
+use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::Ownership;
 use croft_domain::id::BundleRef;
 use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
-    ApiKeyRequest, ApiKeyResponse, CatalogRequest, CatalogResponse, ConsentAnswer, ConsentRequest,
-    ConsentResponse, EnrollNodeRequest, EnrollNodeResponse, ImportArchiveRequest, ImportArchiveResponse,
-    LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest, LocalAttestResponse, LocalStatusRequest,
-    LocalStatusResponse, ModelsRequest, ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse,
-    PrivacyRequest, PrivacyResponse, SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest,
-    WhyResponse, status,
+    AdoptRequest, AdoptResponse, ApiKeyRequest, ApiKeyResponse, CatalogRequest, CatalogResponse,
+    ConsentAnswer, ConsentRequest, ConsentResponse, EnrollNodeRequest, EnrollNodeResponse,
+    ImportArchiveRequest, ImportArchiveResponse, LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest,
+    LocalAttestResponse, LocalStatusRequest, LocalStatusResponse, ModelsRequest, ModelsResponse,
+    PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse, SentMessage,
+    SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
@@ -20,12 +21,13 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::answers;
 use super::parts::Parts;
-use crate::agent::catalog::catalog;
+use crate::agent::catalog::{assigned_file, catalog};
 use crate::agent::consent::{self, Answer};
 use crate::agent::enroll::{Consent, application, collected, enroll};
 use crate::agent::import::import;
 use crate::agent::leave::leave;
 use crate::agent::memory::Shared;
+use crate::bundles::adopt;
 use crate::bundles::vet::Vetting;
 use crate::clock;
 use crate::config::Config;
@@ -214,6 +216,33 @@ impl Local for Service {
             erased: departure.erased.iter().map(|path| path.display().to_string()).collect(),
             receipt: departure.receipt,
         }))
+    }
+
+    async fn adopt(&self, request: Request<AdoptRequest>) -> Result<Response<AdoptResponse>, Status> {
+        self.caller(&request, Right::Act)?;
+        let AdoptRequest { sha256, index, content } = request.into_inner();
+        let digest = sha256
+            .try_into()
+            .map(Sha256Digest)
+            .map_err(|_| refuse(&Failure::new(Code::Input, "sha256: expected 32 bytes")))?;
+        let blob = assigned_file(&self.shared.memory(), digest).ok_or_else(|| {
+            refuse(&Failure::new(
+                Code::Unapproved,
+                "no bundle that is assigned to this machine has that file",
+            ))
+        })?;
+        let (paths, chunk_len_bytes) = (self.shared.paths.clone(), blob.chunk_len_bytes);
+        let landing = tokio::task::spawn_blocking(move || match content.as_slice() {
+            [] => adopt::missing(&paths, &blob),
+            content => adopt::take(&paths, &blob, usize::try_from(index).unwrap_or(usize::MAX), content),
+        });
+        let missing = landing.await.map_err(|e| refused(&e, Code::Internal))?.map_err(|e| refuse(&e))?;
+        if missing.is_empty() {
+            self.shared.fetch.notify_one();
+        }
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let next = missing.first().copied().map(number);
+        Ok(Response::new(AdoptResponse { chunk_len_bytes, next, left: number(missing.len()) }))
     }
 
     async fn catalog(&self, request: Request<CatalogRequest>) -> Result<Response<CatalogResponse>, Status> {

@@ -30,6 +30,26 @@ pub async fn catalog(paths: &Paths) -> Result<Vec<u8>, Failure> {
     Ok(answer.map_err(|status| daemon::refused(&status))?.into_inner().catalog_json)
 }
 
+/// The census as JSON, compared with `catalog`.
+pub fn take(paths: &Paths, catalog: &[u8]) -> Result<String, Failure> {
+    let internal = |e: std::io::Error| Failure::caused(Code::Internal, &e);
+    let mut words = vec!["census", "-o", "json"];
+    if !catalog.is_empty() {
+        words.push("--catalog");
+    }
+    let mut command = program::node(paths, &words)?;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(internal)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A child that did not want to read says why itself.
+        let _ = stdin.write_all(catalog);
+    }
+    let output = child.wait_with_output().map_err(internal)?;
+    if !output.status.success() {
+        return Err(Failure::new(Code::Internal, "no census could be taken"));
+    }
+    String::from_utf8(output.stdout).map_err(|e| Failure::caused(Code::Internal, &e))
+}
+
 fn run_node(paths: &Paths, words: &[&str], input: &[u8]) -> Result<ExitCode, Failure> {
     let internal = |e: std::io::Error| Failure::caused(Code::Internal, &e);
     let mut child = program::node(paths, words)?.stdin(Stdio::piped()).spawn().map_err(internal)?;

@@ -83,8 +83,8 @@ fn the_other_nouns_answer_on_stdout() {
     says(&["why", "-o", "json"], "\"verdict\": null");
     says(&["privacy"], "{\"os\":\"linux\"}");
     says(&["privacy", "-o", "json"], "\"text\": \"{\\\"os\\\":\\\"linux\\\"}\"");
-    says(&["models"], "No model is assigned");
-    says(&["models", "-o", "json"], "\"models\": []");
+    says(&["models"], "coder@3  fetching");
+    says(&["models", "-o", "json"], "\"state\": \"loaded\"");
     says(&["key"], "test-key\n");
     says(&["key", "--rotate"], "new-key\n");
     says(&["completions", "bash"], "_croft()");
@@ -133,6 +133,49 @@ fn the_census_is_compared_with_what_the_daemon_lists() {
     station.install_node("echo \"$@\"; cat");
     let output = station.croft(&["census"], "");
     assert_eq!(out(&output), "census --catalog\n{\"files\":{}}", "{}", err(&output));
+}
+
+#[test]
+fn approved_models_are_handed_over_chunk_by_chunk_and_nothing_else_is() {
+    let station = Workstation::with_daemon("127.0.0.1:1");
+    let weights = station.path().join("weights");
+    std::fs::write(&weights, "12345678").expect("a file");
+    let model = |name: &str, digest: &str, standing: &str, bundle: &str| {
+        let (bundle, version) = bundle.split_once('@').expect("a reference");
+        format!(
+            r#"{{"name":"{name}","path":"{}","sha256":"sha256:{}","len_bytes":8,"standing":"{standing}",
+            "bundle":{{"name":"{bundle}","version":{version}}},"scan":null}}"#,
+            weights.display(),
+            digest.repeat(32)
+        )
+    };
+    let models = [
+        model("coder:7b", "11", "approved", "coder@3"),
+        model("coder-again", "11", "approved", "coder@3"),
+        model("small", "22", "approved", "small@1"),
+        model("later", "33", "approved", "later@1"),
+        model("merger", "44", "known", "merger@1"),
+    ];
+    let census = format!(
+        r#"{{"found":{{"tools":[{{"tool":"ollama","title":"Ollama","stores":[{{"models":[{}]}}]}}]}}}}"#,
+        models.join(",")
+    );
+    std::fs::write(station.path().join("census.json"), census).expect("a file");
+    station.install_node(&format!("cat > /dev/null; cat '{}'", station.path().join("census.json").display()));
+    let output = station.croft(&["adopt", "--dry-run"], "");
+    assert_eq!(
+        out(&output),
+        "coder@3  coder:7b in Ollama, 1 MiB: can be taken over\nsmall@1  small in Ollama, 1 MiB: here already\n\
+         later@1  later in Ollama, 1 MiB: approved, but not assigned to this machine: ask the admin\n",
+        "{}",
+        err(&output)
+    );
+    assert_eq!(station.asked(), [""; 0]);
+    let output = station.croft(&["adopt"], "y\n");
+    assert!(err(&output).contains("error[E-CONSENT-REQUIRED]"), "{}", err(&output));
+    let output = station.croft(&["adopt", "--yes"], "");
+    assert!(output.status.success(), "{}", err(&output));
+    assert_eq!(station.asked(), ["adopt 32 0 ", "adopt 32 0 1234", "adopt 32 1 5678"]);
 }
 
 #[test]

@@ -90,3 +90,35 @@ fn p6_models_of_other_tools_are_told_as_numbers_and_shown_here_by_name() {
     let text = format!("{why:?}");
     assert!(text.contains("census-conformity models-unsafe"), "{text}");
 }
+
+#[test]
+fn an_approved_model_is_taken_over_from_another_tools_store_without_a_network() {
+    let mut village = Village::with(BASELINE, "info").enrolled();
+    let home = village.workstation.folder.join("home");
+    let starter = croft_e2e::controller::starter_model();
+    let summed = std::process::Command::new("sha256sum").arg(&starter).output().expect("sha256sum runs");
+    let sha256 = String::from_utf8_lossy(&summed.stdout).chars().take(64).collect::<String>();
+    // A plain file under a name that says nothing: it is known by its content.
+    let bytes = std::fs::read(&starter).expect("the starter model");
+    write(&home, ".local/share/nomic.ai/GPT4All/renamed.gguf", &bytes);
+    let shown = village.workstation.croft_json(&["adopt", "--dry-run"]).expect("a list");
+    assert_eq!(shown[0]["state"], "here", "{shown}");
+
+    village.fleet.kill_controller();
+    village.workstation.stop().expect("a stopped daemon");
+    let blob = village.workstation.state().join("store/sha256").join(&sha256);
+    std::fs::remove_file(&blob).unwrap_or_else(|e| panic!("{}: {e}", blob.display()));
+    village.workstation.start().expect("a running daemon");
+    let shown = village.workstation.croft_json(&["adopt", "--dry-run"]).expect("a list");
+    assert_eq!(
+        (shown[0]["state"].as_str(), shown[0]["bundle"].as_str()),
+        (Some("can-be-adopted"), Some("starter@1"))
+    );
+    village.workstation.croft(&["adopt", "--yes"]).expect("adoption");
+    village.workstation.wait_until_serving(60).expect("serving");
+    wait::until("the adopted model is in the store", 60, || {
+        if blob.is_file() { Ok(()) } else { Err(village.workstation.log()) }
+    })
+    .expect("the blob");
+    assert_eq!(std::fs::read(&blob).expect("the blob"), bytes);
+}
