@@ -5,7 +5,8 @@ use croft_domain::bundle::BundleFile;
 use croft_domain::census::{Catalog, CatalogFile, ModelStanding};
 use croft_domain::digest::Sha256Digest;
 
-use super::memory::{Memory, OwnedDecision};
+use super::memory::Memory;
+use crate::bundles::plan::OwnedDecision;
 
 /// The catalog; none before the first signed documents.
 #[must_use]
