@@ -45,6 +45,7 @@ lint: ## Formatting, clippy, Ansible
 bench: ## Benchmarks; figures go into docs/BENCHMARKS.md
 	@$(SETUP) build
 	@$(ENV) && cargo build --release --locked --workspace --bins && cargo bench --locked -p croft-domain -p croft-trust -p croft-node -p croft-e2e
+	@$(ENV) && cargo bench --locked -p croft-worker --bench engine
 
 fmt: ## Format
 	cargo fmt --all
