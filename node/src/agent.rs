@@ -18,6 +18,7 @@ pub mod import;
 pub mod keeper;
 pub mod leave;
 pub mod memory;
+pub mod recheck;
 pub mod schedule;
 pub mod senses;
 pub mod session;

@@ -10,6 +10,7 @@ pub mod load;
 pub mod plan;
 pub mod quarantine;
 pub mod recalled;
+pub mod recheck;
 pub mod stores;
 pub mod verity;
 pub mod vet;

@@ -38,6 +38,15 @@ pub const SCAN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest report of a confined lint, in bytes.
 pub const VET_REPORT_LEN_MAX: u64 = 256 * 1024;
 
+/// How often each stored blob is read again and verified, in seconds: a week.
+pub const RECHECK_EVERY_S: u64 = 7 * 86_400;
+
+/// How often it is looked whose turn it is.
+pub const RECHECK_LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// Fastest reading while verifying again, in bytes a second: a tenth of what a common disk gives.
+pub const RECHECK_BYTES_PER_S: u64 = 32 * 1024 * 1024;
+
 /// Bundles kept that came by archives and that the controller has not heard of.
 pub const IMPORTED_MAX: usize = 256;
 

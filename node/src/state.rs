@@ -11,4 +11,5 @@ pub mod identity;
 pub mod lease;
 pub mod paths;
 pub mod recalls;
+pub mod recheck;
 pub mod sent;

@@ -41,7 +41,7 @@ fn policy(baseline: &str, tier: u8) -> GroupPolicy {
 }
 
 /// Group `dev` is of tier 2 and held to standard@2 or newer; group `play` is laxer.
-fn view() -> TrustView {
+pub(super) fn view() -> TrustView {
     let groups = [("dev", policy("standard@2", 2)), ("play", policy("lax@1", 1))]
         .map(|(n, p)| (n.parse().expect("a name"), p));
     let fleet = Fleet {

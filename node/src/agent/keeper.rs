@@ -83,7 +83,8 @@ impl Keeper {
             .supervisor
             .loaded()
             .filter_map(|(bundle, _)| {
-                ending(bundle, decisions, may_load, &serving).map(|f| (bundle.clone(), f))
+                let ending = ending(bundle, decisions, may_load, &serving);
+                ending.or_else(|| damaged(&self.shared.memory(), bundle)).map(|f| (bundle.clone(), f))
             })
             .collect();
         for (bundle, failure) in ending {
@@ -190,9 +191,16 @@ fn ending(bundle: &BundleRef, decisions: &Decisions, may_load: bool, serving: &S
     }
 }
 
+/// Why a loaded model must end though it belongs here: its bytes on disk changed, and are being fetched again.
+fn damaged(memory: &Memory, bundle: &BundleRef) -> Option<Failure> {
+    let progress = memory.bundles.get(bundle).filter(|p| p.state == BundleState::Fetching)?;
+    progress.problem.clone().filter(|problem| problem.code() == Code::BlobCorrupt)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::memory::BundleProgress;
     use crate::bundles::plan::tests::manifest;
     use croft_domain::digest::Sha256Digest;
 
@@ -220,6 +228,30 @@ mod tests {
         decisions.clear();
         let ended = ending(&reference, &decisions, true, &yes).expect("ended");
         assert_eq!(ended.code(), Code::Unapproved);
+    }
+
+    #[test]
+    fn p2_a_loaded_model_whose_bytes_changed_on_disk_is_unloaded() {
+        let (reference, _) = keep("starter");
+        let mut memory = Memory::default();
+        assert_eq!(damaged(&memory, &reference), None);
+        let failure = Failure::new(Code::BlobCorrupt, "chunk 1 changed");
+        let mut progress = BundleProgress {
+            state: BundleState::Loaded,
+            manifest_sha256: None,
+            len_bytes: 1,
+            fetched_bytes: 1,
+            problem: None,
+            worker_pid: Some(1),
+            load_failures: 0,
+            origin: None,
+            memory: None,
+        };
+        memory.bundles.insert(reference.clone(), progress.clone());
+        assert_eq!(damaged(&memory, &reference), None);
+        (progress.state, progress.problem) = (BundleState::Fetching, Some(failure.clone()));
+        memory.bundles.insert(reference.clone(), progress);
+        assert_eq!(damaged(&memory, &reference), Some(failure));
     }
 
     #[test]

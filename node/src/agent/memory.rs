@@ -35,6 +35,7 @@ use crate::state::identity::{self, Identity};
 use crate::state::lease::{self, HeldLease};
 use crate::state::paths::Paths;
 use crate::state::recalls;
+use crate::state::recheck::Checked;
 use crate::supervisor::proof::Proof;
 
 /// How far a bundle is, for people and for evidence.
@@ -120,6 +121,8 @@ pub struct Memory {
     pub kept: Kept,
     /// What the owner agreed to since enrollment.
     pub agreed: BTreeSet<Item>,
+    /// When the blobs here were last verified whole.
+    pub checked: Checked,
     /// Bundles here.
     pub bundles: BTreeMap<BundleRef, BundleProgress>,
     /// The gateway's process.
@@ -224,6 +227,7 @@ fn restore(paths: &Paths, memory: &mut Memory, store: &mut Option<TrustStore>) -
     let Some(identity) = &memory.identity else { return Ok(()) };
     memory.agreed = consent::load(paths, identity).map_err(failed)?;
     memory.recalls = recalls::load(paths).map_err(failed)?;
+    memory.checked = Checked::load(paths);
     memory.history = history::load(paths).map_err(failed)?;
     memory.verdict = history::load_verdict(paths).map_err(failed)?;
     let opened = TrustStore::open(&paths.trust(), &paths.floors());

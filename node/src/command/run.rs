@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::fetching;
 use crate::agent::keeper::Keeper;
 use crate::agent::memory::Shared;
+use crate::agent::recheck;
 use crate::agent::senses::Senses;
 use crate::agent::session::Session;
 use crate::bundles::vet::Vetting;
@@ -85,6 +86,7 @@ pub async fn run(
     // In system mode the daemon's own account is nobody's, and has no stores of tools.
     let own_home = around.home.clone().filter(|_| paths.mode == Mode::User);
     tokio::spawn(fetching::run(Arc::clone(&shared), vetting.clone(), own_home, stop.clone()));
+    tokio::spawn(recheck::run(Arc::clone(&shared), stop.clone()));
     tokio::spawn(session.run());
     let serving = tokio::spawn(local::serve(socket, shared, config.clone(), vetting, stop.clone()));
     println!(

@@ -54,6 +54,8 @@ pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusRespon
         version: env!("CARGO_PKG_VERSION").to_owned(),
         certificate_until: memory.identity.as_ref().map_or(0, |identity| identity.certificate_until.0),
         consent_waiting: waits(memory).iter().map(ToString::to_string).collect(),
+        damage_at: memory.checked.damage.as_ref().map_or(0, |damage| damage.at.0),
+        damage: memory.checked.damage.as_ref().map(|damage| damage.message.clone()).unwrap_or_default(),
         alarm: alarm.map(|failure| format!("{}: {failure}", failure.code())).unwrap_or_default(),
     }
 }
@@ -172,7 +174,7 @@ pub fn models(memory: &Memory, config: &Config) -> ModelsResponse {
             terms: manifest.map(|m| m.license.terms()).unwrap_or_default(),
             terms_new: !memory.kept.terms_shown.contains(reference),
             origin: progress.origin.unwrap_or_default().to_owned(),
-            verified_at: 0,
+            verified_at: file.and_then(|file| memory.checked.verified.get(&file.sha256)).map_or(0, |at| at.0),
             context_tokens: manifest.map_or(0, |manifest| manifest.parameters.context_tokens),
             memory_bytes: progress.memory.map_or(0, |(plan, _)| plan.total_bytes()),
             memory_detail: progress.memory.map(|(plan, _)| plan.to_string()).unwrap_or_default(),

@@ -3,9 +3,11 @@
 
 mod arguments;
 mod bom;
+mod disk_full;
 mod import;
 mod init;
 mod keys;
+mod oms;
 mod run;
 mod source;
 mod vet;

@@ -21,6 +21,9 @@ pub struct StatusView {
     pub alarm: String,
     /// What the baseline asks for and nobody agreed to.
     pub consent_waiting: Vec<String>,
+    /// The last stored model whose bytes had changed on disk.
+    pub damage: String,
+    pub damage_at: u64,
     pub fleet_name: String,
     pub node_id: String,
     pub group: String,
@@ -66,6 +69,8 @@ impl From<LocalStatusResponse> for StatusView {
             certificate_until,
             alarm,
             consent_waiting,
+            damage,
+            damage_at,
         } = wire;
         let process = |ProcessInfo { role, pid, detail }| ProcessView { role, pid, detail };
         Self {
@@ -77,6 +82,8 @@ impl From<LocalStatusResponse> for StatusView {
             paused,
             alarm,
             consent_waiting,
+            damage,
+            damage_at,
             fleet_name,
             node_id,
             group,
@@ -112,6 +119,9 @@ impl StatusView {
         }
         if !self.alarm.is_empty() {
             row("ALARM", one_line(&self.alarm));
+        }
+        if !self.damage.is_empty() {
+            row("disk", format!("{}, {}", one_line(&self.damage), describe(self.damage_at, now)));
         }
         if !self.consent_waiting.is_empty() {
             let items = self.consent_waiting.iter().map(|item| one_line(item)).collect::<Vec<_>>().join(", ");
