@@ -15,14 +15,16 @@ pub const THREADS_MAX: u32 = 512;
 /// Most tokens in one decode step. More of a prompt at once is no faster on a CPU and makes the others wait.
 pub const BATCH_TOKENS_MAX: usize = 512;
 
-/// Least prompt tokens taken in a step that also feeds running streams: prefill must get on.
-pub const PREFILL_SHARED_TOKENS_MIN: usize = 64;
+/// Least prompt tokens taken in a step that also feeds running streams: prefill must get on, and as many are evaluated in
+/// hardly more time than one.
+pub const PREFILL_SHARED_TOKENS_MIN: usize = 16;
 
 /// Least prompt tokens taken in a step of prompts alone: in smaller parts, weights are read more often than used.
 pub const PREFILL_TOKENS_MIN: usize = 128;
 
-/// Aim for the length of a step that feeds running streams, in microseconds: a reader notices longer gaps.
-pub const STEP_SHARED_AIM_US: u64 = 150_000;
+/// What prompts may add to a step that feeds running streams, in microseconds, where the step alone takes less: a reader
+/// does not notice it. Where it takes more, they may double it.
+pub const STEP_SHARED_AIM_US: u64 = 30_000;
 
 /// Aim for the length of a step of prompts alone, in microseconds: how late a cancellation may be noticed.
 pub const STEP_PREFILL_AIM_US: u64 = 400_000;

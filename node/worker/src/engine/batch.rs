@@ -61,7 +61,7 @@ impl Pace {
         } else {
             (STEP_PREFILL_AIM_US, PREFILL_TOKENS_MIN)
         };
-        // Where a step takes long without prompts, they may double it.
+        // Nobody's tokens come more than twice as far apart as without the prompts.
         let aim_us = self.step_us.unwrap_or(0.0).max(aim_us as f64);
         // The quotient is positive, and a cast of it saturates.
         self.token_us.map_or(least, |us| (aim_us / us) as usize).clamp(least, BATCH_TOKENS_MAX)
@@ -116,13 +116,9 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.prefill_tokens(true), PREFILL_SHARED_TOKENS_MIN);
         pace.observe(100, 100_000);
-        assert_eq!((pace.prefill_tokens(true), pace.prefill_tokens(false)), (150, 400));
+        assert_eq!((pace.prefill_tokens(true), pace.prefill_tokens(false)), (30, 400));
         pace.observe(1, 1_000_000_000);
-        assert_eq!(
-            pace.prefill_tokens(true),
-            150,
-            "a step with hardly any prompt says nothing about prompts"
-        );
+        assert_eq!(pace.prefill_tokens(true), 30, "a step with hardly any prompt says nothing about prompts");
         for _ in 0..50 {
             pace.observe(100, 10_000_000);
         }
