@@ -15,12 +15,21 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::memory::Shared;
+use crate::agent::senses::Senses;
 use crate::bundles::vet::Vetting;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::state::paths::Paths;
 
 pub use service::Service;
+
+/// What the daemon judges the machine and its files by.
+pub struct Eyes {
+    /// The machine.
+    pub senses: Senses,
+    /// Files.
+    pub vetting: Vetting,
+}
 
 /// Binds the socket. The caller holds the state's lock, so a socket that is there is a dead daemon's.
 ///
@@ -47,10 +56,10 @@ pub async fn serve(
     listener: UnixListener,
     shared: Arc<Shared>,
     config: Config,
-    vetting: Vetting,
+    eyes: Eyes,
     stop: CancellationToken,
 ) {
-    let service = Service::new(shared, config, vetting);
+    let service = Service::new(shared, config, eyes);
     let served = tonic::transport::Server::builder()
         .add_service(LocalServer::new(service))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop.cancelled())

@@ -5,6 +5,7 @@ pub mod api_key;
 pub mod consent;
 pub mod counter;
 pub mod erase;
+pub mod exported;
 pub mod files;
 pub mod history;
 pub mod identity;

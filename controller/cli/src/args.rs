@@ -3,6 +3,7 @@
 mod audit;
 mod bundle;
 mod intake;
+mod lease;
 mod recall;
 mod trust;
 mod vet;
@@ -17,6 +18,7 @@ use croft_domain::limits::INVITE_TTL_MAX_S;
 pub use audit::Audit;
 pub use bundle::{Bundle, Export, Import};
 pub use intake::{Change, Intake};
+pub use lease::Lease;
 pub use recall::{Recall, RecallWhat, Runtime};
 pub use trust::{NewKey, Replaceable, Service, Trust};
 pub use vet::{Confined, Vet};
@@ -89,6 +91,9 @@ pub enum Command {
     /// Signed exceptions from a check, which end by themselves
     #[command(subcommand)]
     Waiver(Waiver),
+    /// Permission to serve for nodes that no network reaches
+    #[command(subcommand)]
+    Lease(Lease),
     /// Stop the use of a model or worker everywhere, at once, or take that back
     Recall(Recall),
     /// Say which worker executables may run

@@ -93,6 +93,9 @@ pub fn difference(old: Option<&Baseline>, new: &Baseline) -> String {
     if old.data_classes != new.data_classes {
         line('~', format!("data_classes: {} -> {} named", old.data_classes.len(), new.data_classes.len()));
     }
+    if old.collect != new.collect {
+        line('~', format!("collect: {} -> {}", items(old), items(new)));
+    }
     for (name, policy) in &old.checks {
         if !new.checks.contains_key(name) {
             line('-', format!("{name}: {}", policy_text(policy)));
@@ -108,6 +111,12 @@ pub fn difference(old: Option<&Baseline>, new: &Baseline) -> String {
         }
     }
     text
+}
+
+/// What a baseline collects besides the minimum, as its machines will be asked.
+fn items(baseline: &Baseline) -> String {
+    let items: Vec<&str> = baseline.collect.iter().map(|item| item.as_str()).collect();
+    if items.is_empty() { "nothing more".to_owned() } else { items.join(", ") }
 }
 
 fn policy_text(policy: &CheckPolicy) -> String {

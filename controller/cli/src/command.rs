@@ -15,6 +15,7 @@ mod intake;
 mod invite;
 mod key_card;
 pub mod keys;
+mod lease;
 mod node;
 mod recall;
 mod report;
@@ -64,6 +65,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Runtime(what) => runtime::run(&dir, &what).await,
         Command::Recall(arguments) => recall::run(&dir, arguments).await,
         Command::Waiver(verb) => waiver::run(&dir, verb, output).await,
+        Command::Lease(verb) => lease::run(&dir, &verb, output).await,
         Command::Audit(verb) => audit::run(&dir, &verb, output).await,
         Command::Trust(verb) => trust::run(&dir, verb, output).await,
         Command::Report(verb) => report::run(&dir, &verb, output).await,

@@ -90,6 +90,24 @@ pub enum CtlError {
         /// What to do.
         hint: String,
     },
+    /// Evidence that was carried here is not judged.
+    #[error("{}: {message}", path.display())]
+    Evidence {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        message: String,
+        /// What to do.
+        hint: String,
+    },
+    /// The verdict blocks.
+    #[error("{message}")]
+    NotCompliant {
+        /// The first check that blocks.
+        message: String,
+        /// Its remedy.
+        hint: String,
+    },
     /// A key cannot be used.
     #[error("cannot {operation} the key {}", path.display())]
     Key {
@@ -242,6 +260,8 @@ impl CtlError {
             Self::FleetExists { .. } | Self::Conflict { .. } => Code::Conflict,
             Self::FleetMissing { .. } | Self::NotFound { .. } => Code::NotFound,
             Self::Unapproved { .. } => Code::Unapproved,
+            Self::Evidence { .. } => Code::EvidenceInvalid,
+            Self::NotCompliant { .. } => Code::NotCompliant,
             Self::Key { .. } => Code::Key,
             Self::VetRefused { .. } | Self::VetFailed { .. } => Code::VetRefused,
             Self::Repository { source, .. } => match source.downcast_ref::<RepositoryError>() {
@@ -267,7 +287,11 @@ impl CtlError {
     /// What to do next. Codes have hints for a node's user; where the admin must do something else, it is said here.
     pub fn hint(&self) -> String {
         match self {
-            Self::NotFound { hint, .. } | Self::Conflict { hint, .. } | Self::Unapproved { hint, .. } => {
+            Self::NotFound { hint, .. }
+            | Self::Conflict { hint, .. }
+            | Self::Unapproved { hint, .. }
+            | Self::Evidence { hint, .. }
+            | Self::NotCompliant { hint, .. } => {
                 hint.clone()
             }
             Self::FleetExists { .. } => {

@@ -9,6 +9,7 @@
 //! floors.json           the highest that was ever signed here
 //! handover.json         what waits for another publisher's signature
 //! holders.json          what people call the holders of keys
+//! leases/NODE/          what was judged here for nodes that no network reaches
 //! drafts/NAME.VERSION/  what import found, until it is approved
 //! recalls/ID.json       recalls that were signed here, for archives that cross an air gap
 //! ```
@@ -41,6 +42,8 @@ pub enum KeyName {
     Freshness,
     /// Recalls.
     Recall,
+    /// Leases across air gaps; only where `lease key` made one.
+    Lease,
     /// The connection to the controller.
     Admin,
 }
@@ -62,6 +65,7 @@ impl KeyName {
             Self::Targets => "targets",
             Self::Freshness => "freshness",
             Self::Recall => "recall",
+            Self::Lease => "lease",
             Self::Admin => "admin",
         }
     }
@@ -147,6 +151,11 @@ impl FleetDir {
     /// Where signed checkpoints of the verdict chains lie.
     pub fn checkpoints(&self) -> PathBuf {
         self.root.join("checkpoints")
+    }
+
+    /// Where the ledgers of leases across air gaps lie, one folder a node.
+    pub fn leases(&self) -> PathBuf {
+        self.root.join("leases")
     }
 
     /// What another publisher needs to add a signature.

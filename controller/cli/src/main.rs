@@ -13,6 +13,7 @@ mod command;
 mod draft;
 mod error;
 mod fleet_dir;
+mod ledger;
 mod limits;
 mod output;
 mod passphrase;

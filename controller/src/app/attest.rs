@@ -65,7 +65,16 @@ impl App {
         let verdict = appraise(baseline, &view.waivers, &evidence, &history, &subject, now);
         let verdict_id = VerdictId(random()?);
         let verdict_json = json(&verdict)?;
-        let lease = self.lease(node, view, &verdict, verdict_id, baseline.lease_ttl_s, now).await?;
+        let lease = self
+            .lease(
+                node,
+                view,
+                (&verdict, verdict_id),
+                (&evidence, &envelope.payload),
+                baseline.lease_ttl_s,
+                now,
+            )
+            .await?;
 
         let salt = random()?;
         let evidence_commitment = commitment(&salt, &envelope.payload);
@@ -148,8 +157,8 @@ impl App {
         &self,
         node: &NodeRow,
         view: &TrustView,
-        verdict: &Verdict,
-        verdict_id: VerdictId,
+        (verdict, verdict_id): (&Verdict, VerdictId),
+        (evidence, payload): (&Evidence, &[u8]),
         ttl_s: u64,
         now: Timestamp,
     ) -> Result<Option<Lease>, AppError> {
@@ -161,8 +170,11 @@ impl App {
             node_key: sha256(&node.key_point),
             verdict_id,
             verdict,
+            evidence: sha256(payload),
+            runtime: evidence.runtime_sha256,
             bundles: bundles_of(view, &node.group, &assignments, &recalls),
             ttl_s,
+            unseen_since: now,
             metadata_expires_at: view.expires_at,
             now,
         };

@@ -45,6 +45,9 @@ pub enum Command {
     Privacy(OutputArguments),
     /// Shows what the organization's baseline asks for besides the minimum, and takes your answer.
     Consent(ConsentArguments),
+    /// What this machine claims, as a file, where no network leads to the controller.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Lists the approved models on this machine.
     Models(OutputArguments),
     /// Takes in models and news that came across an air gap, from a file that croftctl bundle export wrote.
@@ -183,6 +186,15 @@ pub struct PassedArguments {
     /// Handed to croft-node as they are.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// Writes signed evidence, for `croftctl lease issue`.
+    Export {
+        /// Where it goes; nothing is overwritten.
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -5,9 +5,11 @@ mod census;
 mod chat;
 mod consent;
 mod enroll;
+mod evidence;
 mod fix;
 mod import;
 mod key;
+mod lease;
 mod leave;
 mod models;
 mod pause;
@@ -48,6 +50,7 @@ async fn dispatch(command: Command, paths: &Paths) -> Result<ExitCode, Failure> 
         Command::Why(arguments) => why::run(paths, &arguments).await,
         Command::Privacy(arguments) => privacy::run(paths, &arguments).await,
         Command::Consent(arguments) => consent::run(paths, &arguments).await,
+        Command::Evidence(command) => evidence::run(paths, &command).await,
         Command::Models(arguments) => models::run(paths, &arguments).await,
         Command::Import(arguments) => import::run(paths, &arguments).await,
         Command::Key(arguments) => key::run(paths, &arguments).await,

@@ -45,3 +45,6 @@ pub const ERROR_BODY_LEN_MAX: u64 = 64 * 1024;
 pub const TURNS_MAX: usize = 64;
 
 const _: () = assert!(EVENT_LEN_MAX < ANSWER_LEN_MAX);
+
+/// Longest lease file, in bytes: a signed lease names a node's bundles and little more.
+pub const LEASE_FILE_LEN_MAX: u64 = 256 * 1024;

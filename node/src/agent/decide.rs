@@ -30,6 +30,8 @@ pub struct Standing<'a> {
     pub blocked_by: Option<&'a str>,
     /// Why this machine's worker may not run, if so: recalled, in no signed runtime, or too old.
     pub runtime_refused: Option<&'a Failure>,
+    /// SHA-256 of the worker executable, which the lease must name.
+    pub runtime: Option<&'a Sha256Digest>,
     /// What the gateway proved.
     pub gateway_proof: Option<&'a Proof>,
     /// How the lease falls below the group's signed policy, if it does.
@@ -126,6 +128,7 @@ fn permit(standing: &Standing<'_>) -> Result<(Timestamp, u64), Failure> {
     };
     held.lease
         .check(node, &node_key, standing.now, standing.latest_seen)
+        .and_then(|()| held.lease.check_runtime(standing.runtime))
         .map_err(|e| Failure::new(code_of(&e), e.to_string()))?;
     if standing.boottime_ms >= held.boottime_deadline_ms {
         return no(Code::LeaseExpired, "the lease ended, by the time since boot");
@@ -142,10 +145,11 @@ pub const fn is_clock_behind(now: Timestamp, latest_seen: Timestamp) -> bool {
     latest_seen.since(now) > CLOCK_SKEW_MAX_S
 }
 
-const fn code_of(error: &LeaseError) -> Code {
+pub(super) const fn code_of(error: &LeaseError) -> Code {
     match error {
         LeaseError::NotCompliant => Code::NotCompliant,
         LeaseError::MetadataExpired => Code::TrustExpired,
+        LeaseError::OtherRuntime => Code::LeaseNone,
         LeaseError::OtherNode | LeaseError::TooLong => Code::TrustForged,
         LeaseError::Expired { .. } => Code::LeaseExpired,
     }
@@ -178,6 +182,8 @@ mod tests {
             node: NodeId([2; 16]),
             node_key: KEY,
             verdict: VerdictId([3; 16]),
+            evidence: KEY,
+            runtime: Some(KEY),
             baseline: "base@1".parse().expect("a reference"),
             bundles: Vec::new(),
             issued_at: NOW.minus(10),
@@ -198,6 +204,7 @@ mod tests {
             blocked_by: None,
             runtime_refused: None,
             below_floor: None,
+            runtime: Some(&KEY),
             gateway_proof: Some(proof),
             lease: Some(lease),
             latest_seen: NOW.minus(10),
@@ -232,6 +239,7 @@ mod tests {
             (Standing { gateway_proof: None, ..good.clone() }, Code::SandboxUnproven),
             (Standing { gateway_proof: Some(&bad), ..good.clone() }, Code::SandboxUnproven),
             (Standing { lease: None, ..good.clone() }, Code::LeaseNone),
+            (Standing { runtime: None, ..good.clone() }, Code::LeaseNone),
             (Standing { node: Some((NodeId([9; 16]), KEY)), ..good.clone() }, Code::TrustForged),
         ] {
             assert_eq!(code(&broken), Some(expected));

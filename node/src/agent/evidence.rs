@@ -15,7 +15,6 @@ use croft_trust::store::TrustView;
 use super::consent::collection_of;
 use super::memory::Memory;
 use super::senses::Observed;
-use crate::controller_client::Challenge;
 use crate::state::identity::Identity;
 use crate::supervisor::proof::Proof;
 
@@ -23,8 +22,8 @@ use crate::supervisor::proof::Proof;
 pub struct Occasion<'a> {
     /// Who claims it.
     pub identity: &'a Identity,
-    /// What it answers.
-    pub challenge: &'a Challenge,
+    /// What it answers: a challenge's nonce, or its own where nobody can ask.
+    pub nonce: &'a [u8],
     /// Head of the chain as this node knows it: signed with the evidence, it countersigns the history so far (P7).
     pub chain_head: Option<Sha256Digest>,
     /// Its number.
@@ -116,7 +115,7 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
     let evidence = Evidence {
         version: 1,
         node: enrollment.node,
-        nonce: hex::encode(&occasion.challenge.nonce),
+        nonce: hex::encode(occasion.nonce),
         counter: occasion.counter,
         boot_id: occasion.boot_id.clone(),
         chain_head: occasion.chain_head,

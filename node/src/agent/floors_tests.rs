@@ -87,6 +87,8 @@ fn leased(view: TrustView, asked: &str) -> Memory {
         node: NODE,
         node_key: key.key_id(),
         verdict: VerdictId([3; 16]),
+        evidence: Sha256Digest([5; 32]),
+        runtime: None,
         baseline: asked.parse().expect("a reference"),
         bundles: Vec::new(),
         issued_at: NOW.minus(10),

@@ -361,6 +361,7 @@ impl Memory {
             has_policy: policy.is_some(),
             blocked_by: blocked_by.as_deref(),
             runtime_refused: runtime_refused.as_ref(),
+            runtime: self.runtime.as_ref(),
             gateway_proof: self.gateway_proof.as_ref(),
             below_floor: below_floor.as_deref(),
             lease: self.lease.as_ref(),

@@ -12,9 +12,13 @@ use croft_domain::fact::Fact;
 use croft_vetting::report::Verdict;
 use tokio::runtime::Handle;
 
+use super::catalog::catalog;
+use super::consent::collection_of;
+use super::memory::Shared;
 use crate::bundles::vet::Vetting;
 use crate::census::{self, Accounts, CensusRequest, Memo, Scan};
 use crate::posture::{self, CollectRequest};
+use crate::state::identity::Identity;
 
 /// What is to be observed.
 #[derive(Clone, Debug)]
@@ -67,6 +71,26 @@ pub fn scan(runtime: &Handle, vetting: &Vetting, file: &File) -> Scan {
         Ok(Verdict::Refuse) => Scan::Refused,
         Ok(Verdict::Unknown) | Err(_) => Scan::Unknown,
     }
+}
+
+/// Looks at the machine for the baseline in force, and for nothing besides.
+pub async fn observe(shared: &Shared, senses: &Senses, listen: SocketAddr, identity: &Identity) -> Observed {
+    let (baseline, collection, catalog) = {
+        let memory = shared.memory();
+        (memory.baseline().cloned(), collection_of(&memory), catalog(&memory))
+    };
+    let own = rustix::process::getuid().as_raw();
+    let request = Request {
+        baseline,
+        collection,
+        store: shared.paths.store(),
+        uid: identity.enrollment.uids.first().copied().unwrap_or(own),
+        listen,
+        catalog,
+    };
+    let senses = Arc::clone(senses);
+    // Observing that panics observes nothing, and nothing is not a pass.
+    tokio::task::spawn_blocking(move || senses(&request)).await.unwrap_or_default()
 }
 
 fn facts(request: &Request) -> Vec<Fact> {

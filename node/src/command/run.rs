@@ -76,7 +76,7 @@ pub async fn run(
     let keeper = Keeper::new(Arc::clone(&shared), supervisor, config.clone());
     let session = Session {
         shared: Arc::clone(&shared),
-        senses,
+        senses: Arc::clone(&senses),
         listen: config.gateway.listen,
         share: random_share(),
         stop: stop.clone(),
@@ -88,7 +88,8 @@ pub async fn run(
     tokio::spawn(fetching::run(Arc::clone(&shared), vetting.clone(), own_home, stop.clone()));
     tokio::spawn(recheck::run(Arc::clone(&shared), stop.clone()));
     tokio::spawn(session.run());
-    let serving = tokio::spawn(local::serve(socket, shared, config.clone(), vetting, stop.clone()));
+    let eyes = local::Eyes { senses, vetting };
+    let serving = tokio::spawn(local::serve(socket, shared, config.clone(), eyes, stop.clone()));
     println!(
         "croft-node is ready: API on http://{}, socket {}",
         config.gateway.listen,

@@ -10,7 +10,8 @@ use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
     AdoptRequest, AdoptResponse, ApiKeyRequest, ApiKeyResponse, CatalogRequest, CatalogResponse,
     ConsentAnswer, ConsentRequest, ConsentResponse, EnrollNodeRequest, EnrollNodeResponse,
-    ImportArchiveRequest, ImportArchiveResponse, LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest,
+    ExportEvidenceRequest, ExportEvidenceResponse, ImportArchiveRequest, ImportArchiveResponse,
+    ImportLeaseRequest, ImportLeaseResponse, LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest,
     LocalAttestResponse, LocalStatusRequest, LocalStatusResponse, ModelsRequest, ModelsResponse,
     PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse, SentMessage,
     SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
@@ -19,8 +20,8 @@ use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::answers;
 use super::parts::Parts;
+use crate::agent::airgap;
 use crate::agent::catalog::{assigned_file, catalog};
 use crate::agent::consent::{self, Answer};
 use crate::agent::enroll::{Consent, application, collected, enroll};
@@ -28,7 +29,6 @@ use crate::agent::import::import;
 use crate::agent::leave::leave;
 use crate::agent::memory::Shared;
 use crate::bundles::adopt;
-use crate::bundles::vet::Vetting;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -39,7 +39,7 @@ use crate::state::api_key::{self, Rotate};
 pub struct Service {
     shared: Arc<Shared>,
     config: Config,
-    vetting: Vetting,
+    eyes: Eyes,
 }
 
 /// What a caller may do.
@@ -54,8 +54,8 @@ enum Right {
 impl Service {
     /// A service over what the daemon knows.
     #[must_use]
-    pub const fn new(shared: Arc<Shared>, config: Config, vetting: Vetting) -> Self {
-        Self { shared, config, vetting }
+    pub const fn new(shared: Arc<Shared>, config: Config, eyes: Eyes) -> Self {
+        Self { shared, config, eyes }
     }
 
     /// Who asks. Looking is for the accounts of this machine's enrollment; before there is one, and for acting, for the
@@ -253,6 +253,24 @@ impl Local for Service {
         Ok(Response::new(CatalogResponse { catalog_json }))
     }
 
+    async fn export_evidence(
+        &self,
+        request: Request<ExportEvidenceRequest>,
+    ) -> Result<Response<ExportEvidenceResponse>, Status> {
+        self.caller(&request, Right::Act)?;
+        let content = airgap::export(&self.shared, &self.eyes.senses, self.config.gateway.listen).await;
+        Ok(Response::new(ExportEvidenceResponse { content: content.map_err(|e| refuse(&e))? }))
+    }
+
+    async fn import_lease(
+        &self,
+        request: Request<ImportLeaseRequest>,
+    ) -> Result<Response<ImportLeaseResponse>, Status> {
+        self.caller(&request, Right::Act)?;
+        let until = airgap::import(&self.shared, &request.into_inner().content).map_err(|e| refuse(&e))?;
+        Ok(Response::new(ImportLeaseResponse { until: until.0 }))
+    }
+
     async fn consent(&self, request: Request<ConsentRequest>) -> Result<Response<ConsentResponse>, Status> {
         let answer = match request.get_ref().answer() {
             ConsentAnswer::Unspecified => None,
@@ -272,7 +290,7 @@ impl Local for Service {
     ) -> Result<Response<ImportArchiveResponse>, Status> {
         self.caller(&request, Right::Act)?;
         let reader = Parts::new(request.into_inner());
-        let imported = import(&self.shared, &self.vetting, reader).await.map_err(|e| refuse(&e))?;
+        let imported = import(&self.shared, &self.eyes.vetting, reader).await.map_err(|e| refuse(&e))?;
         Ok(Response::new(answers::imported(imported)))
     }
 

@@ -21,6 +21,7 @@ pub fn erase(paths: &Paths) -> Result<Vec<PathBuf>, StateError> {
         "history.json",
         "standing.json",
         "consent.json",
+        "exported.json",
         "counter",
         "recalls",
         "sent",

@@ -94,7 +94,7 @@ mod tests {
 
     fn held(now: u64, boottime_ms: u64) -> HeldLease {
         let lease = r#"{"id":"00000000000000000000000000000001","node":"00000000000000000000000000000001",
-            "node_key":"KEY","verdict":"00000000000000000000000000000001","baseline":{"name":"a","version":1},
+            "node_key":"KEY","verdict":"00000000000000000000000000000001","evidence":"KEY","baseline":{"name":"a","version":1},
             "bundles":[],"issued_at":10000,"expires_at":11000}"#;
         let lease = lease.replace("KEY", &Sha256Digest([0; 32]).to_string());
         let lease = serde_json::from_str(&lease).expect("a lease");

@@ -20,6 +20,11 @@ pub struct Lease {
     pub node_key: Sha256Digest,
     /// Which verdict permitted it.
     pub verdict: VerdictId,
+    /// SHA-256 of the evidence that was judged, exactly as sent.
+    pub evidence: Sha256Digest,
+    /// SHA-256 of the worker executable that the evidence names; another one needs a new verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Sha256Digest>,
     /// Under which baseline.
     pub baseline: BaselineRef,
     /// What may be served.
@@ -43,10 +48,17 @@ pub struct LeaseRequest<'a> {
     pub verdict_id: VerdictId,
     /// The verdict.
     pub verdict: &'a Verdict,
+    /// SHA-256 of the evidence that it judges.
+    pub evidence: Sha256Digest,
+    /// SHA-256 of the worker executable that the evidence names.
+    pub runtime: Option<Sha256Digest>,
     /// What is assigned to the node.
     pub bundles: Vec<BundleRef>,
     /// How long the baseline lets it last, in seconds.
     pub ttl_s: u64,
+    /// When the machine was last seen: now, unless its evidence was carried. Nobody serves unseen for longer than
+    /// [`LEASE_TTL_MAX_S`].
+    pub unseen_since: Timestamp,
     /// When the trust metadata it is issued under expires.
     pub metadata_expires_at: Timestamp,
     /// Now.
@@ -68,17 +80,28 @@ impl Lease {
             return Err(LeaseError::MetadataExpired);
         }
         let ttl = request.ttl_s.min(LEASE_TTL_MAX_S);
-        let until = request.now.plus(ttl).min(request.metadata_expires_at);
+        let seen_until = request.unseen_since.plus(LEASE_TTL_MAX_S);
+        let until = request.now.plus(ttl).min(seen_until).min(request.metadata_expires_at);
         Ok(Self {
             id: request.id,
             node: request.node,
             node_key: request.node_key,
             verdict: request.verdict_id,
+            evidence: request.evidence,
+            runtime: request.runtime,
             baseline: request.verdict.baseline.clone(),
             bundles: request.bundles,
             issued_at: request.now,
             expires_at: request.verdict.blocks_at().map_or(until, |at| until.min(at)),
         })
+    }
+
+    /// Whether it was given for this worker executable.
+    ///
+    /// # Errors
+    /// [`LeaseError::OtherRuntime`].
+    pub fn check_runtime(&self, runtime: Option<&Sha256Digest>) -> Result<(), LeaseError> {
+        if self.runtime.as_ref() == runtime { Ok(()) } else { Err(LeaseError::OtherRuntime) }
     }
 
     /// Whether it permits `node` to serve at `now`. `latest_seen` is the newest signed time the node has ever seen:
@@ -119,6 +142,9 @@ pub enum LeaseError {
     /// It is for another node or key.
     #[error("the lease is for another node")]
     OtherNode,
+    /// It was given for another worker executable.
+    #[error("the lease was given for another croft-worker; the next verdict brings a new one")]
+    OtherRuntime,
     /// It claims to last longer than any lease may.
     #[error("the lease claims to last longer than seven days")]
     TooLong,

@@ -11,6 +11,7 @@ pub mod csr;
 pub mod error;
 pub mod fetch;
 pub mod limits;
+pub mod node_name;
 pub mod pin;
 pub mod tls;
 

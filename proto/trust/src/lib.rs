@@ -6,6 +6,7 @@
 //! There is deliberately no network here: bytes come through [`store::TrustSource`].
 
 pub mod archive;
+pub mod carried;
 pub mod chain;
 pub mod clock;
 pub mod digest;

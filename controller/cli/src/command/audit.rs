@@ -6,9 +6,10 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::id::NodeId;
 use croft_domain::signed::{Domain, Envelope};
 use croft_proto::grpc::{ChainEntry, ExportChainRequest};
+use croft_trust::carried::Carried;
 use croft_trust::digest::sha256;
 use croft_trust::sign::sign_envelope;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::args::{Audit, Format};
 use crate::audit::{Chain, Checkpoint, Entry, Head, signed_by, verify};
@@ -104,7 +105,7 @@ async fn checkpoint(dir: &FleetDir, out: Option<&Path>, format: Format) -> Resul
     let payload = serde_json::to_vec(&document).map_err(unwritable)?;
     let envelope = sign_envelope(&*signer(dir, KeyName::Freshness)?, Domain::Checkpoint, payload)
         .map_err(unusable("use", dir, KeyName::Freshness))?;
-    let text = serde_json::to_vec_pretty(&Signed::from(envelope)).map_err(unwritable)?;
+    let text = serde_json::to_vec_pretty(&Carried::from(envelope)).map_err(unwritable)?;
     let file = dir.checkpoints().join(format!("{:012}.json", at.0));
     croft_trust::disk::create_private_dir(&dir.checkpoints())
         .map_err(|e| CtlError::FileWrite { path: dir.checkpoints(), source: std::io::Error::other(e) })?;
@@ -116,32 +117,11 @@ async fn checkpoint(dir: &FleetDir, out: Option<&Path>, format: Format) -> Resul
     print_data(&format!("{}\n", file.display()))
 }
 
-/// A signed checkpoint as a file: the payload as text, so that a person can read it.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Signed {
-    payload: String,
-    signature: String,
-    key_id: Sha256Digest,
-}
-
-impl From<Envelope> for Signed {
-    fn from(envelope: Envelope) -> Self {
-        let Envelope { payload, signature, key_id } = envelope;
-        Self {
-            payload: String::from_utf8_lossy(&payload).into_owned(),
-            signature: hex::encode(signature),
-            key_id,
-        }
-    }
-}
-
 fn read(file: &Path, root: &[u8]) -> Result<Checkpoint, CtlError> {
     let damaged = |source: crate::error::Cause| CtlError::FileParse { path: file.to_owned(), source };
-    let signed: Signed =
+    let signed: Carried =
         serde_json::from_str(&read_text(file, CHECKPOINT_LEN_MAX)?).map_err(|e| damaged(Box::new(e)))?;
-    let signature = hex::decode(&signed.signature).map_err(|e| damaged(Box::new(e)))?;
-    let envelope = Envelope { payload: signed.payload.into_bytes(), signature, key_id: signed.key_id };
+    let envelope = Envelope::try_from(signed).map_err(|e| damaged(Box::new(e)))?;
     if !signed_by(root, &envelope) {
         return Err(damaged("no freshness key of this fleet signed it".into()));
     }

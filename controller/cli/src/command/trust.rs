@@ -103,6 +103,15 @@ async fn refresh(dir: &FleetDir, lifetime: u64, handover: Option<&Path>) -> Resu
     Ok(())
 }
 
+/// Until when everything that is signed here counts: the end of the role that ends first.
+///
+/// # Errors
+/// The repository is damaged.
+pub fn good_until(dir: &FleetDir, workbench: &Workbench, now: Timestamp) -> Result<Timestamp, CtlError> {
+    let roles = listed_roles(&workbench.metadata_files(), dir, now)?;
+    Ok(roles.iter().map(|role| Timestamp(role.expires_at)).min().unwrap_or_default())
+}
+
 /// The units for a freshness host. They are printed and not installed: paths and account are the host's own.
 fn service(dir: &FleetDir) -> Result<(), CtlError> {
     let executable = std::env::current_exe()

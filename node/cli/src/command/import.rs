@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::lease;
 use crate::args::ImportArguments;
 use crate::daemon;
 use crate::failure::Failure;
@@ -24,6 +25,9 @@ use crate::view::import::ImportView;
 /// # Errors
 /// The file cannot be read, or what the daemon refuses.
 pub async fn run(paths: &Paths, arguments: &ImportArguments) -> Result<(), Failure> {
+    if let Some(content) = lease::peek(&arguments.file) {
+        return lease::take(paths, content).await;
+    }
     let (reader, len) = open(&arguments.file)?;
     let mut daemon = daemon::connect(paths).await?;
     let bar = bar(len);

@@ -12,6 +12,7 @@ mod floors;
 mod history;
 mod integrity;
 mod kill_anywhere;
+mod leases;
 mod main_job;
 mod playbooks;
 mod privacy;

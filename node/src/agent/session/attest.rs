@@ -10,15 +10,14 @@ use croft_domain::lease::Lease;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::Assurance;
+use croft_trust::digest::sha256;
 use croft_trust::store::TrustView;
 
 use super::{End, Session};
-use crate::agent::catalog::catalog;
 use crate::agent::chain;
-use crate::agent::consent::collection_of;
 use crate::agent::evidence::{Occasion, baseline_of, compose, own_facts};
 use crate::agent::memory::{Memory, Use};
-use crate::agent::senses::{Observed, Request};
+use crate::agent::senses::observe;
 use crate::clock;
 use crate::controller_client::{Answer, Challenge, Enrolled};
 use crate::failure::Failure;
@@ -35,7 +34,7 @@ impl Session {
         identity: &Identity,
         reason: &str,
     ) -> Result<(), End> {
-        let observed = self.observe(identity).await;
+        let observed = observe(&self.shared, &self.senses, self.listen, identity).await;
         let known = self.shared.memory().verdict.as_ref().and_then(|last| last.chain_head);
         let challenge = client.challenge(known, reason).await?;
         let chain_head = self.resume_chain(known, &challenge);
@@ -43,7 +42,7 @@ impl Session {
         let counter = counter::next(&self.shared.paths).map_err(state)?;
         let occasion = Occasion {
             identity,
-            challenge: &challenge,
+            nonce: &challenge.nonce,
             chain_head,
             counter,
             boot_id: clock::boot_id(),
@@ -60,9 +59,10 @@ impl Session {
         let evidence = evidence.evidence();
         let payload = serde_json::to_vec(evidence);
         let payload = payload.map_err(|e| End::Failed(Failure::caused(Code::Internal, &e)))?;
+        let sent = sha256(&payload);
         let answer = client.attest(identity.key.sign(Domain::Evidence, payload), reason).await?;
         self.subtract_usage(&evidence.usage);
-        self.take_in(evidence, answer, identity)?;
+        self.take_in(evidence, sent, answer, identity)?;
         self.send_receipts(client, identity).await
     }
 
@@ -83,25 +83,6 @@ impl Session {
         }
     }
 
-    async fn observe(&self, identity: &Identity) -> Observed {
-        let (baseline, collection, catalog) = {
-            let memory = self.shared.memory();
-            (memory.baseline().cloned(), collection_of(&memory), catalog(&memory))
-        };
-        let own = rustix::process::getuid().as_raw();
-        let request = Request {
-            baseline,
-            collection,
-            store: self.shared.paths.store(),
-            uid: identity.enrollment.uids.first().copied().unwrap_or(own),
-            listen: self.listen,
-            catalog,
-        };
-        let senses = Arc::clone(&self.senses);
-        // Observing that panics observes nothing, and nothing is not a pass.
-        tokio::task::spawn_blocking(move || senses(&request)).await.unwrap_or_default()
-    }
-
     /// What was counted while the evidence was under way stays for the next.
     fn subtract_usage(&self, sent: &[UsageCount]) {
         let mut memory = self.shared.memory();
@@ -118,7 +99,13 @@ impl Session {
     }
 
     /// Takes in a verdict and a lease. The node judges itself as well, and the stricter verdict counts.
-    fn take_in(&self, evidence: &Evidence, answer: Answer, identity: &Identity) -> Result<(), End> {
+    fn take_in(
+        &self,
+        evidence: &Evidence,
+        sent: Sha256Digest,
+        answer: Answer,
+        identity: &Identity,
+    ) -> Result<(), End> {
         let extended = chain::extend(evidence.chain_head, &answer);
         let Answer { verdict, lease: granted, .. } = answer;
         let mut memory = self.shared.memory();
@@ -154,7 +141,7 @@ impl Session {
         let last = LastVerdict { verdict, chain_head };
         memory.verdict = Some(last.clone());
         if let Some(envelope) = granted.filter(|_| is_allowed) {
-            self.take_lease(&mut memory, envelope, now);
+            self.take_lease(&mut memory, envelope, sent, now);
         } else if !is_allowed {
             memory.lease = None;
             lease::forget(&self.shared.paths);
@@ -167,12 +154,17 @@ impl Session {
         written.map_err(|e| End::Failed(Failure::caused(e.code(), &e)))
     }
 
-    fn take_lease(&self, memory: &mut Memory, envelope: Envelope, now: Timestamp) {
+    fn take_lease(&self, memory: &mut Memory, envelope: Envelope, sent: Sha256Digest, now: Timestamp) {
         let Ok(lease) = serde_json::from_slice::<Lease>(&envelope.payload) else {
             memory.alarm =
                 Some(Failure::new(Code::TrustForged, "the controller sent a lease that cannot be read"));
             return;
         };
+        if lease.evidence != sent {
+            let text = "the controller sent a lease for other evidence than was sent";
+            memory.alarm = Some(Failure::new(Code::TrustForged, text));
+            return;
+        }
         let held = HeldLease::new(envelope, lease, now, clock::boottime_ms());
         if !memory.accept_lease(held.clone()) {
             let text = "the controller sent a lease that no key of the fleet document signed";

@@ -13,6 +13,7 @@ use crate::sample::{NOW, baseline, disk, evidence};
 
 const NODE: NodeId = NodeId([1; 16]);
 const KEY: Sha256Digest = Sha256Digest([2; 32]);
+const WORKER: Sha256Digest = Sha256Digest([6; 32]);
 
 fn verdict(state: DiskState) -> Verdict {
     let group = "dev".parse().expect("a name");
@@ -22,6 +23,15 @@ fn verdict(state: DiskState) -> Verdict {
 }
 
 fn grant(state: DiskState, ttl_s: u64, metadata_expires_at: Timestamp) -> Result<Lease, LeaseError> {
+    grant_unseen(state, ttl_s, metadata_expires_at, NOW)
+}
+
+fn grant_unseen(
+    state: DiskState,
+    ttl_s: u64,
+    metadata_expires_at: Timestamp,
+    unseen_since: Timestamp,
+) -> Result<Lease, LeaseError> {
     let verdict = verdict(state);
     Lease::grant(LeaseRequest {
         id: LeaseId([3; 16]),
@@ -29,6 +39,9 @@ fn grant(state: DiskState, ttl_s: u64, metadata_expires_at: Timestamp) -> Result
         node_key: KEY,
         verdict_id: VerdictId([4; 16]),
         verdict: &verdict,
+        evidence: Sha256Digest([5; 32]),
+        runtime: Some(WORKER),
+        unseen_since,
         bundles: vec![],
         ttl_s,
         metadata_expires_at,
@@ -71,4 +84,21 @@ fn p3_a_lease_that_claims_a_year_is_refused() {
     let mut lease = grant(DiskState::Encrypted, 60, NOW.plus(1000)).expect("a lease");
     lease.expires_at = NOW.plus(365 * 86_400);
     assert_eq!(lease.check(NODE, &KEY, NOW, NOW), Err(LeaseError::TooLong));
+}
+
+#[test]
+fn p4_a_machine_seen_days_ago_serves_no_longer_than_seven_days_from_then() {
+    let seen = NOW.minus(3 * 86_400);
+    let lease =
+        grant_unseen(DiskState::Encrypted, LEASE_TTL_MAX_S, Timestamp(u64::MAX), seen).expect("a lease");
+    assert_eq!(lease.expires_at, seen.plus(LEASE_TTL_MAX_S));
+}
+
+#[test]
+fn p2_a_lease_is_for_one_worker_executable() {
+    let lease = grant(DiskState::Encrypted, 60, NOW.plus(1000)).expect("a lease");
+    assert_eq!(lease.check_runtime(Some(&WORKER)), Ok(()));
+    for other in [None, Some(&KEY)] {
+        assert_eq!(lease.check_runtime(other), Err(LeaseError::OtherRuntime));
+    }
 }

@@ -1,5 +1,6 @@
 //! Rules of the domain under attack, as values: no clock, no file, no network.
 
+mod airgap;
 mod appraisal;
 mod collection;
 mod documents;
