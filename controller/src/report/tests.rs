@@ -31,6 +31,7 @@ fn node(reason: &str) -> NodeLine {
         reason: reason.to_owned(),
         remedy: None,
         since: Timestamp(900_000),
+        failing_since: None,
         blocks_at: None,
         method: "test".to_owned(),
         controls: vec!["CIS <3.6>".to_owned()],

@@ -1,11 +1,10 @@
 //! The node's own first-fail clock, and the last verdict of the controller. Both are for the local user's eyes and for
 //! the node's own appraisal, which can only be stricter than the controller's.
 
-use croft_domain::appraise::History;
+use croft_domain::appraise::{History, Remembered};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::CheckName;
-use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Status, Verdict};
+use croft_domain::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 use super::files::{StateError, read_json, write_json};
@@ -16,8 +15,7 @@ use super::paths::Paths;
 struct Entry {
     check: CheckName,
     subject: String,
-    status: Status,
-    since: Timestamp,
+    remembered: Remembered,
 }
 
 /// Reads the history; empty before the first appraisal.
@@ -26,7 +24,7 @@ struct Entry {
 /// [`StateError`].
 pub fn load(paths: &Paths) -> Result<History, StateError> {
     let entries: Vec<Entry> = read_json(&paths.state_file("history.json"))?.unwrap_or_default();
-    Ok(entries.into_iter().map(|e| ((e.check, e.subject), (e.status, e.since))).collect())
+    Ok(entries.into_iter().map(|e| ((e.check, e.subject), e.remembered)).collect())
 }
 
 /// Replaces the history.
@@ -36,11 +34,10 @@ pub fn load(paths: &Paths) -> Result<History, StateError> {
 pub fn save(paths: &Paths, history: &History) -> Result<(), StateError> {
     let entries: Vec<Entry> = history
         .iter()
-        .map(|((check, subject), (status, since))| Entry {
+        .map(|((check, subject), remembered)| Entry {
             check: check.clone(),
             subject: subject.clone(),
-            status: *status,
-            since: *since,
+            remembered: *remembered,
         })
         .collect();
     write_json(&paths.state_file("history.json"), &entries)

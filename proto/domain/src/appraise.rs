@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::baseline::{Baseline, CheckMode, CheckPolicy, WaiverPolicy};
 use crate::evidence::{Evidence, Ownership};
 use crate::fact::{Confidence, DiskState, Fact, Observation};
@@ -15,7 +17,26 @@ use crate::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
 use crate::waiver::Waiver;
 
 /// Since when each check has had its present answer, so that grace runs from the first failure and not from the last.
-pub type History = BTreeMap<(CheckName, String), (Status, Timestamp)>;
+pub type History = BTreeMap<(CheckName, String), Remembered>;
+
+/// What is remembered of one check on one subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remembered {
+    /// Its answer.
+    pub status: Status,
+    /// Since when it has had it.
+    pub since: Timestamp,
+    /// When it first failed in the episode that is not over yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+}
+
+impl Remembered {
+    fn began(&self) -> Option<Timestamp> {
+        self.failing_since.or((!is_holding(self.status)).then_some(self.since))
+    }
+}
 
 /// Whom the verdict is about, besides what the evidence says.
 #[derive(Clone, Debug)]
@@ -41,7 +62,9 @@ pub fn appraise(
 ) -> Verdict {
     let mut checks = Vec::new();
     for (name, policy) in &baseline.checks {
-        for mut finding in findings(name, policy, evidence) {
+        let found = findings(name, policy, evidence);
+        let gone = gone_since(history, name, &found);
+        for mut finding in found {
             if finding.status == Status::Pass && subject.assurance < policy.assurance {
                 finding.status = Status::Unknown;
                 finding.reason = format!(
@@ -49,16 +72,19 @@ pub fn appraise(
                     finding.reason
                 );
             }
-            let holds = matches!(finding.status, Status::Pass | Status::NotApplicable);
+            let holds = is_holding(finding.status);
             let waived_until = waived_until(name, policy, waivers, evidence.node, subject.group, now);
             let waived_until = waived_until.filter(|_| !holds);
             let status = if waived_until.is_some() { Status::Waived } else { finding.status };
             let key = (name.clone(), finding.subject);
             let since = match history.get(&key) {
-                Some((before, since)) if is_same_answer(*before, status) => (*since).min(now),
+                Some(before) if is_holding(before.status) == is_holding(status) => before.since.min(now),
                 _ => now,
             };
-            let (effect, blocks_at) = effect(policy, status, since, waived_until, now);
+            let began = history.get(&key).map_or(gone, Remembered::began);
+            let failing_since = episode(began, is_holding(status), since, policy, now);
+            let clock = failing_since.unwrap_or(since);
+            let (effect, blocks_at) = effect(policy, status, clock, waived_until, now);
             let (effect, blocks_at) = if is_capped(name, baseline, evidence) {
                 (effect.min(Effect::Warn), None)
             } else {
@@ -73,6 +99,7 @@ pub fn appraise(
                 reason: finding.reason,
                 remedy: guide.map(remedy::Guide::remedy),
                 since,
+                failing_since,
                 blocks_at,
                 method: finding.method,
                 controls: policy.controls.clone(),
@@ -100,6 +127,7 @@ fn of_tomorrow(baseline: &Baseline, evidence: &Evidence, now: Timestamp) -> Vec<
             .to_owned(),
         remedy: None,
         since: now,
+        failing_since: None,
         blocks_at: None,
         method: fact.method.clone(),
         controls: Vec::new(),
@@ -110,15 +138,40 @@ fn of_tomorrow(baseline: &Baseline, evidence: &Evidence, now: Timestamp) -> Vec<
 /// The history after `verdict`, to be kept for the next appraisal.
 #[must_use]
 pub fn history_of(verdict: &Verdict) -> History {
-    verdict.checks.iter().map(|c| ((c.check.clone(), c.subject.clone()), (c.status, c.since))).collect()
+    let remembered =
+        |c: &CheckResult| Remembered { status: c.status, since: c.since, failing_since: c.failing_since };
+    verdict.checks.iter().map(|c| ((c.check.clone(), c.subject.clone()), remembered(c))).collect()
 }
 
 // Fail and unknown run on one clock: else a node could restart its grace by hiding a fact now and then.
-const fn is_same_answer(before: Status, after: Status) -> bool {
-    const fn holds(status: Status) -> bool {
-        matches!(status, Status::Pass | Status::NotApplicable)
+const fn is_holding(status: Status) -> bool {
+    matches!(status, Status::Pass | Status::NotApplicable)
+}
+
+/// Longest that a check must hold again before its failure is over, in seconds (seven days).
+const SETTLE_MAX_S: u64 = 7 * 86_400;
+
+/// When the failing began that still counts. A check that flips within its grace does not restart it: a failure is over
+/// only when the check has held for as long as its grace, and at most for [`SETTLE_MAX_S`].
+fn episode(
+    began: Option<Timestamp>,
+    holds: bool,
+    since: Timestamp,
+    policy: &CheckPolicy,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    if holds {
+        return began.filter(|_| now.since(since) < policy.grace_s.min(SETTLE_MAX_S));
     }
-    holds(before) == holds(after)
+    Some(began.unwrap_or(now).min(now))
+}
+
+/// The earliest clock among subjects of a check that were remembered and are not told of any more: what takes their place
+/// goes on from there, so that renaming or hiding a subject restarts nothing.
+fn gone_since(history: &History, check: &CheckName, found: &[Answer]) -> Option<Timestamp> {
+    let is_gone = |subject: &str| found.iter().all(|answer| answer.subject != subject);
+    let of_check = history.iter().filter(|((name, subject), _)| name == check && is_gone(subject));
+    of_check.filter_map(|(_, remembered)| remembered.began()).min()
 }
 
 /// Until when the longest waiver in force covers this check here; none where the baseline allows no waivers.

@@ -83,6 +83,9 @@ pub struct CheckResult {
     pub remedy: Option<Remedy>,
     /// Since when it has had this answer.
     pub since: Timestamp,
+    /// When it first failed in the episode that is not over yet; its grace runs from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
     /// When a warning becomes a block, or the end of the waiver that holds a block off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks_at: Option<Timestamp>,

@@ -169,6 +169,7 @@ mod tests {
             reason: "because".to_owned(),
             remedy: None,
             since: NOW.minus(7_200),
+            failing_since: None,
             blocks_at: None,
             method: "statx+sysfs".to_owned(),
             controls: Vec::new(),

@@ -2,6 +2,7 @@
 
 mod airgap;
 mod appraisal;
+mod appraisal_properties;
 mod collection;
 mod documents;
 mod leases;
