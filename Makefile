@@ -16,8 +16,8 @@ FAST := $(addprefix -p ,croft-proto croft-domain croft-trust croft-vetting croft
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: ## Install what is missing (cmake, libclang, PostgreSQL, Ansible, model_signing, API clients, CycloneDX); idempotent
-	@$(SETUP) build store playbooks oms clients bom
+setup: ## Install what is missing (cmake, libclang, PostgreSQL, Ansible, model_signing, API clients, CycloneDX, tinyproxy); idempotent
+	@$(SETUP) build store playbooks oms clients bom proxy
 
 demo: ## The main job end to end in a fresh temporary state; KEEP=1 leaves it running
 	@$(SETUP) build
@@ -25,7 +25,7 @@ demo: ## The main job end to end in a fresh temporary state; KEEP=1 leaves it ru
 	  && cargo build --release --locked --workspace --bins && exec target/release/croft-demo
 
 test: ## Every test, unit to end to end
-	@$(SETUP) build store playbooks oms clients bom
+	@$(SETUP) build store playbooks oms clients bom proxy
 	@$(ENV) && echo "test: building everything (about 5 minutes the first time on 2 cores)" \
 	  && cargo build --locked --workspace --bins && cargo test --locked --workspace
 

@@ -2,12 +2,13 @@
 # Installs what building and testing need beyond git, Rust, make and a C compiler. Idempotent, and silent when nothing is
 # missing. As root on Debian or Ubuntu it uses apt; otherwise a private virtual environment from PyPI under target/setup.
 #
-# usage: setup.sh [build] [store] [playbooks] [oms] [clients] [bom]
+# usage: setup.sh [build] [store] [playbooks] [oms] [clients] [bom] [proxy]
 #   build      cmake and libclang, for llama.cpp
 #   store      PostgreSQL, for the store tests
 #   playbooks  ansible-core and ansible-lint, in the virtual environment
 #   oms        OpenSSF's model_signing in the virtual environment, and openssl, against which our formats are tested
 #   clients    the openai and ollama clients, in the virtual environment: the gateway is tested with them
+#   proxy      tinyproxy, which the link is tested through
 #   bom        the CycloneDX validator, in the virtual environment: bills of materials are tested with it
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -116,9 +117,14 @@ need_bom() {
   echo "export CROFT_BOM_PYTHON='$venv/bin/python'" >>"$env_file"
 }
 
+need_proxy() {
+  command -v tinyproxy >/dev/null || { can_apt && apt_install tinyproxy-bin; } ||
+    die "tinyproxy is missing" "install tinyproxy (Debian: tinyproxy-bin)"
+}
+
 for what in "$@"; do
   case $what in
-  build | store | playbooks | oms | clients | bom) "need_$what" ;;
-  *) die "unknown part: $what" "parts are build, store, playbooks, oms, clients and bom" ;;
+  build | store | playbooks | oms | clients | bom | proxy) "need_$what" ;;
+  *) die "unknown part: $what" "parts are build, store, playbooks, oms, clients, bom and proxy" ;;
   esac
 done

@@ -125,6 +125,7 @@ fn run_daemon(arguments: PathArguments) -> Result<ExitCode, Failure> {
     let is_named = arguments.config.is_some();
     let paths = arguments.resolve()?;
     let config = Config::load(&paths.config, is_named).map_err(|e| Failure::caused(e.code(), &e))?;
+    config.network.settle().map_err(|e| Failure::caused(e.code(), &e))?;
     let around = Surroundings::of_process();
     let node = std::env::current_exe().map_err(|e| Failure::caused(Code::Internal, &e))?;
     let senses = agent::senses::of_machine(Vetting::Confined(node));
@@ -140,6 +141,10 @@ fn leave(arguments: PathArguments) -> Result<ExitCode, Failure> {
         }
         _ => failure,
     })?;
+    // Whoever leaves may be behind a proxy; a configuration that cannot be read must not hold anybody back.
+    if let Ok(config) = Config::load(&paths.config, false) {
+        let _ = config.network.settle();
+    }
     let departure = runtime()?.block_on(agent::leave::leave_without_daemon(&paths))?;
     drop(lock);
     println!("{}", departure.receipt);

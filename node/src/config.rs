@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use croft_domain::code::Code;
 use croft_domain::memory::KvType;
+use croft_link::LinkError;
+use croft_link::proxy::FirstKeyShare;
 use serde::Deserialize;
 
 use crate::limits::{CONFIG_LEN_MAX, UIDS_MAX};
@@ -19,6 +21,37 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// The model processes.
     pub worker: WorkerConfig,
+    /// The way to the controller.
+    pub network: NetworkConfig,
+}
+
+/// The way to the controller.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// `http://[USER:PASSWORD@]HOST:PORT`; without it `HTTPS_PROXY` and `NO_PROXY` count. With a password in it, keep
+    /// this file to yourself (mode 0600).
+    pub proxy: Option<String>,
+    /// Begin TLS with a message that fits a packet, for middleboxes that drop longer ones.
+    pub small_first_message: bool,
+}
+
+impl std::fmt::Debug for NetworkConfig {
+    // The proxy's password must not reach a log by way of `{:?}`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NetworkConfig").field("has_proxy", &self.proxy.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl NetworkConfig {
+    /// Puts it in force for this process.
+    ///
+    /// # Errors
+    /// If the proxy's address is none.
+    pub fn settle(&self) -> Result<(), LinkError> {
+        let first = if self.small_first_message { FirstKeyShare::Small } else { FirstKeyShare::PostQuantum };
+        croft_link::proxy::configure(self.proxy.as_deref(), first)
+    }
 }
 
 /// The local API.

@@ -186,6 +186,8 @@ fn p3_a_recall_counts_until_the_publishers_name_it() {
     let target = RecallTarget::Runtime(worker);
     let mut memory = leased(view(), "standard@2");
     memory.runtime = Some(worker);
+    // The lease is for the worker that runs.
+    memory.lease.as_mut().expect("a lease").lease.runtime = Some(worker);
     memory.recalls.push(order(1, target.clone()));
     assert_eq!(code(&memory), Some(Code::Recalled));
     let mut taken_back = view();

@@ -39,6 +39,8 @@ codes! {
     InviteUnknown = "E-INVITE-UNKNOWN", "it may have been withdrawn; ask the admin for a new one";
     /// The controller's certificate is not the one that was pinned.
     PinMismatch = "E-NET-INTERCEPTED", "something between you and the controller presents its own certificate; ask IT to exempt the controller's host from TLS inspection";
+    /// A proxy on the way says no.
+    ProxyRefused = "E-NET-PROXY", "check network.proxy in node.toml, or HTTPS_PROXY in the environment, with its user and password, and ask IT whether the proxy lets the controller's host through";
     /// Nobody answers.
     Unreachable = "E-NET-UNREACHABLE", "check the network and the controller's address; Croft keeps trying and keeps serving while its lease lasts";
     /// This node was evicted or banned.

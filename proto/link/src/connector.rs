@@ -15,6 +15,7 @@ use url::Url;
 
 use crate::LinkError;
 use crate::limits::{CONNECT_TIMEOUT, HANDSHAKE_TIMEOUT};
+use crate::proxy::Proxy;
 
 /// Where a server answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,15 +50,28 @@ pub struct Link(TokioIo<TlsStream<TcpStream>>);
 pub struct Connector {
     address: Address,
     config: Arc<rustls::ClientConfig>,
+    proxy: Option<Proxy>,
 }
 
 impl Connector {
-    /// A connector that offers `alpn` as the only application protocol.
+    /// A connector that offers `alpn` as the only application protocol, by the way that the network in force names.
     #[must_use]
     pub fn new(address: Address, config: &Arc<rustls::ClientConfig>, alpn: &[u8]) -> Self {
+        let proxy = Proxy::for_address(&address);
+        Self::through(address, config, alpn, proxy)
+    }
+
+    /// The same through this proxy, or through none.
+    #[must_use]
+    pub fn through(
+        address: Address,
+        config: &Arc<rustls::ClientConfig>,
+        alpn: &[u8],
+        proxy: Option<Proxy>,
+    ) -> Self {
         let mut config = rustls::ClientConfig::clone(config);
         config.alpn_protocols = vec![alpn.to_vec()];
-        Self { address, config: Arc::new(config) }
+        Self { address, config: Arc::new(config), proxy }
     }
 
     /// Connects.
@@ -66,14 +80,20 @@ impl Connector {
     /// The error of whichever step failed; a wrong pin is a `rustls::Error` within.
     pub async fn connect(self) -> std::io::Result<Link> {
         let late = |what| std::io::Error::new(std::io::ErrorKind::TimedOut, what);
-        let Address { host, port } = self.address;
-        let name = ServerName::try_from(host.clone())
+        let Self { address, config, proxy } = self;
+        let name = ServerName::try_from(address.host.clone())
             .map_err(|e| std::io::Error::new(std::io::ErrorKind::InvalidInput, e))?;
-        let tcp = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port)))
+        let opening = async {
+            match proxy {
+                Some(proxy) => proxy.connect(&address).await,
+                None => TcpStream::connect((address.host.as_str(), address.port)).await,
+            }
+        };
+        let tcp = tokio::time::timeout(CONNECT_TIMEOUT, opening)
             .await
             .map_err(|_| late("no TCP connection in time"))??;
         tcp.set_nodelay(true)?;
-        let handshake = TlsConnector::from(self.config).connect(name, tcp);
+        let handshake = TlsConnector::from(config).connect(name, tcp);
         let tls = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| late("no TLS handshake in time"))??;

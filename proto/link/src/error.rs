@@ -3,12 +3,15 @@
 use croft_domain::code::Code;
 
 use crate::pin::PinMismatch;
+use crate::proxy::ProxyRefusal;
 
 /// A link failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// The peer's certificate chain holds none of the pinned CAs: TLS inspection, a wrong address, or an attack.
-    #[error("the certificate of {host} was issued by {issuer}, expected a CA with pin {expected}")]
+    #[error(
+        "the certificate of {host} was issued by {issuer}, expected a CA with pin {expected}; ask IT to exempt {host}"
+    )]
     Intercepted {
         /// Where we connected.
         host: String,
@@ -17,6 +20,17 @@ pub enum LinkError {
         /// What was pinned.
         expected: String,
     },
+    /// The proxy on the way did not open a connection.
+    #[error("cannot reach {host}: {refusal}")]
+    Proxy {
+        /// Where we wanted to connect.
+        host: String,
+        /// What the proxy did.
+        refusal: ProxyRefusal,
+    },
+    /// The proxy's address is none. It is not repeated: it may hold a password.
+    #[error("the proxy's address is not http://[USER:PASSWORD@]HOST:PORT")]
+    ProxyAddress,
     /// Nobody answered, or the connection broke.
     #[error("cannot reach {host}")]
     Unreachable {
@@ -70,7 +84,8 @@ impl LinkError {
             Self::Intercepted { .. } => Code::PinMismatch,
             Self::Unreachable { .. } | Self::Status { .. } => Code::Unreachable,
             Self::NotFound { .. } => Code::BlobMissing,
-            Self::Address(_) => Code::Input,
+            Self::Proxy { .. } => Code::ProxyRefused,
+            Self::Address(_) | Self::ProxyAddress => Code::Input,
             Self::Identity(_) => Code::Key,
             Self::TooLong { .. } => Code::TrustLimits,
         }
@@ -80,9 +95,13 @@ impl LinkError {
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Intercepted { .. } => true,
+            Self::Unreachable { .. } | Self::Intercepted { .. } | Self::Proxy { .. } => true,
             Self::Status { status, .. } => *status >= 500,
-            Self::Address(_) | Self::Identity(_) | Self::NotFound { .. } | Self::TooLong { .. } => false,
+            Self::Address(_)
+            | Self::ProxyAddress
+            | Self::Identity(_)
+            | Self::NotFound { .. }
+            | Self::TooLong { .. } => false,
         }
     }
 
@@ -90,6 +109,9 @@ impl LinkError {
     /// our own verifier raised, wherever in the chain of sources it ended up.
     #[must_use]
     pub fn from_source(host: &str, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        if let Some(refusal) = find(source.as_ref(), |e| e.downcast_ref::<ProxyRefusal>()) {
+            return Self::Proxy { host: host.to_owned(), refusal: refusal.clone() };
+        }
         match find_mismatch(source.as_ref()) {
             Some(mismatch) => Self::Intercepted {
                 host: host.to_owned(),
@@ -104,16 +126,24 @@ impl LinkError {
 /// The pin mismatch within an error's chain of sources, if there is one.
 #[must_use]
 pub fn find_mismatch<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a PinMismatch> {
+    find(error, |error| error.downcast_ref::<rustls::Error>().and_then(of_rustls))
+}
+
+/// What `pick` finds first in an error's chain of sources.
+fn find<'a, T>(
+    error: &'a (dyn std::error::Error + 'static),
+    pick: fn(&'a (dyn std::error::Error + 'static)) -> Option<&'a T>,
+) -> Option<&'a T> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(mismatch) = error.downcast_ref::<rustls::Error>().and_then(of_rustls) {
-            return Some(mismatch);
+        if let Some(found) = pick(error) {
+            return Some(found);
         }
         // An io::Error hides the error it was made from: its source() is that error's source.
         if let Some(inner) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref)
-            && let Some(mismatch) = find_mismatch(inner)
+            && let Some(found) = find(inner, pick)
         {
-            return Some(mismatch);
+            return Some(found);
         }
         next = error.source();
     }

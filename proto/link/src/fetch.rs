@@ -14,6 +14,7 @@ use url::Url;
 use crate::LinkError;
 use crate::connector::{Address, Connector};
 use crate::limits::FETCH_TIMEOUT;
+use crate::proxy::Proxy;
 
 /// Fetches from one server over kept connections. Cheap to clone; clones share connections.
 #[derive(Clone)]
@@ -29,9 +30,27 @@ impl HttpsClient {
     /// [`LinkError::Address`] if the address is none.
     pub fn new(url: &Url, config: &Arc<rustls::ClientConfig>) -> Result<Self, LinkError> {
         let address = Address::of(url)?;
-        let host = url.authority().to_owned();
-        let connector = Connector::new(address, config, b"http/1.1");
-        Ok(Self { host, client: Client::builder(TokioExecutor::new()).build(connector) })
+        Ok(Self::over(url, Connector::new(address, config, b"http/1.1")))
+    }
+
+    /// The same through this proxy, or through none, whatever the network in force says.
+    ///
+    /// # Errors
+    /// [`LinkError::Address`] if the address is none.
+    pub fn through(
+        url: &Url,
+        config: &Arc<rustls::ClientConfig>,
+        proxy: Option<Proxy>,
+    ) -> Result<Self, LinkError> {
+        let address = Address::of(url)?;
+        Ok(Self::over(url, Connector::through(address, config, b"http/1.1", proxy)))
+    }
+
+    fn over(url: &Url, connector: Connector) -> Self {
+        Self {
+            host: url.authority().to_owned(),
+            client: Client::builder(TokioExecutor::new()).build(connector),
+        }
     }
 
     /// Fetches `path`, or the bytes of `range` of it, of at most `len_max` bytes.

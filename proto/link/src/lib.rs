@@ -13,6 +13,7 @@ pub mod fetch;
 pub mod limits;
 pub mod node_name;
 pub mod pin;
+pub mod proxy;
 pub mod tls;
 
 pub use error::LinkError;

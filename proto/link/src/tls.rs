@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::LinkError;
 use crate::pin::PinVerifier;
+use crate::proxy::{FirstKeyShare, in_force};
 
 /// What a client proves itself with.
 pub struct ClientIdentity {
@@ -35,7 +36,24 @@ pub fn client_config(
     pins: &[Sha256Digest],
     identity: Option<&ClientIdentity>,
 ) -> Result<Arc<rustls::ClientConfig>, LinkError> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    client_config_with(pins, identity, in_force().first_key_share)
+}
+
+/// The same with this first key share, whatever the network in force says.
+///
+/// # Errors
+/// As [`client_config`].
+pub fn client_config_with(
+    pins: &[Sha256Digest],
+    identity: Option<&ClientIdentity>,
+    first: FirstKeyShare,
+) -> Result<Arc<rustls::ClientConfig>, LinkError> {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    if first == FirstKeyShare::Small {
+        // What stands first is sent at once; all else stays on offer.
+        provider.kx_groups.sort_by_key(|group| group.name() != rustls::NamedGroup::X25519);
+    }
+    let provider = Arc::new(provider);
     let verifier = Arc::new(PinVerifier::new(pins, Arc::clone(&provider)));
     let builder = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])

@@ -1,5 +1,6 @@
 //! Links against a real TLS server on loopback.
 
+mod proxy;
 mod server;
 
 use croft_domain::code::Code;
