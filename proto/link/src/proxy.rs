@@ -71,12 +71,12 @@ impl Proxy {
     pub fn parse(text: &str) -> Result<Self, LinkError> {
         let matcher = Matcher::builder().https(text).build();
         let any = Uri::from_static("https://croft.invalid");
-        let found = matcher.intercept(&any).map(Self::of).ok_or(LinkError::ProxyAddress)?;
+        let found = matcher.intercept(&any).as_ref().map(Self::of).ok_or(LinkError::ProxyAddress)?;
         let is_plain = found.uri.scheme_str() == Some("http") && text.starts_with("http://");
         if is_plain && found.uri.host().is_some() { Ok(found) } else { Err(LinkError::ProxyAddress) }
     }
 
-    fn of(intercept: Intercept) -> Self {
+    fn of(intercept: &Intercept) -> Self {
         let authorization = intercept.basic_auth().cloned().map(|mut value| {
             value.set_sensitive(true);
             value
@@ -92,7 +92,7 @@ impl Proxy {
             return None;
         }
         let uri: Uri = format!("https://{}", authority(address)).parse().ok()?;
-        in_force().proxies.intercept(&uri).map(Self::of)
+        in_force().proxies.intercept(&uri).as_ref().map(Self::of)
     }
 
     /// Opens a connection to `address` through this proxy.
