@@ -21,6 +21,7 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::parts::Parts;
+use super::{Eyes, answers};
 use crate::agent::airgap;
 use crate::agent::catalog::{assigned_file, catalog};
 use crate::agent::consent::{self, Answer};
