@@ -11,6 +11,8 @@ mod store_tests;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use croft_domain::census::{Finding, ModelStanding};
+
 use super::*;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
