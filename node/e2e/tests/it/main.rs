@@ -6,6 +6,7 @@ mod census;
 mod ceremonies;
 mod clients;
 mod consent;
+mod disk_full;
 mod enrollment;
 mod faults;
 mod floors;
