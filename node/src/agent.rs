@@ -4,6 +4,7 @@
 //! tasks around them only fetch, ask and carry out. Everything fails closed: a task that dies stops renewing, and what
 //! is not renewed ends by itself.
 
+pub mod acceptance;
 pub mod airgap;
 pub mod catalog;
 pub mod chain;

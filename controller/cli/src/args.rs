@@ -19,7 +19,7 @@ pub use audit::Audit;
 pub use bundle::{Bundle, Export, Import};
 pub use intake::{Change, Intake};
 pub use lease::Lease;
-pub use recall::{Recall, RecallWhat, Runtime};
+pub use recall::{Policy, Recall, RecallWhat, Runtime};
 pub use trust::{NewKey, Replaceable, Service, Trust};
 pub use vet::{Confined, Vet};
 pub use waiver::{Grant, Until, Waiver};
@@ -99,6 +99,9 @@ pub enum Command {
     /// Say which worker executables may run
     #[command(subcommand)]
     Runtime(Runtime),
+    /// The acceptable-use policy that baselines demand
+    #[command(subcommand)]
+    Policy(Policy),
     /// Look at or re-sign the fleet's metadata
     #[command(subcommand)]
     Trust(Trust),

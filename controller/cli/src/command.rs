@@ -17,6 +17,7 @@ mod key_card;
 pub mod keys;
 mod lease;
 mod node;
+mod policy;
 mod recall;
 mod report;
 pub mod roles;
@@ -63,6 +64,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Apply(arguments) => apply::run(&dir, &arguments).await,
         Command::Assign(what) => assign::run(&dir, &what).await,
         Command::Runtime(what) => runtime::run(&dir, &what).await,
+        Command::Policy(what) => policy::run(&dir, &what).await,
         Command::Recall(arguments) => recall::run(&dir, arguments).await,
         Command::Waiver(verb) => waiver::run(&dir, verb, output).await,
         Command::Lease(verb) => lease::run(&dir, &verb, output).await,

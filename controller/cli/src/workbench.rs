@@ -12,7 +12,7 @@ use croft_domain::baseline::Baseline;
 use croft_domain::bundle::Manifest;
 use croft_domain::evidence::TrustSeen;
 use croft_domain::fleet::Fleet;
-use croft_domain::id::{BaselineName, BaselineRef, BundleName, BundleRef, RuntimeRef};
+use croft_domain::id::{BaselineName, BaselineRef, BundleName, BundleRef, PolicyRef, RuntimeRef};
 use croft_domain::recall::Unrecall;
 use croft_domain::runtime::Runtime;
 use croft_domain::time::Timestamp;
@@ -195,6 +195,25 @@ impl Workbench {
         self.repository.set_target(&name, &bytes).map_err(repository("add the runtime"))
     }
 
+    /// The signed text of a policy.
+    ///
+    /// # Errors
+    /// The repository is damaged.
+    pub fn policy(&self, policy: &PolicyRef) -> Result<Option<String>, CtlError> {
+        let bytes = self.repository.target(&policy_target(policy)).map_err(repository("read a policy"))?;
+        bytes.map(|bytes| String::from_utf8(bytes).map_err(repository("understand a policy"))).transpose()
+    }
+
+    /// Puts a policy's text among the targets.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn set_policy(&mut self, policy: &PolicyRef, text: &str) -> Result<(), CtlError> {
+        self.repository
+            .set_target(&policy_target(policy), text.as_bytes())
+            .map_err(repository("add the policy"))
+    }
+
     /// Puts a baseline among the targets.
     ///
     /// # Errors
@@ -335,6 +354,10 @@ pub async fn publish(repository: &Repository, admin: &mut Admin) -> Result<(), C
     }
     say(&format!("published as version {ours} of the fleet's targets"));
     Ok(())
+}
+
+fn policy_target(policy: &PolicyRef) -> String {
+    format!("policy.{}.{}.md", policy.name, policy.version)
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub enum Command {
     /// What this machine claims, as a file, where no network leads to the controller.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Shows the acceptable-use policy that your organization demands, and takes your yes.
+    AcceptPolicy(YesArguments),
     /// Lists the approved models on this machine.
     Models(OutputArguments),
     /// Takes in models and news that came across an air gap, from a file that croftctl bundle export wrote.

@@ -1,5 +1,6 @@
 //! Carries out what was asked, one noun a file.
 
+mod accept_policy;
 mod adopt;
 mod census;
 mod chat;
@@ -51,6 +52,7 @@ async fn dispatch(command: Command, paths: &Paths) -> Result<ExitCode, Failure> 
         Command::Privacy(arguments) => privacy::run(paths, &arguments).await,
         Command::Consent(arguments) => consent::run(paths, &arguments).await,
         Command::Evidence(command) => evidence::run(paths, &command).await,
+        Command::AcceptPolicy(arguments) => accept_policy::run(paths, &arguments).await,
         Command::Models(arguments) => models::run(paths, &arguments).await,
         Command::Import(arguments) => import::run(paths, &arguments).await,
         Command::Key(arguments) => key::run(paths, &arguments).await,

@@ -32,6 +32,8 @@ pub struct Standing<'a> {
     pub runtime_refused: Option<&'a Failure>,
     /// SHA-256 of the worker executable, which the lease must name.
     pub runtime: Option<&'a Sha256Digest>,
+    /// Why the policy that the baseline demands is not accepted, if so.
+    pub not_accepted: Option<&'a Failure>,
     /// What the gateway proved.
     pub gateway_proof: Option<&'a Proof>,
     /// How the lease falls below the group's signed policy, if it does.
@@ -116,6 +118,9 @@ fn permit(standing: &Standing<'_>) -> Result<(Timestamp, u64), Failure> {
     }
     if !standing.has_policy {
         return no(Code::Unapproved, "the signed fleet document knows no group of this name");
+    }
+    if let Some(not_accepted) = standing.not_accepted {
+        return Err(not_accepted.clone());
     }
     if let Some(check) = standing.blocked_by {
         return no(Code::NotCompliant, check);
@@ -205,6 +210,7 @@ mod tests {
             runtime_refused: None,
             below_floor: None,
             runtime: Some(&KEY),
+            not_accepted: None,
             gateway_proof: Some(proof),
             lease: Some(lease),
             latest_seen: NOW.minus(10),
@@ -224,6 +230,7 @@ mod tests {
         assert_eq!(decide(&good), Serving::Yes { until: NOW.plus(100), until_boottime_ms: 105_000 });
         let bad = Proof { layers: Vec::new(), ..proof.clone() };
         let damage = Failure::new(Code::StateCorrupt, "damaged");
+        let unread = Failure::new(Code::PolicyNotAccepted, "unread");
         let refused = Failure::new(Code::Recalled, "cve");
         for (broken, expected) in [
             (Standing { node: None, ..good.clone() }, Code::NotEnrolled),
@@ -234,6 +241,7 @@ mod tests {
             (Standing { metadata_expires_at: Some(NOW), ..good.clone() }, Code::TrustExpired),
             (Standing { has_policy: false, ..good.clone() }, Code::Unapproved),
             (Standing { blocked_by: Some("disk"), ..good.clone() }, Code::NotCompliant),
+            (Standing { not_accepted: Some(&unread), ..good.clone() }, Code::PolicyNotAccepted),
             (Standing { runtime_refused: Some(&refused), ..good.clone() }, Code::Recalled),
             (Standing { below_floor: Some("lax@1"), ..good.clone() }, Code::PolicyFloor),
             (Standing { gateway_proof: None, ..good.clone() }, Code::SandboxUnproven),

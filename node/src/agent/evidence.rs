@@ -12,6 +12,7 @@ use croft_domain::limits::{EVIDENCE_LEN_MAX, FACTS_MAX};
 use croft_domain::time::Timestamp;
 use croft_trust::store::TrustView;
 
+use super::acceptance;
 use super::consent::collection_of;
 use super::memory::Memory;
 use super::senses::Observed;
@@ -92,6 +93,7 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
     let enrollment = &occasion.identity.enrollment;
     let baseline = memory.baseline();
     let mut facts = own_facts(memory, occasion.listen);
+    facts.extend(acceptance::fact(memory));
     facts.extend(observed.facts);
     facts.truncate(FACTS_MAX);
     let bundles = memory.bundles.iter().filter_map(|(reference, progress)| {

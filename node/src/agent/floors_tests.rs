@@ -73,6 +73,7 @@ pub(super) fn view() -> TrustView {
         fleet,
         bundles: BTreeMap::new(),
         baselines: signed.into_iter().map(|baseline| (baseline.reference(), baseline)).collect(),
+        policies: BTreeMap::new(),
         runtimes: BTreeMap::new(),
         waivers: Vec::new(),
         unrecalled: Vec::new(),

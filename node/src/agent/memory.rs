@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use croft_domain::acceptance::Acceptance;
 use croft_domain::appraise::History;
 use croft_domain::baseline::Baseline;
 use croft_domain::code::Code;
@@ -28,7 +29,6 @@ use crate::bundles::plan::{Approved, OwnedDecision, decide as decide_bundles};
 use crate::clock;
 use crate::controller_client::Recorder;
 use crate::failure::Failure;
-use crate::state::consent;
 use crate::state::files::{StateError, read_json, write_json};
 use crate::state::history::{self, LastVerdict};
 use crate::state::identity::{self, Identity};
@@ -36,6 +36,7 @@ use crate::state::lease::{self, HeldLease};
 use crate::state::paths::Paths;
 use crate::state::recalls;
 use crate::state::recheck::Checked;
+use crate::state::{acceptance, consent};
 use crate::supervisor::proof::Proof;
 
 /// How far a bundle is, for people and for evidence.
@@ -123,6 +124,8 @@ pub struct Memory {
     pub agreed: BTreeSet<Item>,
     /// When the blobs here were last verified whole.
     pub checked: Checked,
+    /// The policy that was accepted last.
+    pub accepted: Option<Acceptance>,
     /// Bundles here.
     pub bundles: BTreeMap<BundleRef, BundleProgress>,
     /// The gateway's process.
@@ -226,6 +229,7 @@ fn restore(paths: &Paths, memory: &mut Memory, store: &mut Option<TrustStore>) -
     memory.identity = identity::load(paths).map_err(failed)?;
     let Some(identity) = &memory.identity else { return Ok(()) };
     memory.agreed = consent::load(paths, identity).map_err(failed)?;
+    memory.accepted = acceptance::load(paths, identity).map_err(failed)?;
     memory.recalls = recalls::load(paths).map_err(failed)?;
     memory.checked = Checked::load(paths);
     memory.history = history::load(paths).map_err(failed)?;
@@ -352,6 +356,7 @@ impl Memory {
         let blocked_by = block.map(|check| format!("{} on {}: {}", check.check, check.subject, check.reason));
         let runtime_refused = self.runtime_refusal(self.runtime.as_ref());
         let below_floor = self.below_floor(policy);
+        let not_accepted = super::acceptance::refusal(self);
         decide(&Standing {
             node: self.identity.as_ref().map(|id| (id.enrollment.node, id.key.key_id())),
             revoked: self.kept.revoked.as_deref(),
@@ -363,6 +368,7 @@ impl Memory {
             runtime_refused: runtime_refused.as_ref(),
             runtime: self.runtime.as_ref(),
             gateway_proof: self.gateway_proof.as_ref(),
+            not_accepted: not_accepted.as_ref(),
             below_floor: below_floor.as_deref(),
             lease: self.lease.as_ref(),
             latest_seen: self.kept.latest_seen,

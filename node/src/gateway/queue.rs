@@ -50,12 +50,19 @@ impl<C: Copy + Eq + Hash, T> FairQueue<C, T> {
     }
 
     /// The next one. A caller whose first request costs more than its credit passes its turn on and is richer by
-    /// [`TURN_TOKENS`] the next time.
-    pub fn pop(&mut self) -> Option<T> {
-        self.skip_rounds();
+    /// [`TURN_TOKENS`] the next time; one that `may` not have another running now waits without losing its turn.
+    pub fn pop(&mut self, may: impl Fn(C) -> bool) -> Option<T> {
+        if !self.turns.iter().any(|caller| may(*caller)) {
+            return None;
+        }
+        self.skip_rounds(&may);
         loop {
             let caller = *self.turns.front()?;
             let line = self.lines.get_mut(&caller)?;
+            if !may(caller) {
+                self.turns.rotate_left(1);
+                continue;
+            }
             let cost = line.waiting.front()?.0;
             if cost > line.credit {
                 line.credit = line.credit.saturating_add(TURN_TOKENS);
@@ -74,13 +81,14 @@ impl<C: Copy + Eq + Hash, T> FairQueue<C, T> {
         }
     }
 
-    /// Gives everybody at once the rounds that nobody could use, so that costs do not become loops.
-    fn skip_rounds(&mut self) {
+    /// Gives everybody who may run at once the rounds that nobody could use, so that costs do not become loops.
+    fn skip_rounds(&mut self, may: &impl Fn(C) -> bool) {
         let missing = |line: &Line<T>| {
             line.waiting.front().map_or(0, |(cost, _)| cost.saturating_sub(line.credit).div_ceil(TURN_TOKENS))
         };
-        let rounds = self.lines.values().map(missing).min().unwrap_or(0).saturating_sub(1);
-        for line in self.lines.values_mut().filter(|_| rounds > 0) {
+        let running = self.lines.iter().filter(|(caller, _)| may(**caller));
+        let rounds = running.map(|(_, line)| missing(line)).min().unwrap_or(0).saturating_sub(1);
+        for (_, line) in self.lines.iter_mut().filter(|(caller, _)| rounds > 0 && may(**caller)) {
             line.credit = line.credit.saturating_add(rounds.saturating_mul(TURN_TOKENS));
         }
     }
@@ -114,7 +122,7 @@ mod tests {
             assert_eq!(queue.push('a', TURN_TOKENS, item), Ok(()));
         }
         assert_eq!(queue.push('b', TURN_TOKENS, "b1"), Ok(()));
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop(|_| true)).collect();
         assert_eq!(order, ["a1", "b1", "a2", "a3"]);
         assert_eq!(queue.len, 0);
     }
@@ -128,7 +136,7 @@ mod tests {
         for _ in 0..8 {
             assert_eq!(queue.push("modest", TURN_TOKENS, "short"), Ok(()));
         }
-        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop(|_| true)).collect();
         // Eight short ones are as much work as one long one.
         let shorts_done = order.iter().rposition(|item| *item == "short").expect("short ones");
         let longs_before = order[..shorts_done].iter().filter(|item| **item == "long").count();
@@ -161,7 +169,7 @@ mod tests {
                 }
             }
             let gone = queue.extract(|item| item % drop_every != 0);
-            let mut all: Vec<_> = std::iter::from_fn(|| queue.pop()).chain(gone).collect();
+            let mut all: Vec<_> = std::iter::from_fn(|| queue.pop(|_| true)).chain(gone).collect();
             all.sort_unstable();
             prop_assert_eq!(all, accepted);
             prop_assert_eq!(queue.len, 0);
@@ -179,7 +187,7 @@ mod tests {
             let (mut a, mut b) = (0, 0);
             // As long as both wait, what they got differs by no more than the largest request and a turn.
             for _ in 0..32 {
-                let (caller, cost) = queue.pop().expect("64 wait");
+                let (caller, cost) = queue.pop(|_| true).expect("64 wait");
                 if caller == 'a' { a += cost } else { b += cost }
                 prop_assert!(u64::abs_diff(a, b) <= 5000 + 2 * TURN_TOKENS, "{a} {b}");
             }

@@ -3,10 +3,11 @@
 use croft_domain::collection::Ceiling;
 use croft_domain::evidence::{BundleState, Mode, Ownership};
 use croft_proto::grpc::{
-    CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle, LocalModel, LocalStatusResponse,
-    ModelsResponse, ProcessInfo, WhyResponse,
+    AcceptPolicyResponse, CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle, LocalModel,
+    LocalStatusResponse, ModelsResponse, ProcessInfo, WhyResponse,
 };
 
+use crate::agent::acceptance::{Demanded, demanded};
 use crate::agent::consent::{overview, waits};
 use crate::agent::decide::Serving;
 use crate::agent::import::{Imported, Outcome};
@@ -103,6 +104,17 @@ pub fn consent(memory: &Memory) -> ConsentResponse {
     });
     let baseline = baseline.map(|baseline| baseline.to_string()).unwrap_or_default();
     ConsentResponse { baseline, items: items.collect() }
+}
+
+/// `croft accept-policy`.
+#[must_use]
+pub fn policy(memory: &Memory) -> AcceptPolicyResponse {
+    let Some(Demanded { policy, text, accepted }) = demanded(memory) else {
+        return AcceptPolicyResponse::default();
+    };
+    let (text, sha256) = text.map_or_else(Default::default, |(text, sha256)| (text, sha256.to_string()));
+    let accepted_at = accepted.map_or(0, |accepted| accepted.at.0);
+    AcceptPolicyResponse { policy: policy.to_string(), text, sha256, accepted_at }
 }
 
 /// `croft why`.

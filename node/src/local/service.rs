@@ -8,13 +8,13 @@ use croft_domain::evidence::Ownership;
 use croft_domain::id::BundleRef;
 use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
-    AdoptRequest, AdoptResponse, ApiKeyRequest, ApiKeyResponse, CatalogRequest, CatalogResponse,
-    ConsentAnswer, ConsentRequest, ConsentResponse, EnrollNodeRequest, EnrollNodeResponse,
-    ExportEvidenceRequest, ExportEvidenceResponse, ImportArchiveRequest, ImportArchiveResponse,
-    ImportLeaseRequest, ImportLeaseResponse, LeaveFleetRequest, LeaveFleetResponse, LocalAttestRequest,
-    LocalAttestResponse, LocalStatusRequest, LocalStatusResponse, ModelsRequest, ModelsResponse,
-    PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse, SentMessage,
-    SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
+    AcceptPolicyRequest, AcceptPolicyResponse, AdoptRequest, AdoptResponse, ApiKeyRequest, ApiKeyResponse,
+    CatalogRequest, CatalogResponse, ConsentAnswer, ConsentRequest, ConsentResponse, EnrollNodeRequest,
+    EnrollNodeResponse, ExportEvidenceRequest, ExportEvidenceResponse, ImportArchiveRequest,
+    ImportArchiveResponse, ImportLeaseRequest, ImportLeaseResponse, LeaveFleetRequest, LeaveFleetResponse,
+    LocalAttestRequest, LocalAttestResponse, LocalStatusRequest, LocalStatusResponse, ModelsRequest,
+    ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse,
+    SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::parts::Parts;
 use super::{Eyes, answers};
+use crate::agent::acceptance;
 use crate::agent::airgap;
 use crate::agent::catalog::{assigned_file, catalog};
 use crate::agent::consent::{self, Answer};
@@ -293,6 +294,21 @@ impl Local for Service {
         let reader = Parts::new(request.into_inner());
         let imported = import(&self.shared, &self.eyes.vetting, reader).await.map_err(|e| refuse(&e))?;
         Ok(Response::new(answers::imported(imported)))
+    }
+
+    async fn accept_policy(
+        &self,
+        request: Request<AcceptPolicyRequest>,
+    ) -> Result<Response<AcceptPolicyResponse>, Status> {
+        let shown = request.get_ref().accept_sha256.clone();
+        let uid = self.caller(&request, if shown.is_empty() { Right::Look } else { Right::Act })?;
+        if !shown.is_empty() {
+            let shown = shown
+                .parse()
+                .map_err(|_| refuse(&Failure::new(Code::Input, "accept_sha256 is not a SHA-256 digest")))?;
+            acceptance::accept(&self.shared, &shown, uid).map_err(|e| refuse(&e))?;
+        }
+        Ok(Response::new(answers::policy(&self.shared.memory())))
     }
 
     async fn attest(

@@ -22,6 +22,7 @@ pub fn erase(paths: &Paths) -> Result<Vec<PathBuf>, StateError> {
         "standing.json",
         "consent.json",
         "exported.json",
+        "acceptance.json",
         "counter",
         "recalls",
         "sent",

@@ -5,6 +5,7 @@
 //! deliberately no clock, file, socket, random source or cryptography in this crate: callers verify signatures
 //! and digests first and hand over parsed values.
 
+pub mod acceptance;
 pub mod airgap;
 pub mod appraise;
 pub mod baseline;

@@ -43,6 +43,9 @@ pub const INVITE_LEN_MAX: usize = 4096;
 /// How far a peer's clock may be ahead of ours, in seconds, before we say so: NTP-less laptops drift by minutes.
 pub const CLOCK_SKEW_MAX_S: u64 = 300;
 
+/// Longest acceptable-use policy, in bytes: what a person might still read.
+pub const POLICY_LEN_MAX: usize = 64 * 1024;
+
 /// Most checks in a baseline.
 pub const CHECKS_MAX: usize = 64;
 

@@ -37,6 +37,7 @@ pub const CHECKS: &[KnownCheck] = &[
         subjects: &["secure-boot", "time-sync", "firewall", "screen-lock", "patches"],
     },
     KnownCheck { name: "patch-level", subjects: &["system", "kernel", "package"] },
+    KnownCheck { name: "policy-acceptance", subjects: &["*"] },
     KnownCheck { name: "production-credentials", subjects: &["*"] },
     KnownCheck { name: "self-test", subjects: &["gateway", "worker"] },
 ];
@@ -148,6 +149,15 @@ pub const GUIDES: &[Guide] = &[
             "cat /sys/kernel/security/lsm # landlock must be named",
             "# in a container: run it with the runtime's default seccomp profile, or on the host",
         ],
+    },
+    Guide {
+        check: "policy-acceptance",
+        subject: "*",
+        action: "Read the organization's acceptable-use policy and accept it",
+        effort: "minutes",
+        risk: "none",
+        reversible: false,
+        commands: &["croft accept-policy"],
     },
     Guide {
         check: "api-binding",

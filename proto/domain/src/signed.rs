@@ -25,6 +25,8 @@ pub enum Domain {
     Review,
     /// Node → its owner: what the owner agreed to.
     Consent,
+    /// Node → its owner: which policy was accepted.
+    Acceptance,
     /// Freshness key holder → auditor: the heads of all verdict chains at one time.
     Checkpoint,
 }
@@ -42,6 +44,7 @@ impl Domain {
             Self::Recall => b"croft/recall/v1\0",
             Self::Review => b"croft/review/v1\0",
             Self::Consent => b"croft/consent/v1\0",
+            Self::Acceptance => b"croft/acceptance/v1\0",
             Self::Checkpoint => b"croft/checkpoint/v1\0",
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 use croft_domain::digest::Sha256Digest;
-use croft_domain::id::RuntimeRef;
+use croft_domain::id::{PolicyRef, RuntimeRef};
 use croft_domain::recall::RecallTarget;
 
 /// `recall`
@@ -40,6 +40,18 @@ pub enum Runtime {
         /// croft-worker of each platform, and its libraries
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+    },
+}
+
+/// `policy`
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Sign and publish the text that people accept before they use a model
+    Publish {
+        /// NAME@VERSION
+        policy: PolicyRef,
+        /// Its text, in Markdown
+        file: PathBuf,
     },
 }
 

@@ -17,6 +17,15 @@ use crate::{baseline_file, clock};
 pub async fn run(dir: &FleetDir, arguments: &Apply) -> Result<(), CtlError> {
     let baseline = baseline_file::load(&arguments.file)?;
     let mut workbench = Workbench::open(dir)?;
+    if let Some(policy) = &baseline.policy
+        && workbench.policy(policy)?.is_none()
+    {
+        // Nodes would refuse to serve, for want of a text to accept.
+        return Err(CtlError::NotFound {
+            what: format!("signed policy {policy}"),
+            hint: format!("publish it first: croftctl policy publish {policy} FILE.md"),
+        });
+    }
     let newest = newest(&workbench, &baseline)?;
     if newest.as_ref() == Some(&baseline) {
         // Published once already, or signed and then not published: either way the same set is offered again.

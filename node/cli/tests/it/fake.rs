@@ -94,6 +94,17 @@ impl Local for Daemon {
         Ok(Response::new(ConsentResponse { baseline: "laptop@4".to_owned(), items: vec![item] }))
     }
 
+    async fn accept_policy(&self, request: Request<AcceptPolicyRequest>) -> Answer<AcceptPolicyResponse> {
+        let AcceptPolicyRequest { accept_sha256 } = request.into_inner();
+        self.note(format!("accept {accept_sha256}"));
+        Ok(Response::new(AcceptPolicyResponse {
+            policy: "acceptable-use@2".to_owned(),
+            text: "# Be kind\n".to_owned(),
+            sha256: "sha256:00ff".to_owned(),
+            accepted_at: 0,
+        }))
+    }
+
     async fn why(&self, _: Request<WhyRequest>) -> Answer<WhyResponse> {
         Ok(Response::new(WhyResponse {
             serving_code: "E-NOT-ENROLLED".to_owned(),

@@ -1,6 +1,7 @@
 //! End-to-end tests: the built binaries, real TLS, real database, real sandbox, real model. One test for each attack or
 //! fault, named after it.
 
+mod acceptance;
 mod airgap;
 mod census;
 mod ceremonies;

@@ -71,6 +71,7 @@ fn rest(mut fields: Fields, input: frame::Input, empty: bool) -> Result<(Wanted,
         Some(options) => options,
         None => Fields::of(Value::Object(serde_json::Map::new()), "options")?,
     };
+    options.refuse(&["mirostat"])?;
     let max_tokens = max_tokens(&mut options, "num_predict")?.unwrap_or(0);
     let asked = Asked {
         model: fields.needed_text("model")?,
@@ -163,6 +164,11 @@ mod tests {
             let refusal = generate(&body(&request)).err().expect(name);
             assert_eq!(refusal.message, format!("{name} is not supported"));
         }
+        let mirostat = json!({"model": "m", "prompt": "p", "options": {"mirostat": 2}});
+        assert!(generate(&body(&mirostat)).is_err_and(|r| r.message == "options.mirostat is not supported"));
+        let hints =
+            json!({"model": "m", "prompt": "p", "options": {"num_ctx": 1, "num_thread": 2, "mirostat": 0}});
+        assert!(generate(&body(&hints)).is_ok(), "how the host does its work is the host's matter");
         let range = json!({"model": "m", "prompt": "p", "options": {"top_p": 2}});
         assert!(generate(&body(&range)).is_err_and(|r| r.message.starts_with("options.top_p must be")));
     }

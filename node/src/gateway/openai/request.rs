@@ -10,8 +10,17 @@ use super::super::job::{Asked, Chosen, max_tokens, messages, not_empty, stop};
 
 /// Known fields of both endpoints that ask for another answer than can be given.
 const UNSUPPORTED: &[&str] = &["lora", "mirostat", "n_probs", "images"];
-const UNSUPPORTED_CHAT: &[&str] =
-    &["functions", "function_call", "audio", "prediction", "web_search_options"];
+const UNSUPPORTED_CHAT: &[&str] = &[
+    "functions",
+    "function_call",
+    "audio",
+    "prediction",
+    "web_search_options",
+    "reasoning_effort",
+    "verbosity",
+    // It asks to keep the conversation, which nobody does here.
+    "store",
+];
 const UNSUPPORTED_COMPLETION: &[&str] = &["echo", "input_prefix", "input_suffix"];
 
 /// A chat completion; says as well whether usage is wanted at a stream's end.
@@ -119,7 +128,7 @@ mod tests {
             ("ignore_eos", json!(true)),
             ("cache_prompt", json!(false)),
             ("user", json!("somebody")),
-            ("store", json!(true)),
+            ("store", json!(false)),
         ] {
             body[name] = value;
         }
@@ -162,6 +171,47 @@ mod tests {
             let (code, message) = code(&body).expect(name);
             assert_eq!(code, Code::RequestInvalid);
             assert!(message.contains(name), "{message}");
+        }
+    }
+
+    type Reader = fn(&[u8]) -> Result<(Asked, bool), Refusal>;
+
+    #[test]
+    fn every_known_field_is_taken_or_refused_by_name() {
+        let refused = |of: Reader, field: &str, value: &Value| {
+            let mut body =
+                json!({"model": "m", "prompt": "p", "messages": [{"role": "user", "content": "x"}]});
+            body[field] = value.clone();
+            of(body.to_string().as_bytes()).err().map(|refusal| (refusal.code, refusal.field))
+        };
+        // What OpenAI's reference lists, besides what other tests send.
+        for (field, value) in [
+            ("audio", json!({"voice": "a"})),
+            ("function_call", json!("auto")),
+            ("functions", json!([{"name": "f"}])),
+            ("modalities", json!(["audio"])),
+            ("n", json!(2)),
+            ("prediction", json!({"type": "content"})),
+            ("reasoning_effort", json!("high")),
+            ("store", json!(true)),
+            ("verbosity", json!("low")),
+            ("web_search_options", json!({"a": 1})),
+        ] {
+            assert_eq!(
+                refused(chat, field, &value),
+                Some((Code::RequestUnsupported, Some(field.into()))),
+                "{field}"
+            );
+        }
+        for (field, value) in [("best_of", json!(2)), ("echo", json!(true)), ("n", json!(2))] {
+            let found = refused(completion, field, &value);
+            assert_eq!(found, Some((Code::RequestUnsupported, Some(field.into()))), "{field}");
+        }
+        // Labels that change no answer, and what nobody knows.
+        for field in ["metadata", "prompt_cache_key", "safety_identifier", "service_tier", "user", "made_up"]
+        {
+            assert_eq!(refused(chat, field, &json!("x")), None, "{field}");
+            assert_eq!(refused(completion, field, &json!("x")), None, "{field}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a slot knows, without I/O.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use croft_domain::code::Code;
 use croft_proto::frames::{
@@ -14,8 +14,8 @@ use super::super::errors::{Refusal, code_named};
 use super::super::fragment::Fragment;
 use super::super::guard::Caller;
 use super::super::limits::{
-    ANSWER_LEN_MAX, ANSWER_TOKENS_GUESS, BYTES_PER_TOKEN_GUESS, PIECE_LEN_MAX, STREAMS_MAX, VECTOR_LEN_MAX,
-    WORKER_MESSAGE_LEN_MAX,
+    ANSWER_LEN_MAX, ANSWER_TOKENS_GUESS, BYTES_PER_TOKEN_GUESS, CALLERS_MAX, PIECE_LEN_MAX, STREAMS_MAX,
+    VECTOR_LEN_MAX, WORKER_MESSAGE_LEN_MAX,
 };
 use super::super::queue::{FairQueue, Full};
 use super::Event;
@@ -44,6 +44,8 @@ pub(super) struct State {
     /// Who said to be ready, and what it said of itself.
     ready: Option<(u32, Ready)>,
     requests_made: u64,
+    /// Who has asked so far. Bounded like all that is kept by caller.
+    callers: HashSet<Caller>,
     waiting: FairQueue<Caller, Waiting>,
     running: HashMap<u64, Running>,
     outbox: VecDeque<ToWorker>,
@@ -60,6 +62,7 @@ impl State {
             expected: None,
             ready: None,
             requests_made: 0,
+            callers: HashSet::new(),
             waiting: FairQueue::default(),
             running: HashMap::new(),
             outbox: VecDeque::new(),
@@ -101,6 +104,9 @@ impl State {
     ) -> Result<u64, Full> {
         self.requests_made += 1;
         let request = self.requests_made;
+        if self.callers.len() < CALLERS_MAX {
+            self.callers.insert(caller);
+        }
         // Those who hung up while waiting make room first.
         drop(self.waiting.extract(|waiting| !waiting.events.is_closed()));
         match &mut work {
@@ -119,7 +125,12 @@ impl State {
         let Some(generation) = self.generation() else { return };
         let streams = self.ready.as_ref().map_or(0, |(_, ready)| ready.slots.clamp(1, STREAMS_MAX) as usize);
         while self.running.len() < streams {
-            let Some(next) = self.waiting.pop() else { return };
+            // Once a second caller was seen, no caller takes the last place: another's first token must not wait for the
+            // end of somebody's long streams.
+            let most = if self.callers.len() > 1 { streams.saturating_sub(1).max(1) } else { streams };
+            let running = &self.running;
+            let has = |caller| running.values().filter(|running| running.caller == caller).count();
+            let Some(next) = self.waiting.pop(|caller| has(caller) < most) else { return };
             if next.events.is_closed() {
                 continue;
             }

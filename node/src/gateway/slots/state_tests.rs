@@ -93,6 +93,36 @@ fn a_greedy_caller_does_not_starve_another() {
     assert!(served.len() <= 2, "{} of {} came first", served.len() - 1, greedy.len());
 }
 
+/// Measured in tokens served between, and not in time: nothing of the greedy caller's is served in between.
+#[test]
+fn eight_long_streams_of_one_caller_leave_a_place_for_another() {
+    let mut bench = Bench::up(4);
+    let known = bench.submit(8);
+    bench.sent();
+    bench.state.take(step(1, known, "", Some("stop")));
+    let greedy: Vec<_> = (0..8).map(|_| bench.submit(7)).collect();
+    let started: Vec<_> = bench.sent().into_iter().map(|(_, request)| request).collect();
+    assert_eq!(started, greedy[..3], "three of four places");
+    let modest = bench.submit(8);
+    assert_eq!(
+        bench.sent(),
+        [("generate", modest)],
+        "it starts before another token of the greedy one is served"
+    );
+    let second = bench.submit(8);
+    assert!(bench.sent().is_empty(), "all places are taken");
+    bench.state.take(step(1, modest, "", Some("stop")));
+    assert_eq!(bench.sent(), [("generate", second)], "the place stays the other's");
+}
+
+#[test]
+fn a_caller_that_is_alone_has_all_places() {
+    let mut bench = Bench::up(4);
+    let requests: Vec<_> = (0..8).map(|_| bench.submit(7)).collect();
+    let started: Vec<_> = bench.sent().into_iter().map(|(_, request)| request).collect();
+    assert_eq!(started, requests[..4]);
+}
+
 #[test]
 fn a_crash_fails_what_runs_and_keeps_what_waits() {
     let mut bench = Bench::up(1);

@@ -8,8 +8,8 @@ use croft_domain::bundle::Manifest;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::TrustSeen;
 use croft_domain::fleet::Fleet;
-use croft_domain::id::{BaselineRef, BundleName, BundleRef, RuntimeRef};
-use croft_domain::limits::{TEXT_LEN_MAX, UNRECALLS_MAX};
+use croft_domain::id::{BaselineRef, BundleName, BundleRef, PolicyRef, RuntimeRef};
+use croft_domain::limits::{POLICY_LEN_MAX, TEXT_LEN_MAX, UNRECALLS_MAX};
 use croft_domain::recall::{Recall, Unrecall};
 use croft_domain::runtime::{self, Runtime, RuntimeRefusal};
 use croft_domain::time::Timestamp;
@@ -45,6 +45,8 @@ pub struct TrustView {
     pub bundles: BTreeMap<BundleRef, ApprovedBundle>,
     /// Approved baselines.
     pub baselines: BTreeMap<BaselineRef, Baseline>,
+    /// Texts that people accept.
+    pub policies: BTreeMap<PolicyRef, String>,
     /// Published runtimes.
     pub runtimes: BTreeMap<RuntimeRef, Runtime>,
     /// Waivers, current or not.
@@ -92,6 +94,7 @@ pub(super) fn build(
 ) -> Result<TrustView, TrustError> {
     let (mut fleet, mut waivers, mut unrecalled) = (None, Vec::new(), Vec::new());
     let (mut bundles, mut baselines, mut runtimes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    let mut policies = BTreeMap::new();
     for (served, bytes) in documents {
         let name = served.split_once('.').map_or(served.as_str(), |(_, name)| name);
         match Kind::of(name)? {
@@ -112,13 +115,16 @@ pub(super) fn build(
                 check_name(name, document.reference() == reference)?;
                 baselines.insert(reference, document);
             }
+            Kind::Policy(reference) => {
+                policies.insert(reference, parse_policy(name, bytes)?);
+            }
             Kind::Runtime(reference) => {
                 let document: Runtime = parse(name, bytes)?;
                 document.validate().map_err(|error| TrustError::malformed(name, error))?;
                 check_name(name, document.reference() == reference)?;
                 runtimes.insert(reference, document);
             }
-            // Kept and served, for newer programs and for people: policies, bills of materials.
+            // Kept and served, for newer programs and for people: bills of materials.
             Kind::Other => {}
         }
     }
@@ -132,6 +138,7 @@ pub(super) fn build(
         fleet,
         bundles,
         baselines,
+        policies,
         runtimes,
         waivers,
         unrecalled,
@@ -153,6 +160,7 @@ enum Kind {
     Unrecalled,
     Bundle(BundleRef),
     Baseline(BaselineRef),
+    Policy(PolicyRef),
     Runtime(RuntimeRef),
     Other,
 }
@@ -183,6 +191,14 @@ impl Kind {
             let text = reference(text).ok_or_else(unreadable)?;
             let parsed: BaselineRef = text.parse().map_err(|_| unreadable())?;
             return if parsed.to_string() == text { Ok(Self::Baseline(parsed)) } else { Err(unreadable()) };
+        }
+        if let Some(text) = name.strip_prefix("policy.") {
+            let expected = || TrustError::malformed(name, "expected policy.NAME.VERSION.md");
+            let (head, version) =
+                text.strip_suffix(".md").and_then(|text| text.rsplit_once('.')).ok_or_else(expected)?;
+            let text = format!("{head}@{version}");
+            let parsed: PolicyRef = text.parse().map_err(|_| expected())?;
+            return if parsed.to_string() == text { Ok(Self::Policy(parsed)) } else { Err(expected()) };
         }
         if let Some(text) = name.strip_prefix("runtime.") {
             let text = reference(text).ok_or_else(unreadable)?;
@@ -227,6 +243,19 @@ fn parse_unrecalled(name: &str, bytes: &[u8]) -> Result<Vec<Unrecall>, TrustErro
         return Err(TrustError::malformed(name, "a reason has 1 to 1024 bytes"));
     }
     Ok(unrecalled)
+}
+
+/// A text that a person is shown on a terminal: nothing in it may steer one.
+fn parse_policy(name: &str, bytes: &[u8]) -> Result<String, TrustError> {
+    let text = std::str::from_utf8(bytes).map_err(|error| TrustError::malformed(name, error))?;
+    let steers = text.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'));
+    if text.trim().is_empty() || text.len() > POLICY_LEN_MAX || steers {
+        return Err(TrustError::malformed(
+            name,
+            "a policy is 1 byte to 64 KiB of text without control characters",
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 fn check_name(name: &str, same: bool) -> Result<(), TrustError> {
