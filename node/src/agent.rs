@@ -24,3 +24,4 @@ pub mod recheck;
 pub mod schedule;
 pub mod senses;
 pub mod session;
+pub mod succession;

@@ -12,6 +12,7 @@ pub mod room;
 pub mod runtime;
 pub mod self_test;
 pub mod slot;
+pub mod trial;
 pub mod worker;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use croft_domain::bundle::{CheckPrompt, Rendered};
 use croft_domain::code::Code;
 use croft_domain::id::BundleRef;
 use croft_domain::memory::{KvType, MemoryPlan};
@@ -104,6 +106,8 @@ pub enum WorkerChange {
     Ready {
         /// How long it took, in milliseconds.
         load_ms: u64,
+        /// Check prompts that it answered as approved.
+        checks: u32,
     },
     /// Nobody used it, so its process was ended. The next request starts another.
     Rested,
@@ -130,6 +134,10 @@ pub struct LoadOrder {
     pub open: Opener,
     /// The approved template.
     pub template: String,
+    /// What was approved of it: none is refused, unless there is no template.
+    pub rendered: Option<Rendered>,
+    /// What the model must answer before it serves.
+    pub checks: Vec<CheckPrompt>,
     /// Context of one conversation, in tokens.
     pub context_tokens: u32,
     /// Conversations at once.

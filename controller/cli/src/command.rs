@@ -52,10 +52,11 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Node(verb) => node::run(&dir, &verb).await,
         Command::Bundle(Bundle::Import(arguments)) => import::run(&dir, *arguments).await,
         Command::Bundle(Bundle::Approve { bundle, proposal: Some(file), .. }) => {
-            handover::approve(&dir, &bundle, &file)
+            handover::approve(&dir, &bundle, &file).await
         }
         Command::Bundle(Bundle::Approve { bundle, allow_license, allow_source, proposal: None }) => {
-            bundle::approve(&dir, &bundle, bundle::Allow { license: allow_license, source: allow_source })
+            let allow = bundle::Allow { license: allow_license, source: allow_source };
+            bundle::approve(&dir, &bundle, allow).await
         }
         Command::Bundle(Bundle::Bom { bundle }) => bundle::bom(&dir, &bundle),
         Command::Bundle(Bundle::Publish { bundle }) => bundle::publish(&dir, &bundle).await,

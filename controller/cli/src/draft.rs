@@ -173,7 +173,11 @@ mod tests {
                 chunk_len_bytes: 1 << 20,
                 chunks: vec![Blake3Digest([4; 32])],
             }],
-            template: Template { source: "x".to_owned(), sha256: croft_trust::digest::sha256(b"x") },
+            template: Template {
+                source: "x".to_owned(),
+                sha256: croft_trust::digest::sha256(b"x"),
+                rendered: None,
+            },
             parameters: Parameters { context_tokens: 2048, slots: 4, temperature: 0.2 },
             aliases: vec!["chat".parse().expect("an alias")],
             license: License::of("MIT"),

@@ -54,6 +54,14 @@ pub enum CtlError {
         /// What was expected.
         expected: String,
     },
+    /// The worker did not say what it makes of a template.
+    #[error("the worker cannot render the template of {}: {reason}", path.display())]
+    Renderer {
+        /// The weights.
+        path: PathBuf,
+        /// What it said instead.
+        reason: String,
+    },
     /// There is a fleet already.
     #[error("{} already holds a fleet", path.display())]
     FleetExists {
@@ -263,7 +271,7 @@ impl CtlError {
             Self::Evidence { .. } => Code::EvidenceInvalid,
             Self::NotCompliant { .. } => Code::NotCompliant,
             Self::Key { .. } => Code::Key,
-            Self::VetRefused { .. } | Self::VetFailed { .. } => Code::VetRefused,
+            Self::VetRefused { .. } | Self::VetFailed { .. } | Self::Renderer { .. } => Code::VetRefused,
             Self::Repository { source, .. } => match source.downcast_ref::<RepositoryError>() {
                 Some(
                     error @ (RepositoryError::Handover(_)
@@ -315,6 +323,9 @@ impl CtlError {
                 _ => "restore the repository folder from backup, or look at croftctl trust status",
             }
             .to_owned(),
+            Self::Renderer { .. } => {
+                "nodes could not serve it either; import it with another --template, or update croft-worker".to_owned()
+            }
             Self::Vetting { .. } => {
                 "the file was not judged, so it was not taken in; import needs Linux with seccomp".to_owned()
             }

@@ -33,6 +33,12 @@ pub const DOCUMENT_LEN_MAX: u64 = 1 << 20;
 /// Largest vetting report that is read from the confined child, in bytes; it is distrusted like its input.
 pub const REPORT_LEN_MAX: u64 = 8 << 20;
 
+/// Largest answer of the worker about a template, in bytes: every probe at the worker's own bound, as JSON.
+pub const RENDERINGS_LEN_MAX: u64 = 16 << 20;
+
+/// How long the worker may take to read a vocabulary and render the probes, in seconds; it takes a tenth of one.
+pub const RENDERING_TIMEOUT_S: u64 = 60;
+
 /// Most files that one `vet` judges: a mistaken folder should end, not run for a day.
 pub const VET_FILES_MAX: usize = 100_000;
 

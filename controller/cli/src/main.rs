@@ -20,6 +20,7 @@ mod passphrase;
 mod progress;
 mod random;
 mod recalls;
+mod renderer;
 mod source;
 mod upload;
 mod vet;

@@ -11,10 +11,14 @@ use std::time::Duration;
 use croft_confine::{Entry, ResourceLimits, Role};
 use croft_vetting::gguf::Depth;
 use croft_vetting::report::{Finding, Report, Severity};
+use croft_vetting::template::Renderings;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::CtlError;
-use crate::limits::{REPORT_LEN_MAX, VETTING_BYTES_PER_S, VETTING_DATA_BYTES, VETTING_TIMEOUT_S};
+use crate::limits::{
+    RENDERINGS_LEN_MAX, REPORT_LEN_MAX, VETTING_BYTES_PER_S, VETTING_DATA_BYTES, VETTING_TIMEOUT_S,
+};
 use crate::output::clean;
 
 /// What the parent keeps of a file that passed.
@@ -34,6 +38,15 @@ pub enum Scope {
     Any,
     /// A chat template, which comes through a pipe.
     Template,
+    /// A chat template and what llama.cpp made of it: an [`Agreement`] as JSON, through a pipe.
+    Agreement,
+}
+
+/// What is compared.
+#[derive(Serialize, Deserialize)]
+struct Agreement {
+    source: String,
+    shown: Renderings,
 }
 
 /// The child's work: confine this process, judge standard input, write the report to standard output.
@@ -63,6 +76,15 @@ pub fn judge_standard_input(scope: Scope) -> Result<(), CtlError> {
             let limit = croft_vetting::limits::TEMPLATE_LEN_MAX + 1;
             file.take(limit).read_to_end(&mut source).map_err(process("read standard input"))?;
             croft_vetting::template::review(&source[..], source.len() as u64)
+        }
+        Scope::Agreement => {
+            let mut text = Vec::new();
+            file.take(RENDERINGS_LEN_MAX * 2)
+                .read_to_end(&mut text)
+                .map_err(process("read standard input"))?;
+            let Agreement { source, shown } = serde_json::from_slice(&text)
+                .map_err(|e| CtlError::Process { operation: "read standard input", source: e.into() })?;
+            croft_vetting::template::agree(&source, &shown)
         }
     };
     let bytes = serde_json::to_vec(&report).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
@@ -97,6 +119,21 @@ pub async fn review_template(path: &Path, source: &str) -> Result<Report, CtlErr
         }
         CtlError::Vetting { path: path.to_owned(), reason }
     })?;
+    passed(path, report, bytes).map(|passed| passed.report)
+}
+
+/// Has the template `source`, which came from `path`, held against what llama.cpp made of it, by a confined child.
+///
+/// # Errors
+/// As [`review_template`].
+pub async fn compare_renderings(path: &Path, source: &str, shown: Renderings) -> Result<Report, CtlError> {
+    let fail = |reason: String| CtlError::Vetting { path: path.to_owned(), reason };
+    let len_bytes = source.len() as u64;
+    let agreement = Agreement { source: source.to_owned(), shown };
+    let text =
+        serde_json::to_string(&agreement).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
+    let bytes = run_child(Stdio::piped(), Some(&text), len_bytes, Scope::Agreement).await.map_err(fail)?;
+    let (report, bytes) = parse(bytes, len_bytes).map_err(fail)?;
     passed(path, report, bytes).map(|passed| passed.report)
 }
 
@@ -154,6 +191,7 @@ async fn run_child(
             Scope::Gguf => None,
             Scope::Any => Some("--any"),
             Scope::Template => Some("--template"),
+            Scope::Agreement => Some("--agreement"),
         })
         .env_clear()
         .stdin(input)

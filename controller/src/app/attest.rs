@@ -17,7 +17,7 @@ use croft_trust::store::TrustView;
 use serde::Deserialize;
 
 use super::nonce::Purpose;
-use super::policy::{baseline_of, bundles_of, recalls_in_force};
+use super::policy::{baseline_of, leasable_of, recalls_in_force};
 use super::{App, AppError, random};
 use crate::metrics::VerdictLabel;
 use crate::store::{Appended, BundleNow, NewVerdict, NodeRow, Receipt};
@@ -172,7 +172,7 @@ impl App {
             verdict,
             evidence: sha256(payload),
             runtime: evidence.runtime_sha256,
-            bundles: bundles_of(view, &node.group, &assignments, &recalls),
+            bundles: leasable_of(view, &node.group, &assignments, &recalls),
             ttl_s,
             unseen_since: now,
             metadata_expires_at: view.expires_at,

@@ -45,6 +45,28 @@ pub(super) fn bundles_of(
         .collect()
 }
 
+/// What the group may be leased to serve: what it may serve, and other versions of the same names that its signed policy
+/// still allows. A node goes on with the version it has until the assigned one works there.
+pub(super) fn leasable_of(
+    view: &TrustView,
+    group: &GroupName,
+    assignments: &[Assignment],
+    recalls: &[Recall],
+) -> Vec<BundleRef> {
+    let assigned = bundles_of(view, group, assignments, recalls);
+    let Some(policy) = view.fleet.groups.get(group) else { return Vec::new() };
+    let is_named = |reference: &BundleRef| assigned.iter().any(|bundle| bundle.name == reference.name);
+    view.bundles
+        .iter()
+        .filter(|(reference, approved)| {
+            is_named(reference)
+                && policy.allows_bundle(reference)
+                && !is_recalled(&approved.manifest, recalls)
+        })
+        .map(|(reference, _)| reference.clone())
+        .collect()
+}
+
 /// Whether any recall stops this bundle.
 pub(super) fn is_recalled(manifest: &Manifest, recalls: &[Recall]) -> bool {
     recalls.iter().any(|recall| recall.stops_bundle(manifest))

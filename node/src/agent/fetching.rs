@@ -113,6 +113,7 @@ fn note(shared: &Shared, decisions: &Decisions) {
             worker_pid: None,
             load_failures: 0,
             origin: None,
+            checks_passed: None,
         });
         match decision {
             OwnedDecision::Keep { manifest, manifest_sha256 } => {

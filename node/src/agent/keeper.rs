@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decide::Serving;
 use super::memory::{Memory, Shared};
+use super::succession::is_final;
 use crate::bundles::load::open_verified;
 use crate::bundles::plan::OwnedDecision;
 use crate::clock;
@@ -84,7 +85,8 @@ impl Keeper {
             .loaded()
             .filter_map(|(bundle, _)| {
                 let ending = ending(bundle, decisions, may_load, &serving);
-                ending.or_else(|| damaged(&self.shared.memory(), bundle)).map(|f| (bundle.clone(), f))
+                let ending = ending.or_else(|| damaged(&self.shared.memory(), bundle));
+                ending.or_else(|| self.given_up(bundle)).map(|f| (bundle.clone(), f))
             })
             .collect();
         for (bundle, failure) in ending {
@@ -104,6 +106,13 @@ impl Keeper {
             self.load(decisions);
         }
         self.supervisor.set_policy(self.policy(decisions, &serving, None));
+    }
+
+    /// Why a model that is kept loaded will not come up, however often it is tried.
+    fn given_up(&self, bundle: &BundleRef) -> Option<Failure> {
+        let memory = self.shared.memory();
+        let progress = memory.bundles.get(bundle).filter(|p| p.state == BundleState::Failed)?;
+        progress.problem.clone().filter(|failure| is_final(failure.code()))
     }
 
     fn tell_change(&mut self, serving: &Serving) {
@@ -151,6 +160,8 @@ impl Keeper {
                 slot,
                 open: Arc::new(move || open_verified(&paths, &file)),
                 template: manifest.template.source.clone(),
+                rendered: manifest.template.rendered,
+                checks: manifest.check_prompts.clone(),
                 context_tokens: manifest.parameters.context_tokens,
                 conversations: manifest.parameters.slots,
             });

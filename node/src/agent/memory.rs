@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 
 use super::decide::{Serving, Standing, decide};
 use super::evidence::baseline_of;
+use super::succession::with_predecessors;
 use crate::bundles::plan::{Approved, OwnedDecision, decide as decide_bundles};
 use crate::clock;
 use crate::controller_client::Recorder;
@@ -60,6 +61,8 @@ pub struct BundleProgress {
     pub load_failures: u32,
     /// Whose store on this machine held its bytes, if they did not come from the controller.
     pub origin: Option<&'static str>,
+    /// Check prompts that it answered as approved, since it was loaded.
+    pub checks_passed: Option<u32>,
 }
 
 /// What survives a restart besides identity, lease and verdict.
@@ -80,6 +83,8 @@ pub struct Kept {
     pub latest_seen: Timestamp,
     /// Bundles whose terms a person was shown.
     pub terms_shown: Vec<BundleRef>,
+    /// Of each name, the version that served last.
+    pub served_last: Vec<BundleRef>,
 }
 
 /// Counters of use.
@@ -298,6 +303,7 @@ impl Memory {
         let wanted: BTreeSet<BundleRef> =
             memory.kept.assigned.iter().chain(&memory.kept.imported).cloned().collect();
         let wanted: Vec<BundleRef> = wanted.into_iter().collect();
+        let wanted = with_predecessors(&wanted, &memory.kept.served_last, &memory.bundles);
         decide_bundles(&wanted, policy, &approved, &recalls)
             .into_iter()
             .map(|(reference, decision)| (reference, OwnedDecision::from(decision)))

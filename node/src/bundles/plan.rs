@@ -150,7 +150,7 @@ pub(crate) mod tests {
                 chunk_len_bytes: 1 << 16,
                 chunks: vec![croft_domain::digest::Blake3Digest([0; 32])],
             }],
-            template: Template { source: String::new(), sha256: Sha256Digest([0; 32]) },
+            template: Template { source: String::new(), sha256: Sha256Digest([0; 32]), rendered: None },
             parameters: Parameters { context_tokens: 1024, slots: 1, temperature: 0.0 },
             aliases: Vec::new(),
             license: License::of("Apache-2.0"),

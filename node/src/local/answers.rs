@@ -2,16 +2,17 @@
 
 use croft_domain::collection::Ceiling;
 use croft_domain::evidence::{BundleState, Mode, Ownership};
+use croft_domain::id::BundleRef;
 use croft_proto::grpc::{
     AcceptPolicyResponse, CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle, LocalModel,
-    LocalStatusResponse, ModelsResponse, ProcessInfo, WhyResponse,
+    LocalStatusResponse, ModelProblem, ModelsResponse, ProcessInfo, WhyResponse,
 };
 
 use crate::agent::acceptance::{Demanded, demanded};
 use crate::agent::consent::{overview, waits};
 use crate::agent::decide::Serving;
 use crate::agent::import::{Imported, Outcome};
-use crate::agent::memory::Memory;
+use crate::agent::memory::{BundleProgress, Memory};
 use crate::clock;
 use crate::config::Config;
 
@@ -133,6 +134,16 @@ pub fn why(memory: &Memory) -> Result<WhyResponse, serde_json::Error> {
         serving_code: refusal.map(|failure| failure.code().to_string()).unwrap_or_default(),
         serving_reason: refusal.map(|failure| failure.message().to_owned()).unwrap_or_default(),
         local_facts_json: serde_json::to_vec(&memory.local_facts)?,
+        problems: memory.bundles.iter().filter_map(problem).collect(),
+    })
+}
+
+fn problem((bundle, progress): (&BundleRef, &BundleProgress)) -> Option<ModelProblem> {
+    let failure = progress.problem.as_ref()?;
+    Some(ModelProblem {
+        bundle: bundle.to_string(),
+        code: failure.code().to_string(),
+        detail: failure.message().to_owned(),
     })
 }
 
@@ -191,6 +202,8 @@ pub fn models(memory: &Memory, config: &Config) -> ModelsResponse {
             memory_bytes: progress.memory.map_or(0, |(plan, _)| plan.total_bytes()),
             memory_detail: progress.memory.map(|(plan, _)| plan.to_string()).unwrap_or_default(),
             kv_type: config.worker.kv_type.to_string(),
+            checks: manifest.map_or(0, |m| u32::try_from(m.check_prompts.len()).unwrap_or(u32::MAX)),
+            checks_passed: progress.checks_passed.unwrap_or(0),
         }
     });
     ModelsResponse { models: models.collect() }

@@ -58,7 +58,19 @@ extern "C" croft_chat * croft_chat_new(const llama_model * model, const char * s
     }
 }
 
-// Renders {"messages", "tools", "tool_choice", "parallel", "plain"}; "plain": no parser and no grammar are wanted.
+// Whether the template itself tells the model of tools.
+extern "C" bool croft_chat_takes_tools(const croft_chat * chat) {
+    try {
+        const auto caps = common_chat_templates_get_caps(chat->templates.get());
+        const auto tools = caps.find("supports_tools");
+        return tools != caps.end() && tools->second;
+    } catch (...) {
+        return false;
+    }
+}
+
+// Renders {"messages", "tools", "tool_choice", "parallel", "plain", "open", "date"}; "plain": no parser and no grammar
+// are wanted; "open": the model's turn is begun; "date": what a template is told instead of today.
 extern "C" char * croft_chat_render(const croft_chat * chat, const char * request) {
     try {
         const auto in = common_json::parse(request);
@@ -71,6 +83,11 @@ extern "C" char * croft_chat_render(const croft_chat * chat, const char * reques
         inputs.parallel_tool_calls = in.value("parallel", false);
         inputs.force_pure_content = in.value("plain", false);
         inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+        inputs.add_generation_prompt = in.value("open", true);
+        if (in.contains("date")) {
+            inputs.chat_template_kwargs["date_string"] = in.at("date").dump_safe();
+            inputs.chat_template_kwargs["datetime"] = in.at("date").dump_safe();
+        }
         const auto params = common_chat_templates_apply(chat->templates.get(), inputs);
         common_json triggers = common_json::array();
         for (const auto & trigger : params.grammar_triggers) {

@@ -23,6 +23,9 @@ pub struct Args {
     /// Descriptor of the approved chat template's text.
     #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
     pub template_fd: Option<RawFd>,
+    /// Descriptor of what the model must show before it serves (an encoded `Trial`).
+    #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
+    pub trial_fd: Option<RawFd>,
     /// Which of the slot's workers this is; frames for another are dropped.
     #[arg(long)]
     pub generation: u32,
@@ -60,6 +63,22 @@ pub struct SelfTestArgs {
     pub report_fd: Option<RawFd>,
 }
 
+/// Confines itself, renders the probe set with a template under a model's vocabulary, prints what came of it as JSON, and
+/// ends: what an admin approves.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "croft-worker", version)]
+pub struct ProbeArgs {
+    /// No weights are read and nothing is served.
+    #[arg(long, required = true)]
+    pub render_probes: bool,
+    /// Descriptor of the model file, open for reading.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
+    pub model_fd: RawFd,
+    /// Descriptor of the chat template's text.
+    #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
+    pub template_fd: RawFd,
+}
+
 /// What the process is started for.
 #[derive(Clone, Debug)]
 pub enum Task {
@@ -67,14 +86,19 @@ pub enum Task {
     Serve(Args),
     /// A proof.
     SelfTest(SelfTestArgs),
+    /// A look at a template.
+    Probe(ProbeArgs),
 }
 
 impl Task {
     /// Reads this process's arguments; ends it if they are wrong.
     #[must_use]
     pub fn of_this_process() -> Self {
-        if std::env::args_os().any(|argument| argument == "--self-test") {
+        let asks = |flag: &str| std::env::args_os().any(|argument| argument == flag);
+        if asks("--self-test") {
             Self::SelfTest(SelfTestArgs::parse())
+        } else if asks("--render-probes") {
+            Self::Probe(ProbeArgs::parse())
         } else {
             Self::Serve(Args::parse())
         }

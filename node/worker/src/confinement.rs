@@ -46,9 +46,9 @@ impl SelfTest {
 /// # Errors
 /// [`Fault::Confine`] if a mandatory layer could not be had, [`Fault::Backend`] if llama.cpp did not start.
 pub fn confine(args: &Args, inherited: &Inherited) -> Result<(LlamaBackend, SelfTest), Fault> {
-    let Inherited { slot, report, model, template } = inherited;
+    let Inherited { slot, report, model, template, trial } = inherited;
     let mut keep_fds = vec![slot.as_raw_fd(), report.as_raw_fd(), model.as_raw_fd()];
-    keep_fds.extend(template.iter().map(|file| file.as_fd().as_raw_fd()));
+    keep_fds.extend(template.iter().chain(trial).map(|file| file.as_fd().as_raw_fd()));
     let model_bytes = model.metadata().map_or(0, |data| data.len());
     confine_with(keep_fds, args.memory_bytes.unwrap_or_else(|| memory_bytes(args, model_bytes)))
 }

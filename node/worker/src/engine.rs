@@ -12,6 +12,7 @@ pub mod jinja;
 pub mod load;
 pub mod log;
 pub mod prefix;
+pub mod probe;
 pub mod pulse;
 pub mod request;
 pub mod sampler;

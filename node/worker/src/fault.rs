@@ -33,6 +33,19 @@ pub enum Fault {
     /// The chat template is too long, or not text.
     #[error("the chat template is not text of at most {} bytes", crate::limits::TEMPLATE_LEN_MAX)]
     Template,
+    /// The trial is too long, or not one.
+    #[error("what the model must show is not a trial of at most {} bytes", crate::limits::TRIAL_LEN_MAX)]
+    Trial,
+    /// A check prompt was not answered as it must be. The message holds no text of it.
+    #[error("check prompt {number} of {of}: {why}")]
+    Check {
+        /// Which, counted from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What went wrong.
+        why: &'static str,
+    },
     /// The gateway or the daemon does not listen any more, or a socket failed.
     #[error("socket: {0}")]
     Socket(#[from] rustix::io::Errno),
@@ -57,7 +70,8 @@ impl Fault {
         match self {
             Self::Confine(_) | Self::Unproven(_) => Code::SandboxUnproven,
             Self::Model(_) => Code::VetRefused,
-            Self::Template => Code::Input,
+            Self::Template | Self::Trial => Code::Input,
+            Self::Check { .. } => Code::CheckFailed,
             Self::Backend(_) | Self::Context { .. } | Self::Socket(_) | Self::Quiet(_) | Self::Thread(_) => {
                 Code::WorkerCrashed
             }

@@ -20,6 +20,8 @@ pub struct Inherited {
     pub model: File,
     /// The approved chat template.
     pub template: Option<File>,
+    /// What the model must show.
+    pub trial: Option<File>,
 }
 
 /// Takes ownership of the descriptors named in `args`. Called once, before anything else opens a descriptor.
@@ -29,17 +31,29 @@ pub struct Inherited {
 pub fn inherit(args: &Args) -> Result<Inherited, Fault> {
     let mut fds = vec![args.slot_fd, args.report_fd, args.model_fd];
     fds.extend(args.template_fd);
-    for (index, fd) in fds.iter().enumerate() {
-        if fds[..index].contains(fd) {
-            return Err(Fault::Descriptor(*fd));
-        }
-    }
+    fds.extend(args.trial_fd);
+    distinct(&fds)?;
     Ok(Inherited {
         slot: socket(args.slot_fd)?,
         report: socket(args.report_fd)?,
         model: File::from(own(args.model_fd)?),
         template: args.template_fd.map(own).transpose()?.map(File::from),
+        trial: args.trial_fd.map(own).transpose()?.map(File::from),
     })
+}
+
+/// Takes ownership of a model and a template.
+///
+/// # Errors
+/// As [`inherit`].
+pub fn inherit_files(model: RawFd, template: RawFd) -> Result<(File, File), Fault> {
+    distinct(&[model, template])?;
+    Ok((File::from(own(model)?), File::from(own(template)?)))
+}
+
+fn distinct(fds: &[RawFd]) -> Result<(), Fault> {
+    let twice = fds.iter().enumerate().find(|(index, fd)| fds[..*index].contains(fd));
+    twice.map_or(Ok(()), |(_, fd)| Err(Fault::Descriptor(*fd)))
 }
 
 /// Takes ownership of a descriptor that the daemon listens on.

@@ -1,6 +1,6 @@
 //! One sandboxed llama.cpp process for one loaded model.
 //!
-//! The process is born with four or five descriptors and a handful of numbers, gives up every right it can, proves that
+//! The process is born with four to six descriptors and a handful of numbers, gives up every right it can, proves that
 //! it did, loads the model from its descriptor, and then only turns frames into frames. It opens no file by name and
 //! no socket; there is no logging here but the reason for an early end, and no code path that could write a prompt
 //! or an answer anywhere but into a frame.
@@ -17,3 +17,4 @@ pub mod inherit;
 pub mod limits;
 pub mod report;
 pub mod run;
+pub mod trial;

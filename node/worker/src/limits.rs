@@ -86,6 +86,21 @@ pub const EMBED_SEQUENCES_MAX: usize = 16;
 /// Longest chat template, in bytes. The largest published ones are about 20 KiB.
 pub const TEMPLATE_LEN_MAX: u64 = 256 * 1024;
 
+/// Longest rendering of a probe, in bytes. The probes are short: a template that makes more of one is refused for it.
+pub const RENDERING_LEN_MAX: usize = 256 * 1024;
+
+/// Most check prompts; the manifest's own bound.
+pub const CHECKS_MAX: usize = 16;
+
+/// Longest trial, in bytes: so many checks of the longest texts that a manifest may have.
+pub const TRIAL_LEN_MAX: u64 = 256 * 1024;
+
+/// Most tokens of the answer to a check prompt: whoever needs more to come to the point fails.
+pub const CHECK_TOKENS_MAX: u32 = 256;
+
+/// Longest that all check prompts of a model may take together.
+pub const CHECKS_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(180);
+
 /// Tokens that penalties look back on.
 pub const PENALTY_WINDOW_TOKENS: i32 = 256;
 
@@ -98,7 +113,7 @@ pub const MEMORY_BASE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// Memory granted for one token of context, in bytes: twice that of the largest 7-billion model without grouped heads.
 pub const MEMORY_TOKEN_BYTES: u64 = 1024 * 1024;
 
-/// Descriptors that may be open at once: five inherited ones and what a start needs for moments.
+/// Descriptors that may be open at once: six inherited ones and what a start needs for moments.
 pub const OPEN_FILES_MAX: u64 = 64;
 
 /// Processes and threads of the same user, as the kernel counts them where there is no user namespace.

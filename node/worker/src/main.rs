@@ -7,6 +7,7 @@ fn main() -> std::process::ExitCode {
     let done = match Task::of_this_process() {
         Task::Serve(args) => croft_worker::run::run(&args),
         Task::SelfTest(args) => croft_worker::run::self_test(&args),
+        Task::Probe(args) => croft_worker::run::render_probes(&args),
     };
     match done {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -3,9 +3,10 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use croft_domain::probe::PROBE_SET;
 use croft_proto::frames::{
-    Alive, EscapeAttempt, LoadProgress, SelfTestReport, WorkerReady, WorkerRefusal, WorkerReport,
-    worker_report::Message,
+    Alive, EscapeAttempt, LoadProgress, Rendered, Rendering, SelfTestReport, WorkerReady, WorkerRefusal,
+    WorkerReport, worker_report::Message,
 };
 
 use crate::channel;
@@ -61,8 +62,19 @@ impl Reporter {
     ///
     /// # Errors
     /// [`Fault::Socket`] if the daemon is gone.
-    pub fn ready(&self, context_tokens: u32, slots: u32, load_ms: u64) -> Result<(), Fault> {
-        self.send(Message::Ready(WorkerReady { context_tokens, slots, load_ms }))
+    pub fn ready(&self, ready: WorkerReady) -> Result<(), Fault> {
+        self.send(Message::Ready(ready))
+    }
+
+    /// What this runtime makes of the approved template.
+    ///
+    /// # Errors
+    /// [`Fault::Socket`] if the daemon is gone.
+    pub fn rendered(&self, renderings: Vec<Option<String>>) -> Result<(), Fault> {
+        let rendering =
+            |text: Option<String>| Rendering { refused: text.is_none(), text: text.unwrap_or_default() };
+        let renderings = renderings.into_iter().map(rendering).collect();
+        self.send(Message::Rendered(Rendered { probe_set: PROBE_SET, renderings }))
     }
 
     /// The worker will not serve. Nobody may be there to hear it any more, which is no second failure.

@@ -1,23 +1,27 @@
 //! From birth to end: confine, prove, load, serve.
 
+use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use croft_proto::frames::{FromWorker, Ready, ToWorker, from_worker, to_worker};
+use croft_domain::probe::PROBE_SET;
+use croft_proto::frames::{FromWorker, Ready, ToWorker, WorkerReady, from_worker, to_worker};
 use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::token::LlamaToken;
 use rustix::io::Errno;
 
-use crate::args::{Args, SelfTestArgs};
+use crate::args::{Args, ProbeArgs, SelfTestArgs};
 use crate::channel::{self, Inbound};
 use crate::clock;
 use crate::complaint;
 use crate::confinement::{self, SelfTest};
+use crate::engine::load::Extent;
 use crate::engine::pulse::Pulse;
 use crate::engine::template::Template;
-use crate::engine::{Engine, Outbound, Size, load};
+use crate::engine::{Engine, Outbound, Size, load, probe};
 use crate::fault::Fault;
 use crate::inherit::{self, Inherited, inherit};
 use crate::limits::{
@@ -25,6 +29,7 @@ use crate::limits::{
     PROGRESS_STEP_PERCENT,
 };
 use crate::report::Reporter;
+use crate::trial;
 
 /// Proves the sandbox of this machine without a model, and ends.
 ///
@@ -56,6 +61,33 @@ fn print(test: &SelfTest) {
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
+/// Shows what this runtime makes of a template, confined as if it served, and ends. A line of JSON on standard output.
+///
+/// # Errors
+/// Any [`Fault`].
+pub fn render_probes(args: &ProbeArgs) -> Result<(), Fault> {
+    let (model, template) = inherit::inherit_files(args.model_fd, args.template_fd)?;
+    let keep_fds = vec![args.model_fd, args.template_fd];
+    let (backend, test) = confinement::confine_with(keep_fds, MEMORY_BASE_BYTES)?;
+    test.proven()?;
+    let template = Template::read(&template)?;
+    let model = load::load(&backend, model, Extent::Vocabulary, |_| true)?;
+    let vocab = model.vocab();
+    let text = |token: LlamaToken| {
+        let piece = (token.0 >= 0).then(|| vocab.token_to_piece(token, true, None)).unwrap_or_default();
+        String::from_utf8_lossy(&piece).into_owned()
+    };
+    let line = serde_json::json!({
+        "probe_set": PROBE_SET,
+        "bos": text(vocab.bos()),
+        "eos": text(vocab.eos()),
+        "bos_added": vocab.should_add_bos(),
+        "eos_added": vocab.should_add_eos(),
+        "renderings": probe::render(&model, &template),
+    });
+    writeln!(std::io::stdout(), "{line}").map_err(|_| Fault::Internal("standard output is closed"))
+}
+
 /// Runs until the gateway closes the slot.
 ///
 /// # Errors
@@ -68,7 +100,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     }));
     let inherited = inherit(args)?;
     let proof = confinement::confine(args, &inherited);
-    let Inherited { slot, report, model, template } = inherited;
+    let Inherited { slot, report, model, template, trial } = inherited;
     let reporter = Arc::new(Reporter::new(report));
     let refuse = |fault: Fault| {
         reporter.refusal(&fault);
@@ -82,38 +114,51 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     let engine = std::thread::Builder::new().name("engine".into()).stack_size(ENGINE_STACK_BYTES);
     let engine = engine
         .spawn(move || {
-            serve(&args, slot, model, template.as_ref(), &reporter, &backend)
-                .inspect_err(|fault| reporter.refusal(fault))
+            let given = Given { model, template, trial };
+            serve(&args, slot, given, &reporter, &backend).inspect_err(|fault| reporter.refusal(fault))
         })
         .map_err(Fault::Thread)?;
     engine.join().unwrap_or(Err(Fault::Internal("the engine stopped at a defect")))
 }
 
+/// What is to be served.
+struct Given {
+    model: File,
+    template: Option<File>,
+    trial: Option<File>,
+}
+
 fn serve(
     args: &Args,
     slot: OwnedFd,
-    model: std::fs::File,
-    template: Option<&std::fs::File>,
+    given: Given,
     reporter: &Arc<Reporter>,
     backend: &LlamaBackend,
 ) -> Result<(), Fault> {
     let began = clock::now();
-    let template = template.map(Template::read).transpose()?;
+    let Given { model, template, trial } = given;
+    let template = template.as_ref().map(Template::read).transpose()?;
+    let trial = trial.as_ref().map(trial::read).transpose()?.unwrap_or_default();
     let template_given = template.is_some();
     let mut told = 0;
-    let model = load::load(backend, model, |percent| {
+    let model = load::load(backend, model, Extent::Whole, |percent| {
         let due = percent >= told + PROGRESS_STEP_PERCENT;
         if due {
             told = percent;
         }
         !due || reporter.progress(percent).is_ok()
     })?;
+    if let Some(template) = &template {
+        reporter.rendered(probe::render(&model, template))?;
+    }
     let pulse = Arc::new(Pulse::new(Some(Box::new(Arc::clone(reporter)))));
     let size =
         Size { context_tokens: args.context, slots: args.slots, threads: args.threads, kv: args.kv_type };
-    let engine = Engine::new(backend, &model, template, size, &pulse)?;
+    let mut engine = Engine::new(backend, &model, template, size, &pulse)?;
     let load_ms = clock::micros(began, clock::now()) / 1000;
-    reporter.ready(engine.context_tokens(), args.slots, load_ms)?;
+    let checks_passed = trial::pass(&mut engine, &trial, template_given)?;
+    let context_tokens = engine.context_tokens();
+    reporter.ready(WorkerReady { context_tokens, slots: args.slots, load_ms, checks_passed })?;
     let ready = Ready {
         context_tokens: engine.context_tokens(),
         slots: args.slots,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Blake3Digest, Sha256Digest};
 use crate::id::{BundleName, BundleRef, ModelAlias};
-use crate::limits::{BUNDLE_FILES_MAX, NAME_LEN_MAX, TEXT_LEN_MAX, USE_RESTRICTIONS_MAX};
+use crate::limits::{BUNDLE_FILES_MAX, CHECK_TEXT_LEN_MAX, NAME_LEN_MAX, TEXT_LEN_MAX, USE_RESTRICTIONS_MAX};
 use crate::usage::Sensitivity;
 
 /// What a file is for.
@@ -146,6 +146,19 @@ pub struct Template {
     /// Jinja source.
     pub source: String,
     /// SHA-256 of `source`.
+    pub sha256: Sha256Digest,
+    /// What llama.cpp makes of it. None in drafts: approving finds it out. Nodes refuse a template without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<Rendered>,
+}
+
+/// What llama.cpp's own renderer made of the probe set, under the vocabulary of the bundle's weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rendered {
+    /// Version of the probe set: [`crate::probe::PROBE_SET`].
+    pub probe_set: u32,
+    /// SHA-256 of [`crate::probe::transcript`].
     pub sha256: Sha256Digest,
 }
 
@@ -308,6 +321,10 @@ impl Manifest {
         }
         if self.header.quantization.len() > NAME_LEN_MAX {
             return err("header.quantization", "at most 63 bytes");
+        }
+        let is_sound = |text: &str| !text.is_empty() && text.len() <= CHECK_TEXT_LEN_MAX;
+        if !self.check_prompts.iter().all(|check| is_sound(&check.prompt) && is_sound(&check.contains)) {
+            return err("check_prompts", "texts of 1 to 4096 bytes");
         }
         let texts = [&self.architecture, &self.license.id, &self.provenance.source];
         if texts.iter().any(|t| t.is_empty() || t.len() > TEXT_LEN_MAX) {

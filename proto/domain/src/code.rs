@@ -87,6 +87,10 @@ codes! {
     PolicyFloor = "E-POLICY-FLOOR", "the controller asks less of this machine than its group's signed policy; tell the admin, this can be an attack";
     /// The linter refused a file.
     VetRefused = "E-VET-REFUSED", "the file breaks a rule that protects the loader; get it from its publisher again or ask for another model";
+    /// llama.cpp makes something else of the template than was approved.
+    TemplateDiffers = "E-TEMPLATE-DIFFERS", "what this machine's runtime tells the model is not what was approved; update Croft, or the admin approves the bundle anew with this runtime";
+    /// The model does not answer its check prompts here.
+    CheckFailed = "E-CHECK-FAILED", "the model does not answer as it did when it was approved; the version before it keeps serving, tell the admin";
     /// No lease.
     LeaseNone = "E-LEASE-NONE", "this machine has no lease yet; croft status says what it waits for";
     /// The lease is over.

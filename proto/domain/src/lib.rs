@@ -23,6 +23,7 @@ pub mod invite;
 pub mod lease;
 pub mod limits;
 pub mod memory;
+pub mod probe;
 pub mod recall;
 pub mod remedy;
 pub mod report;

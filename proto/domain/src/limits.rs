@@ -76,6 +76,9 @@ pub const DRAFT_TOKENS: u64 = 48;
 /// Most tokens of texts that a worker turns into vectors in one step: each text is evaluated as a whole.
 pub const EMBED_TOKENS: u64 = 2048;
 
+/// Longest check prompt, and longest text that its answer must hold, in bytes.
+pub const CHECK_TEXT_LEN_MAX: usize = 4096;
+
 /// Most groups in a fleet document.
 pub const GROUPS_MAX: usize = 1024;
 

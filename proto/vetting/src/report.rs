@@ -134,6 +134,8 @@ pub enum Rule {
     T02,
     /// The template says what it is given: the system and user texts as they are, and nothing that depends on them.
     T03,
+    /// What llama.cpp makes of the template is what the review saw.
+    T05,
     /// Shards are complete, in order, and agree with each other and with their names.
     P01,
     /// The file is one thing from its first to its last byte.

@@ -1,4 +1,4 @@
-//! Review of a chat template, rules T01 to T03.
+//! Review of a chat template, rules T01 to T03 and T05.
 //!
 //! A template decides what the model is told, so a poisoned one speaks in the user's name. It is parsed with one fixed
 //! engine, held to an allow-list of what chat templates need, and rendered for a set of conversations whose texts it
@@ -7,10 +7,13 @@
 //! The review belongs into a confined process: fuel bounds its steps and the caps its output, but a template that
 //! doubles a text in a loop can ask for more memory than the process may have, and then the process ends.
 
+mod agree;
 mod allow;
 mod engine;
 mod probe;
 mod tokens;
+
+pub use agree::{Renderings, agree};
 
 use std::io::Read;
 

@@ -23,15 +23,19 @@ pub struct Confined {
     /// It is a chat template
     #[arg(long)]
     pub template: bool,
+    /// It is a chat template with what llama.cpp made of it
+    #[arg(long, conflicts_with_all = ["any", "template"])]
+    pub agreement: bool,
 }
 
 impl Confined {
     /// Which formats may pass.
     pub const fn scope(self) -> Scope {
-        match (self.any, self.template) {
-            (_, true) => Scope::Template,
-            (true, false) => Scope::Any,
-            (false, false) => Scope::Gguf,
+        match self {
+            Self { agreement: true, .. } => Scope::Agreement,
+            Self { template: true, .. } => Scope::Template,
+            Self { any: true, .. } => Scope::Any,
+            _ => Scope::Gguf,
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::fleet_dir::FleetDir;
 use crate::limits::UPLOAD_ATTEMPTS;
 use crate::output::{say, write_stdout};
 use crate::progress;
+use crate::renderer;
 use crate::upload;
 use crate::workbench::Workbench;
 
@@ -32,12 +33,14 @@ pub struct Allow {
     pub source: bool,
 }
 
-/// Signs a draft as approved.
+/// Signs a draft as approved, with what this machine's worker makes of its template.
 ///
 /// # Errors
-/// There is no draft, its version is taken, or its license or source is not allowed.
-pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result<(), CtlError> {
-    let draft = Draft::load(dir, bundle)?;
+/// There is no draft, its version is taken, its license or source is not allowed, or its template renders otherwise than
+/// the review saw.
+pub async fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result<(), CtlError> {
+    let mut draft = Draft::load(dir, bundle)?;
+    draft.manifest.template.rendered = renderer::rendered(&draft).await?;
     let mut workbench = Workbench::open(dir)?;
     match workbench.bundle(bundle)? {
         Some(signed) if signed == draft.manifest => {
@@ -61,6 +64,9 @@ pub fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result<(), C
         "approved {bundle}: {}",
         draft.manifest.files.iter().map(|f| f.sha256.to_string()).collect::<Vec<_>>().join(", ")
     ));
+    if let Some(rendered) = draft.manifest.template.rendered {
+        say(&format!("renders:  {} (probe set {})", rendered.sha256, rendered.probe_set));
+    }
     say(&format!("next: croftctl bundle publish {bundle}"));
     Ok(())
 }

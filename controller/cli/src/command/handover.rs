@@ -16,20 +16,29 @@ use crate::draft::Draft;
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, Settings, create_private, read};
 use crate::output::{clean, say};
+use crate::renderer;
 use crate::workbench::{FLEET_TARGET, Workbench, read_fleet, repository};
 
 /// `bundle approve --proposal`: signs a handover that approves this bundle and nothing else.
 ///
 /// # Errors
 /// It changes more than that, is not the draft that was vetted here, or does not hold.
-pub fn approve(dir: &FleetDir, bundle: &BundleRef, file: &Path) -> Result<(), CtlError> {
+pub async fn approve(dir: &FleetDir, bundle: &BundleRef, file: &Path) -> Result<(), CtlError> {
     let bytes = read(file, HANDOVER_LEN_MAX)?;
+    let own = match Draft::load(dir, bundle) {
+        Ok(mut draft) => {
+            draft.manifest.template.rendered = renderer::rendered(&draft).await?;
+            Some(draft.manifest)
+        }
+        Err(CtlError::NotFound { .. }) => None,
+        Err(error) => return Err(error),
+    };
     let mut workbench = Workbench::open(dir)?;
     let before = workbench.fleet().clone();
     workbench.adopt(&bytes, true, clock::now(), |changes, documents| {
         show(changes);
         check_only(bundle, &before, changes, documents)?;
-        check_draft(dir, bundle, documents)
+        check_draft(own.as_ref(), bundle, documents)
     })?;
     say(&format!("next, once enough have signed: croftctl bundle publish {bundle}"));
     Ok(())
@@ -157,7 +166,7 @@ fn allows_more_only(before: &Fleet, documents: &BTreeMap<String, String>) -> boo
 
 /// Compares the proposal with what was vetted on this machine; without a draft of one's own that is said.
 fn check_draft(
-    dir: &FleetDir,
+    own: Option<&Manifest>,
     bundle: &BundleRef,
     documents: &BTreeMap<String, String>,
 ) -> Result<(), CtlError> {
@@ -168,23 +177,22 @@ fn check_draft(
     })?;
     let manifest: Manifest = serde_json::from_str(text)
         .map_err(|e| CtlError::FileParse { path: name.clone().into(), source: Box::new(e) })?;
-    match Draft::load(dir, bundle) {
-        Ok(own) if own.manifest.files == manifest.files && own.manifest.template == manifest.template => {
-            say("these are the files and the template that were vetted on this machine");
+    match own {
+        Some(own) if own.files == manifest.files && own.template == manifest.template => {
+            say("these are the files and the template that were vetted, and rendered, on this machine");
         }
-        Ok(_) => {
+        Some(_) => {
             return Err(CtlError::Unapproved {
                 message: format!("the proposal's {bundle} is not the one that was vetted on this machine"),
                 hint: "compare both files' origin with the other publisher before anybody signs".to_owned(),
             });
         }
-        Err(CtlError::NotFound { .. }) => {
+        None => {
             for file in &manifest.files {
                 say(&format!("approves {} ({} bytes)", file.sha256, file.len_bytes));
             }
             say("warning: not vetted on this machine; croftctl bundle import vets the same file here first");
         }
-        Err(error) => return Err(error),
     }
     Ok(())
 }

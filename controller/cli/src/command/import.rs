@@ -133,7 +133,7 @@ fn template(arguments: &Import, apart: Option<String>, report: &Report) -> Resul
             expected: "one in --template FILE".to_owned(),
         });
     }
-    Ok(Template { sha256: sha256(source.as_bytes()), source })
+    Ok(Template { sha256: sha256(source.as_bytes()), source, rendered: None })
 }
 
 /// Has the template reviewed. What passes is bound by its digest, which nodes compare.

@@ -33,6 +33,10 @@ pub struct ModelView {
     pub memory_bytes: u64,
     pub memory_detail: String,
     pub kv_type: String,
+    /// Check prompts that were approved with it.
+    pub checks: u32,
+    /// Of them, answered here as approved.
+    pub checks_passed: u32,
 }
 
 impl From<ModelsResponse> for ModelsView {
@@ -56,6 +60,8 @@ impl From<ModelsResponse> for ModelsView {
                 memory_bytes,
                 memory_detail,
                 kv_type,
+                checks,
+                checks_passed,
             } = wire;
             ModelView {
                 bundle,
@@ -75,6 +81,8 @@ impl From<ModelsResponse> for ModelsView {
                 memory_bytes,
                 memory_detail,
                 kv_type,
+                checks,
+                checks_passed,
             }
         };
         Self { models: wire.models.into_iter().map(model).collect() }
@@ -86,15 +94,16 @@ impl ModelsView {
         if self.models.is_empty() {
             return "No model is assigned to this machine yet.\n".to_owned();
         }
-        let rows: Vec<[String; 6]> = self.models.iter().map(ModelView::row).collect();
-        let heading = ["MODEL", "STATE", "SIZE", "MEMORY", "CONTEXT", "ALIASES"].map(str::to_owned);
+        let rows: Vec<[String; 7]> = self.models.iter().map(ModelView::row).collect();
+        let heading =
+            ["MODEL", "STATE", "SIZE", "MEMORY", "CONTEXT", "CHECKS", "ALIASES"].map(str::to_owned);
         let mut text = String::new();
         let width = |column: usize| {
             let cells = std::iter::once(&heading).chain(&rows).filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-        let mut line = |row: &[String; 6]| {
+        let mut line = |row: &[String; 7]| {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let cells: Vec<String> = cells.collect();
             text.push_str(cells.join("  ").trim_end());
@@ -127,7 +136,7 @@ impl ModelsView {
 }
 
 impl ModelView {
-    fn row(&self) -> [String; 6] {
+    fn row(&self) -> [String; 7] {
         let state = if self.state == "fetching" && self.len_bytes > 0 {
             let percent = u128::from(self.fetched_bytes) * 100 / u128::from(self.len_bytes);
             format!("fetching {percent} %")
@@ -141,7 +150,12 @@ impl ModelView {
             (bytes, kv) => format!("{}, KV {}", size(bytes), one_line(kv)),
         };
         let aliases = one_line(&self.aliases.join(" "));
-        [one_line(&self.bundle), state, size(self.len_bytes), memory, context, aliases]
+        let checks = match (self.checks, self.state.as_str()) {
+            (0, _) => "-".to_owned(),
+            (checks, "loaded") => format!("{} of {checks}", self.checks_passed),
+            (checks, _) => format!("{checks} to ask"),
+        };
+        [one_line(&self.bundle), state, size(self.len_bytes), memory, context, checks, aliases]
     }
 }
 
@@ -180,6 +194,8 @@ mod tests {
             memory_bytes: 43_000_000,
             kv_type: "q8_0".to_owned(),
             context_tokens: 1024,
+            checks: 2,
+            checks_passed: 2,
             ..LocalModel::default()
         };
         let fetching = LocalModel {
@@ -198,10 +214,10 @@ mod tests {
         };
         let view = ModelsView::from(ModelsResponse { models: vec![loaded, fetching, recalled] });
         insta::assert_snapshot!(view.render(), @r"
-    MODEL           STATE          SIZE     MEMORY            CONTEXT  ALIASES
-    starter@1       loaded         2.3 MB   43.0 MB, KV q8_0  1024     chat complete
-    coder-large@12  fetching 25 %  4.0 GB   -                 -
-    old@3           recalled       0 bytes  -                 -
+    MODEL           STATE          SIZE     MEMORY            CONTEXT  CHECKS  ALIASES
+    starter@1       loaded         2.3 MB   43.0 MB, KV q8_0  1024     2 of 2  chat complete
+    coder-large@12  fetching 25 %  4.0 GB   -                 -        -
+    old@3           recalled       0 bytes  -                 -        -
 
     old@3: E-RECALLED: wrong license
     hint: the organization recalled this; croft models shows why and what replaces it

@@ -4,7 +4,7 @@ use croft_domain::fact::{Attempt, Fact, Observation};
 use croft_domain::remedy::guide;
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
-use croft_proto::grpc::WhyResponse;
+use croft_proto::grpc::{ModelProblem, WhyResponse};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -21,13 +21,23 @@ pub struct WhyView {
     pub verdict: Option<Verdict>,
     /// As the daemon keeps them; they stay on this machine.
     pub local_facts: Value,
+    /// Models that belong here and are not served.
+    pub problems: Vec<Problem>,
+}
+
+/// Why one model is not served.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    pub bundle: String,
+    pub code: String,
+    pub detail: String,
 }
 
 impl TryFrom<WhyResponse> for WhyView {
     type Error = serde_json::Error;
 
     fn try_from(wire: WhyResponse) -> Result<Self, serde_json::Error> {
-        let WhyResponse { verdict_json, serving_code, serving_reason, local_facts_json } = wire;
+        let WhyResponse { verdict_json, serving_code, serving_reason, local_facts_json, problems } = wire;
         let verdict =
             if verdict_json.is_empty() { None } else { Some(serde_json::from_slice(&verdict_json)?) };
         let local_facts = if local_facts_json.is_empty() {
@@ -35,13 +45,31 @@ impl TryFrom<WhyResponse> for WhyView {
         } else {
             serde_json::from_slice(&local_facts_json)?
         };
-        Ok(Self { serving_code, serving_reason, verdict, local_facts })
+        let problem = |ModelProblem { bundle, code, detail }| Problem { bundle, code, detail };
+        let problems = problems.into_iter().map(problem).collect();
+        Ok(Self { serving_code, serving_reason, verdict, local_facts, problems })
+    }
+}
+
+impl Problem {
+    fn render(&self, text: &mut String) {
+        let Self { bundle, code, detail } = self;
+        text.push_str(&format!(
+            "{} is not served, {}: {}\n",
+            one_line(bundle),
+            one_line(code),
+            one_line(detail)
+        ));
+        if let Some(hint) = hint_of(code) {
+            text.push_str(&format!("hint: {hint}\n"));
+        }
     }
 }
 
 impl WhyView {
     pub fn render(&self, now: Timestamp) -> String {
         let mut text = self.headline();
+        self.problems.iter().for_each(|problem| problem.render(&mut text));
         let Some(verdict) = &self.verdict else {
             text.push_str("There is no verdict yet.\n");
             return text;
@@ -190,6 +218,7 @@ mod tests {
             local_facts_json: br#"[{"check":"disk-encryption","subject":"home","observation":{"kind":"disk","state":"plain"},
                 "method":"statx+sysfs","confidence":"table","trace":["/home is on sda2","sda2 has no dm parent"]}]"#
                 .to_vec(),
+            problems: Vec::new(),
         }
     }
 
@@ -273,6 +302,22 @@ mod tests {
         insta::assert_snapshot!(view.expect("a view").render(NOW), @r"
     not serving, E-NOT-ENROLLED: not enrolled
     hint: run croft enroll with the invite that your admin gave you
+    There is no verdict yet.
+    ");
+    }
+
+    #[test]
+    fn p3_a_model_that_was_refused_is_named() {
+        let problem = ModelProblem {
+            bundle: "starter@2".to_owned(),
+            code: "E-CHECK-FAILED".to_owned(),
+            detail: "check prompt 1 of 1: the answer does not hold what it must".to_owned(),
+        };
+        let view = WhyView::try_from(WhyResponse { problems: vec![problem], ..WhyResponse::default() });
+        insta::assert_snapshot!(view.expect("a view").render(NOW), @r"
+    serving
+    starter@2 is not served, E-CHECK-FAILED: check prompt 1 of 1: the answer does not hold what it must
+    hint: the model does not answer as it did when it was approved; the version before it keeps serving, tell the admin
     There is no verdict yet.
     ");
     }

@@ -6,6 +6,7 @@ use croft_domain::id::{BundleRef, ModelAlias};
 
 use super::Keeper;
 use crate::agent::memory::Memory;
+use crate::agent::succession::{is_final, note_served};
 use crate::bundles::quarantine;
 use crate::failure::Failure;
 use crate::limits::LOAD_ATTEMPTS_MAX;
@@ -44,7 +45,16 @@ impl Keeper {
                     self.shared.attest.notify_one();
                 }
             }
-            Event::Worker { bundle, change } => self.hear_worker(&mut memory, &bundle, change),
+            Event::Worker { bundle, change } => {
+                let is_ready = matches!(change, WorkerChange::Ready { .. });
+                self.hear_worker(&mut memory, &bundle, change);
+                if is_ready && note_served(&mut memory.kept.served_last, &bundle) {
+                    drop(memory);
+                    if let Err(e) = self.shared.keep(|_| {}) {
+                        tracing::error!(error = %Failure::caused(e.code(), &e), "cannot keep which version served");
+                    }
+                }
+            }
         }
     }
 
@@ -75,13 +85,14 @@ impl Keeper {
                     progress.state = BundleState::Installed;
                 }
             }
-            WorkerChange::Ready { load_ms } => {
+            WorkerChange::Ready { load_ms, checks } => {
                 if let Some(progress) = memory.bundles.get_mut(bundle) {
                     progress.state = BundleState::Loaded;
+                    progress.checks_passed = Some(checks);
                     progress.problem = None;
                     progress.load_failures = 0;
                 }
-                tracing::info!(%bundle, load_ms, "loaded");
+                tracing::info!(%bundle, load_ms, checks, "loaded");
                 memory.receipts.push((bundle.clone(), None, load_ms));
                 self.shared.attest.notify_one();
             }
@@ -101,13 +112,14 @@ impl Keeper {
         }
         let Some(progress) = memory.bundles.get_mut(bundle) else { return };
         progress.worker_pid = None;
+        progress.checks_passed = None;
         let was_loaded = progress.state == BundleState::Loaded;
         progress.load_failures = if was_loaded { 0 } else { progress.load_failures + 1 };
         progress.problem = Some(Failure::new(code, message));
         progress.state = match () {
             () if is_damaged => BundleState::Fetching,
             () if code == Code::MemoryPlan => BundleState::Failed,
-            () if progress.load_failures >= LOAD_ATTEMPTS_MAX => BundleState::Failed,
+            () if is_final(code) || progress.load_failures >= LOAD_ATTEMPTS_MAX => BundleState::Failed,
             () => BundleState::Installed,
         };
         if progress.state == BundleState::Failed || is_damaged {

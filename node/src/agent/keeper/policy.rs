@@ -1,6 +1,7 @@
 //! What the gateway is told: whether to serve, which models under which names, to whom, and how content is handled.
 
 use croft_domain::bundle::Manifest;
+use croft_domain::evidence::BundleState;
 use croft_domain::id::BundleRef;
 use croft_domain::usage::UsageRules;
 
@@ -28,8 +29,14 @@ impl Keeper {
                 _ => None,
             })
             .collect();
-        // The newest version of a name answers to it.
-        loaded.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name).then(b.version.cmp(&a.version)));
+        // The newest version of a name answers to it, but none that still loads while another serves.
+        let loads = |manifest: &Manifest| {
+            let progress = memory.bundles.get(&manifest.reference());
+            progress.is_none_or(|progress| progress.state != BundleState::Loaded)
+        };
+        loaded.sort_by_key(|(manifest, _)| {
+            (manifest.name.clone(), loads(manifest), std::cmp::Reverse(manifest.version))
+        });
         let uids = memory.identity.iter().flat_map(|id| id.enrollment.uids.iter().copied());
         let mut enrolled_uids: Vec<u32> = uids.chain(self.config.gateway.uids.iter().copied()).collect();
         enrolled_uids.sort_unstable();

@@ -16,6 +16,7 @@ use crate::supervisor::gateway::House;
 use crate::supervisor::packets::Packets;
 use crate::supervisor::proof::Proof;
 use crate::supervisor::room::Place;
+use crate::supervisor::trial::Shown;
 
 impl Keeper {
     pub(super) async fn accompany(
@@ -37,6 +38,7 @@ impl Keeper {
 
     /// Hears the worker until it is ready, refuses, or closes its end.
     async fn hear(&self, reports: &mut Packets, house: &Arc<House>, generation: u32) -> Heard {
+        let mut shown = Shown::of(&self.order);
         loop {
             let report = match reports.receive::<WorkerReport>().await {
                 Ok(Some(report)) => report,
@@ -60,10 +62,19 @@ impl Keeper {
                 Some(worker_report::Message::Refusal(refusal)) => {
                     return Heard::Refused(refusal_of(&refusal));
                 }
+                Some(worker_report::Message::Rendered(rendered)) => {
+                    if let Err(failure) = shown.compare(rendered) {
+                        return Heard::Refused(failure);
+                    }
+                }
                 Some(worker_report::Message::Ready(ready)) => {
+                    if let Err(failure) = shown.is_complete(&ready) {
+                        return Heard::Refused(failure);
+                    }
                     let up = WorkerUp { slot: self.order.slot, generation };
                     house.tell(ToGateway { message: Some(to_gateway::Message::WorkerUp(up)) });
-                    self.tell(WorkerChange::Ready { load_ms: ready.load_ms }).await;
+                    self.tell(WorkerChange::Ready { load_ms: ready.load_ms, checks: ready.checks_passed })
+                        .await;
                     return Heard::Ready;
                 }
                 Some(worker_report::Message::Alive(_)) | None => {}

@@ -17,11 +17,13 @@ use crate::spawn::{Launch, Output, Process, Program, launch};
 use crate::supervisor::Programs;
 use crate::supervisor::gateway::House;
 use crate::supervisor::packets::{Packets, channel};
+use crate::supervisor::trial;
 
 const SLOT_FD: i32 = 3;
 const REPORT_FD: i32 = 4;
 const MODEL_FD: i32 = 5;
 const TEMPLATE_FD: i32 = 6;
+const TRIAL_FD: i32 = 7;
 
 /// Reads the header of a model whose every byte was verified just before.
 ///
@@ -69,13 +71,15 @@ impl Keeper {
             tracing::info!(packets = stale, "threw away what a worker that is gone had not read");
         }
         let (reports, report_end) = channel().map_err(std::io::Error::other)?;
-        let template = template_file(&self.order.template)?;
+        let template = memory_file("template", self.order.template.as_bytes())?;
+        let trial = memory_file("trial", &trial::encode(&self.order.checks))?;
         let mut arguments = Vec::new();
         let mut argument = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         argument("--slot-fd", SLOT_FD.to_string());
         argument("--report-fd", REPORT_FD.to_string());
         argument("--model-fd", MODEL_FD.to_string());
         argument("--template-fd", TEMPLATE_FD.to_string());
+        argument("--trial-fd", TRIAL_FD.to_string());
         argument("--generation", generation.to_string());
         argument("--context", self.order.context_tokens.to_string());
         argument("--slots", self.order.conversations.to_string());
@@ -90,6 +94,7 @@ impl Keeper {
                 (report_end.as_fd(), REPORT_FD),
                 (model.as_fd(), MODEL_FD),
                 (template.as_fd(), TEMPLATE_FD),
+                (trial.as_fd(), TRIAL_FD),
             ],
             capture_output: Output::Discard,
         })?;
@@ -97,9 +102,9 @@ impl Keeper {
     }
 }
 
-fn template_file(source: &str) -> std::io::Result<File> {
-    let mut file = File::from(memfd_create("template", MemfdFlags::CLOEXEC)?);
-    file.write_all(source.as_bytes())?;
+fn memory_file(name: &str, bytes: &[u8]) -> std::io::Result<File> {
+    let mut file = File::from(memfd_create(name, MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(file)
 }

@@ -14,6 +14,15 @@ use llama_cpp_sys_2 as sys;
 use crate::engine::log;
 use crate::fault::Fault;
 
+/// How much of a model is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Everything.
+    Whole,
+    /// What it knows of text: a file without weights would do.
+    Vocabulary,
+}
+
 /// Maps the model and reads its vocabulary. `progress` hears percents, rising, and ends the load by giving `false`.
 ///
 /// # Errors
@@ -21,6 +30,7 @@ use crate::fault::Fault;
 pub fn load(
     _: &LlamaBackend,
     mut file: File,
+    extent: Extent,
     mut progress: impl FnMut(u32) -> bool,
 ) -> Result<LlamaModel, Fault> {
     // The daemon may have read through the same open file, whose position is shared.
@@ -34,6 +44,7 @@ pub fn load(
     let mut hear: &mut dyn FnMut(u32) -> bool = &mut progress;
     // SAFETY: has no preconditions.
     let mut params = unsafe { sys::llama_model_default_params() };
+    params.vocab_only = extent == Extent::Vocabulary;
     params.load_mode = sys::LLAMA_LOAD_MODE_MMAP;
     // Nothing may read from the file later: it is closed below, the mapping stays.
     params.lazy_mode = sys::LLAMA_LAZY_MODE_OFF;

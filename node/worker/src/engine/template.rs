@@ -42,6 +42,12 @@ impl Template {
         Self::parse(&text)
     }
 
+    /// The text itself.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.0
+    }
+
     /// Takes a template's text.
     ///
     /// # Errors

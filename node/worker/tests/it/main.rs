@@ -8,3 +8,4 @@ mod forms;
 mod peer;
 mod stopping;
 mod tiny;
+mod trial;

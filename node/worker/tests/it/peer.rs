@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use croft_proto::frames::{
     Assembler, Cancel, ChatMessage, Conversation, Failed, Finished, FromWorker, Generate, PACKET_LEN_MAX,
-    Ready, Sampling, ToWorker, TokenLogprob, WorkerReport, from_worker, generate, packets, to_worker,
+    Ready, Sampling, ToWorker, TokenLogprob, Trial, WorkerReport, from_worker, generate, packets, to_worker,
     worker_report,
 };
 use prost::Message;
@@ -134,6 +134,7 @@ pub struct Setup<'a> {
     pub template: &'a str,
     pub stderr: Option<&'a File>,
     pub extra: &'a [&'a str],
+    pub trial: Trial,
 }
 
 impl Default for Setup<'_> {
@@ -141,7 +142,16 @@ impl Default for Setup<'_> {
     fn default() -> Self {
         let model =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../playbooks/starter-model/croft-starter-q8_0.gguf");
-        Self { slots: 1, threads: 1, context: 1024, model, template: CHATML, stderr: None, extra: &[] }
+        Self {
+            slots: 1,
+            threads: 1,
+            context: 1024,
+            model,
+            template: CHATML,
+            stderr: None,
+            extra: &[],
+            trial: Trial::default(),
+        }
     }
 }
 
@@ -158,10 +168,14 @@ impl Worker {
         let mut template = tempfile::tempfile().expect("temporary file");
         template.write_all(setup.template.as_bytes()).expect("template");
         template.rewind().expect("template");
-        let inherited = [slot_theirs, report_theirs, model, OwnedFd::from(template)];
+        let mut trial = tempfile::tempfile().expect("temporary file");
+        trial.write_all(&setup.trial.encode_to_vec()).expect("trial");
+        trial.rewind().expect("trial");
+        let inherited = [slot_theirs, report_theirs, model, OwnedFd::from(template), OwnedFd::from(trial)];
         let mut command = Command::new(env!("CARGO_BIN_EXE_croft-worker"));
         command
             .args(["--slot-fd", "3", "--report-fd", "4", "--model-fd", "5", "--template-fd", "6"])
+            .args(["--trial-fd", "7"])
             .args(["--generation", &GENERATION.to_string(), "--context", &setup.context.to_string()])
             .args(setup.extra)
             .args(["--threads", &setup.threads.to_string(), "--slots", &setup.slots.to_string()])
