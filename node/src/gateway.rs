@@ -33,6 +33,7 @@ mod queue;
 mod quota;
 mod seqpacket;
 mod serve;
+mod sieve;
 mod slots;
 mod startup;
 

@@ -90,6 +90,9 @@ pub fn difference(old: Option<&Baseline>, new: &Baseline) -> String {
     if old.patches != new.patches {
         line('~', format!("patches: {} -> {}", patches_text(old), patches_text(new)));
     }
+    if old.remote_links != new.remote_links {
+        line('~', format!("remote_links: {:?} -> {:?}", old.remote_links, new.remote_links).to_lowercase());
+    }
     if old.data_classes != new.data_classes {
         line('~', format!("data_classes: {} -> {} named", old.data_classes.len(), new.data_classes.len()));
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
+use croft_domain::baseline::RemoteLinks;
 use croft_domain::code::Code;
 use croft_domain::data_class::DataClasses;
 use croft_domain::digest::Sha256Digest;
@@ -117,6 +118,7 @@ fn first_policy() -> Policy {
         data_classes: DataClasses::new(),
         usage: UsageRules::default(),
         origins: Vec::new(),
+        remote_links: RemoteLinks::default(),
     }
 }
 

@@ -18,6 +18,7 @@ use super::fragment::Fragment;
 use super::gate::Gate;
 use super::limits::{HEAD_DELAY_MAX, STANDING_CHECK_EVERY};
 use super::quota::Place;
+use super::sieve::Sieve;
 use super::slots::{Event, Events};
 
 /// How one endpoint words its answers.
@@ -46,6 +47,10 @@ pub struct Answer {
     pub slot: u32,
     /// The model's digest.
     pub digest: String,
+    /// What of it passes; none for vectors.
+    pub sieve: Option<Sieve>,
+    /// The end, while what the sieve held back is given first.
+    pub held_end: Option<Finished>,
     /// What looks through it, where the baseline forbids something.
     pub guard: Option<AnswerGuard>,
     /// What comes after the rest that the guard had kept.
@@ -83,7 +88,35 @@ impl Answer {
         }
     }
 
+    /// What passes the sieve.
     async fn next_unguarded(&mut self) -> Event {
+        if let Some(finished) = self.held_end.take() {
+            return Event::Finished(finished);
+        }
+        loop {
+            let event = self.arrive().await;
+            let Some(sieve) = &mut self.sieve else { return event };
+            match event {
+                Event::Piece(piece) => {
+                    let passed = sieve.piece(piece);
+                    if !passed.is_empty() {
+                        return Event::Piece(passed);
+                    }
+                }
+                Event::Finished(finished) => {
+                    let (rest, finished) = sieve.finish(finished);
+                    if rest.is_empty() {
+                        return Event::Finished(finished);
+                    }
+                    self.held_end = Some(finished);
+                    return Event::Piece(rest);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn arrive(&mut self) -> Event {
         loop {
             let waited = timeout(STANDING_CHECK_EVERY, self.events.next()).await;
             match (waited, self.gate.still_serves(self.slot, &self.digest)) {

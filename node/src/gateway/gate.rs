@@ -26,6 +26,7 @@ use super::limits::GENERATE_LEN_MAX;
 use super::peer::PeerLookup;
 use super::policy::{Policy, refusal_before_policy};
 use super::quota::{Place, Quotas};
+use super::sieve::Sieve;
 use super::slots::Slot;
 
 /// What a request holds until it is answered: memory for its body, and its place among its caller's.
@@ -216,8 +217,9 @@ impl Gate {
             let message = "logprobs where your organization has answers looked through";
             return Err(unsupported(message));
         }
+        let sieve = Some(Sieve::new(&generate, policy.links()));
         let answer = self.queue(sender.caller, model, to_worker::Frame::Generate(generate), held)?;
-        Ok(Answer { guard, ..answer })
+        Ok(Answer { guard, sieve, ..answer })
     }
 
     /// Queues texts to be turned into vectors.
@@ -250,7 +252,18 @@ impl Gate {
         let Held { reservation, place } = held;
         let events = self.slot_of(model)?.submit(caller, work, reservation)?;
         let (slot, digest) = (model.slot, model.digest.clone());
-        Ok(Answer { events, gate: Rc::clone(self), slot, digest, guard: None, end: None, _place: place })
+        let gate = Rc::clone(self);
+        Ok(Answer {
+            events,
+            gate,
+            slot,
+            digest,
+            sieve: None,
+            held_end: None,
+            guard: None,
+            end: None,
+            _place: place,
+        })
     }
 
     /// Looks through a request for what models must not see, and replaces what is to be redacted.

@@ -14,6 +14,7 @@ use super::content::Rules;
 use super::errors::{Refusal, code_named};
 use super::limits::MODEL_NAME_LEN_MAX;
 use super::quota::Bounds;
+use super::sieve::Links;
 
 /// The daemon's word, parsed.
 pub struct Policy {
@@ -33,6 +34,7 @@ pub struct Policy {
     sensitivity: Sensitivity,
     keep_alive_max_s: Option<u64>,
     origins: Vec<String>,
+    links: Links,
 }
 
 impl Policy {
@@ -55,6 +57,7 @@ impl Policy {
             data_class,
             keep_alive_max_s,
             origins,
+            defuse_links,
         } = policy;
         let code = code_named(&refusal_code).unwrap_or(Code::NotCompliant);
         let (data_classes, answer_classes) = (classes(&data_rules), classes(&answer_rules));
@@ -78,6 +81,7 @@ impl Policy {
             sensitivity: Sensitivity::named(&data_class).unwrap_or(Sensitivity::Restricted),
             keep_alive_max_s,
             origins,
+            links: if defuse_links { Links::Defuse } else { Links::Keep },
         }
     }
 
@@ -137,6 +141,12 @@ impl Policy {
     #[must_use]
     pub fn still_serves(&self, slot: u32, digest: &str) -> bool {
         self.models.iter().any(|model| model.slot == slot && model.digest == digest)
+    }
+
+    /// What becomes of links to other hosts in answers.
+    #[must_use]
+    pub const fn links(&self) -> Links {
+        self.links
     }
 
     /// All models.

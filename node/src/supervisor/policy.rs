@@ -1,5 +1,6 @@
 //! What the gateway may do, in the daemon's words, and how it is put on the wire.
 
+use croft_domain::baseline::RemoteLinks;
 use croft_domain::bundle::Header;
 use croft_domain::data_class::{DataAction, DataClass, DataClasses};
 use croft_domain::digest::Sha256Digest;
@@ -72,11 +73,22 @@ pub struct Policy {
     pub usage: UsageRules,
     /// Web origins that may use the API.
     pub origins: Vec<String>,
+    /// What becomes of links to other hosts in answers.
+    pub remote_links: RemoteLinks,
 }
 
 impl From<Policy> for GatewayPolicy {
     fn from(policy: Policy) -> Self {
-        let Policy { permission, models, uids, api_key_sha256, data_classes, usage, origins } = policy;
+        let Policy {
+            permission,
+            models,
+            uids,
+            api_key_sha256,
+            data_classes,
+            usage,
+            origins,
+            remote_links,
+        } = policy;
         let base = Self {
             models: models.into_iter().map(ServedModel::from).collect(),
             enrolled_uids: uids,
@@ -88,6 +100,7 @@ impl From<Policy> for GatewayPolicy {
             data_class: usage.data_class.as_str().to_owned(),
             keep_alive_max_s: usage.keep_alive_max_s,
             origins,
+            defuse_links: remote_links == RemoteLinks::Defuse,
             ..Self::default()
         };
         match permission {

@@ -74,7 +74,7 @@ pub fn render_probes(args: &ProbeArgs) -> Result<(), Fault> {
     let model = load::load(&backend, model, Extent::Vocabulary, |_| true)?;
     let vocab = model.vocab();
     let text = |token: LlamaToken| {
-        let piece = (token.0 >= 0).then(|| vocab.token_to_piece(token, true, None)).unwrap_or_default();
+        let piece = if token.0 >= 0 { vocab.token_to_piece(token, true, None) } else { Vec::new() };
         String::from_utf8_lossy(&piece).into_owned()
     };
     let line = serde_json::json!({

@@ -107,6 +107,24 @@ pub enum BaselineKind {
     Baseline,
 }
 
+/// What becomes of links to other hosts in answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemoteLinks {
+    /// They pass.
+    #[default]
+    Keep,
+    /// They pass as text that leads nowhere: an image that a chat program fetches by itself can carry a prompt away.
+    Defuse,
+}
+
+impl RemoteLinks {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    const fn is_keep(&self) -> bool {
+        matches!(self, Self::Keep)
+    }
+}
+
 /// Guardrails of one tier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -127,6 +145,9 @@ pub struct Baseline {
     /// What becomes of requests that hold such content; a class that is not named is allowed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub data_classes: DataClasses,
+    /// What becomes of links to other hosts in answers of a chat.
+    #[serde(default, skip_serializing_if = "RemoteLinks::is_keep")]
+    pub remote_links: RemoteLinks,
     /// For `patch-level`: what each system must at least have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patches: Vec<PatchMinimum>,

@@ -124,7 +124,8 @@ async fn p3_two_publishers_sign_from_two_machines_and_one_alone_publishes_nothin
         assert!(workbench.connect_and_publish().await.is_err_and(|e| e.code().as_str() == "E-UNAPPROVED"));
     }
     let bundle = "starter@1".parse().expect("a reference");
-    let refused = handover::approve(&second.dir, &bundle, &first.dir.handover()).await.expect_err("no bundle");
+    let refused =
+        handover::approve(&second.dir, &bundle, &first.dir.handover()).await.expect_err("no bundle");
     assert!(refused.to_string().contains("starter@1") || refused.hint().contains("handover"), "{refused}");
     assert_eq!(second.open().fleet().licenses, ["MIT"], "a refusal changes nothing");
     handover::adopt(&second.dir, &first.dir.handover(), true).expect("signed by the second");

@@ -21,8 +21,9 @@ fn python() -> PathBuf {
     python
 }
 
+/// Runs a script of `tests/clients` against the village's node.
 #[track_caller]
-fn run_script(village: &Village, name: &str) {
+pub fn run_script(village: &Village, name: &str) {
     let station = &village.workstation;
     let script = binaries::repository().join("node/e2e/tests/clients").join(name);
     // Root is nobody to a node, so it needs the key; anybody else enrolled themselves.

@@ -20,6 +20,7 @@ mod playbooks;
 mod privacy;
 mod recall;
 mod renewal;
+mod tools;
 mod trial;
 mod waivers;
 mod workers;

@@ -64,6 +64,7 @@ impl Keeper {
             data_classes: baseline.map(|baseline| baseline.data_classes.clone()).unwrap_or_default(),
             usage,
             origins: self.config.gateway.origins.clone(),
+            remote_links: baseline.map(|baseline| baseline.remote_links).unwrap_or_default(),
         }
     }
 }

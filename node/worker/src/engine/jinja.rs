@@ -18,6 +18,7 @@ unsafe extern "C" {
     fn croft_chat_hush();
     fn croft_chat_new(model: *const std::ffi::c_void, source: *const c_char) -> *mut RawChat;
     fn croft_chat_free(chat: *mut RawChat);
+    fn croft_chat_takes_tools(chat: *const RawChat) -> bool;
     fn croft_chat_render(chat: *const RawChat, request: *const c_char) -> *mut c_char;
     fn croft_chat_reader_new(format: c_int, begin: *const c_char, parser: *const c_char) -> *mut RawReader;
     fn croft_chat_reader_free(reader: *mut RawReader);
@@ -119,6 +120,13 @@ impl Jinja {
             croft_chat_new(model, source.as_ptr())
         };
         NonNull::new(chat).map(Self)
+    }
+
+    /// Whether the template tells the model of tools.
+    #[must_use]
+    pub fn takes_tools(&self) -> bool {
+        // SAFETY: the pointer is valid during the call, which throws nothing.
+        unsafe { croft_chat_takes_tools(self.0.as_ptr()) }
     }
 
     /// Renders a request as the C face describes it; none if the template refuses it.

@@ -17,6 +17,9 @@ use crate::limits::PENALTY_WINDOW_TOKENS;
 const SEED_UNSET: u32 = u32::MAX;
 
 const NO_GRAMMAR: Refusal = Refusal::invalid("the grammar of the answer is not one that llama.cpp reads");
+const NO_FORCE: Refusal = Refusal::unsupported(
+    "tool_choice: with the approved chat template this runtime cannot make the model call",
+);
 
 /// What a step says about the next token.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +82,8 @@ impl Chooser {
         at_once: bool,
     ) -> Result<(), Refusal> {
         if rendered.grammar.is_empty() {
-            return Ok(());
+            // Without a grammar nothing makes the model call.
+            return if at_once { Err(NO_FORCE) } else { Ok(()) };
         }
         if !rendered.lazy {
             let grammar = if at_once { silent(&rendered.grammar) } else { rendered.grammar.clone() };

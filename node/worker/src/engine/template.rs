@@ -95,6 +95,9 @@ impl Layout {
         talk: &Talk,
     ) -> Result<(Vec<Part>, Rendered), Refusal> {
         let jinja = self.jinja.as_ref().ok_or(UNKNOWN)?;
+        if talk.callable() && !jinja.takes_tools() {
+            return Err(NO_TOOLS);
+        }
         let mark = self.fresh_mark(talk);
         // The forms of answers are worked out only where they are needed, since that takes longer than all the rest.
         let plain = !talk.callable() && !self.thinks;
@@ -139,6 +142,7 @@ impl Layout {
 const MARK: &str = "@croft-content-";
 const UNKNOWN: Refusal =
     Refusal::unsupported("the approved chat template is not one that this runtime renders");
+const NO_TOOLS: Refusal = Refusal::unsupported("tools: the approved chat template of this model knows none");
 const UNRENDERED: Refusal = Refusal::unsupported("the approved chat template refuses this conversation");
 const NO_PLACE: Refusal =
     Refusal::unsupported("the approved chat template has no place for one of the messages");

@@ -2,8 +2,10 @@
 
 mod answers;
 mod attacks;
+mod controls;
 mod encoders;
 mod exact;
+mod families;
 mod forms;
 mod peer;
 mod stopping;

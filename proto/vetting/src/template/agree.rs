@@ -58,7 +58,7 @@ pub fn agree(source: &str, shown: &Renderings) -> Report {
 fn judge(source: &str, shown: &Renderings, probe: &Probe, theirs: Option<&str>, findings: &mut Findings) {
     let name = probe.name;
     let ours = match render(source, context(shown, probe), PROBE_DATE) {
-        Outcome::Text(text) => stripped(text, shown),
+        Outcome::Text(text) => text,
         // llama.cpp then lays the conversation out in a form that the template takes, which is what the digest binds.
         Outcome::Raised => return,
         Outcome::Failed(why) if theirs.is_some() => {
@@ -67,6 +67,7 @@ fn judge(source: &str, shown: &Renderings, probe: &Probe, theirs: Option<&str>, 
         }
         Outcome::Failed(_) => return,
     };
+    let ours = stripped(&ours, shown);
     match theirs {
         // What is refused is not served.
         None => findings.note(Rule::T05, format!("llama.cpp refuses probe {name}")),
@@ -79,7 +80,7 @@ fn judge(source: &str, shown: &Renderings, probe: &Probe, theirs: Option<&str>, 
                 format!(
                     "in probe {name}, from byte {at}, llama.cpp says \"{}\", the review saw \"{}\"",
                     after(theirs),
-                    after(&ours)
+                    after(ours)
                 ),
             );
         }
@@ -87,15 +88,15 @@ fn judge(source: &str, shown: &Renderings, probe: &Probe, theirs: Option<&str>, 
 }
 
 /// Without what the tokenizer adds.
-fn stripped(text: String, shown: &Renderings) -> String {
-    let mut rest = text.as_str();
+fn stripped<'a>(text: &'a str, shown: &Renderings) -> &'a str {
+    let mut rest = text;
     if shown.bos_added {
         rest = rest.strip_prefix(shown.bos.as_str()).unwrap_or(rest);
     }
     if shown.eos_added {
         rest = rest.strip_suffix(shown.eos.as_str()).unwrap_or(rest);
     }
-    rest.to_owned()
+    rest
 }
 
 /// What llama.cpp tells a template.
