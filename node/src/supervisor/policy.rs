@@ -79,16 +79,8 @@ pub struct Policy {
 
 impl From<Policy> for GatewayPolicy {
     fn from(policy: Policy) -> Self {
-        let Policy {
-            permission,
-            models,
-            uids,
-            api_key_sha256,
-            data_classes,
-            usage,
-            origins,
-            remote_links,
-        } = policy;
+        let Policy { permission, models, uids, api_key_sha256, data_classes, usage, origins, remote_links } =
+            policy;
         let base = Self {
             models: models.into_iter().map(ServedModel::from).collect(),
             enrolled_uids: uids,
