@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -67,7 +67,10 @@ fn find() -> Result<PathBuf, CtlError> {
 /// One look at one template.
 async fn ask(worker: &Path, weights: &Path, template: &str) -> Result<Renderings, String> {
     let text = |e: &dyn std::error::Error| e.to_string();
-    let model = inheritable(File::open(weights).map_err(|e| text(&e))?.into())?;
+    let weights = File::open(weights).map_err(|e| text(&e))?;
+    // A copy that children get; whoever else is started meanwhile is this program itself, which closes what it was not
+    // given.
+    let model = rustix::io::dup(&weights).map_err(|e| text(&e))?;
     let mut source = File::from(memfd_create("template", MemfdFlags::empty()).map_err(|e| text(&e))?);
     source.write_all(template.as_bytes()).and_then(|()| source.rewind()).map_err(|e| text(&e))?;
     let mut child = tokio::process::Command::new(worker)
@@ -102,10 +105,4 @@ async fn ask(worker: &Path, weights: &Path, template: &str) -> Result<Renderings
         return Err("its answer is too long".to_owned());
     }
     serde_json::from_slice(&line).map_err(|e| format!("its answer is not one: {e}"))
-}
-
-/// A copy that children get; whoever else is started meanwhile is this program itself, which closes what it was not
-/// given.
-fn inheritable(fd: OwnedFd) -> Result<OwnedFd, String> {
-    rustix::io::dup(&fd).map_err(|e| e.to_string())
 }

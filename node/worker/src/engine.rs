@@ -7,6 +7,7 @@ pub mod batch;
 pub mod context;
 pub mod draft;
 pub mod embed;
+pub mod grammar;
 mod intake;
 pub mod jinja;
 pub mod load;

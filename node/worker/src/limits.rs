@@ -53,6 +53,18 @@ pub const TOOLS_MAX: usize = 128;
 /// Longest grammar or schema of an answer, in bytes.
 pub const FORMAT_LEN_MAX: usize = 64 * 1024;
 
+/// Most parts of a grammar that may be left out in a row, written out: a token costs the square of it.
+pub const FORM_OPTIONAL_MAX: u64 = 96;
+
+/// Most parts of a rule or pattern, with repetitions written out.
+pub const FORM_PARTS_MAX: u64 = 16 * 1024;
+
+/// Deepest nesting of a schema; the reader's own bound is 128.
+pub const SCHEMA_DEPTH_MAX: usize = 96;
+
+/// Most properties in a schema, all together: 800 that may be left out take seconds.
+pub const SCHEMA_PROPERTIES_MAX: usize = 512;
+
 /// Most biased tokens in a request.
 pub const BIASES_MAX: usize = 1024;
 

@@ -37,6 +37,7 @@ class Calls(unittest.TestCase):
     def test_a_required_call(self):
         # `tool_choice` is not Ollama's, but the endpoint knows it; the client has no argument for it.
         body = {"model": "tooled", "messages": MESSAGES, "stream": False, "options": OPTIONS, "tool_choice": "required",
+                "parallel_tool_calls": False,
                 "tools": [{"type": "function", "function": {"name": "count_rows", "parameters": {
                     "type": "object", "required": ["table"], "properties": {"table": {"enum": ["cars", "orders"]}}}}}]}
         for stream in [False, True]:

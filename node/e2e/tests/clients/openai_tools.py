@@ -6,6 +6,7 @@ Run by node/e2e/tests/it/tools.rs, which says where the node is: CROFT_BASE and 
 
 import json
 import os
+import time
 import unittest
 
 import openai
@@ -32,7 +33,7 @@ class Calls(unittest.TestCase):
 
     def test_a_required_call(self):
         for choice in ["required", NAMED]:
-            answer = ask(tools=[COUNT], tool_choice=choice).choices[0]
+            answer = ask(tools=[COUNT], tool_choice=choice, parallel_tool_calls=False).choices[0]
             self.assertEqual(answer.finish_reason, "tool_calls")
             self.assertIsNone(answer.message.content)
             [call] = answer.message.tool_calls
@@ -45,7 +46,8 @@ class Calls(unittest.TestCase):
         self.check(call.function.name, call.function.arguments)
 
     def test_a_streamed_call(self):
-        chunks = [chunk.choices[0] for chunk in ask(tools=[COUNT], tool_choice="required", stream=True)]
+        asked = ask(tools=[COUNT], tool_choice="required", parallel_tool_calls=False, stream=True)
+        chunks = [chunk.choices[0] for chunk in asked]
         deltas = [call for chunk in chunks for call in chunk.delta.tool_calls or []]
         self.assertEqual({delta.index for delta in deltas}, {0})
         self.assertTrue(deltas[0].id and deltas[0].function.name)
@@ -53,6 +55,16 @@ class Calls(unittest.TestCase):
         self.check(deltas[0].function.name, "".join(delta.function.arguments or "" for delta in deltas))
         self.assertEqual(chunks[-1].finish_reason, "tool_calls")
         self.assertEqual("".join(chunk.delta.content or "" for chunk in chunks), "")
+
+    def test_several_calls_where_they_may_be_parallel(self):
+        asked = ask(tools=[COUNT], tool_choice="required", parallel_tool_calls=True, stream=True)
+        deltas = [call for chunk in asked for call in chunk.choices[0].delta.tool_calls or []]
+        numbers = sorted({delta.index for delta in deltas})
+        self.assertEqual(numbers, list(range(len(numbers))))
+        self.assertTrue(numbers)
+        begun = [delta for delta in deltas if delta.function.name]
+        self.assertEqual([delta.index for delta in begun], numbers)
+        self.assertEqual(len({delta.id for delta in begun}), len(numbers))
 
     def test_none_and_what_a_tool_answered(self):
         answer = ask(tools=[COUNT], tool_choice="none").choices[0]
@@ -103,6 +115,46 @@ class Formats(unittest.TestCase):
     def test_a_grammar(self):
         answer = ask(extra_body={"grammar": 'root ::= ("yes" | "no") " " [0-9]{3}'})
         self.assertRegex(answer.choices[0].message.content, r"^(yes|no) [0-9]{3}$")
+
+    def test_hostile_forms_are_bounded(self):
+        deep = {"type": "object"}
+        for _ in range(120):
+            deep = {"type": "object", "required": ["x"], "properties": {"x": deep}}
+        wide = {"type": "object", "properties": {f"property_{n}": {"type": "string"} for n in range(1500)}}
+        schemas = [
+            deep, wide,
+            {"type": "string", "minLength": 1_000_000_000},
+            {"type": "string", "maxLength": 2**63},
+            {"type": "array", "minItems": 1_000_000_000, "items": {"type": "array", "minItems": 100_000}},
+            {"type": "string", "pattern": "^((a+)+)+$"},
+            {"type": "string", "pattern": "^(a{1000}){1000}$"},
+            {"type": "string", "pattern": "^" + "(" * 5000 + "a" + ")" * 5000 + "$"},
+            {"type": "string", "pattern": "^(((((a?){99}){99}){99}){99})$"},
+            {"$ref": "#"}, {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
+            {"allOf": [{"$ref": "#"}]}, {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
+            {"$ref": "https://example.test/schema.json"},
+            {"enum": ["x" * 30_000, "y" * 30_000]},
+            {"type": "integer", "minimum": -(2**62), "maximum": 2**62},
+        ]
+        grammars = [
+            'root ::= ((((("a"*)*)*)*)*)*', 'root ::= "a"{1000000}', 'root ::= ("a"{1000}){1000}',
+            "root ::= " + "(" * 20_000 + '"a"' + ")" * 20_000, "root ::= root", 'root ::= a | a\na ::= b | b\nb ::= root | root | "x"',
+            "root ::= " + " ".join(['("a" | "a")?'] * 300), "x" * 60_000,
+        ]
+        for number, more in enumerate(
+            [{"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": s}}} for s in schemas]
+            + [{"extra_body": {"grammar": grammar}} for grammar in grammars]
+        ):
+            with self.subTest(number):
+                began = time.monotonic()
+                try:
+                    CLIENT.chat.completions.create(model="tooled", messages=MESSAGES, temperature=0, max_tokens=8, timeout=60, **more)
+                except openai.BadRequestError as error:
+                    self.assertIn(error.code, ["E-REQUEST-INVALID", "E-REQUEST-UNSUPPORTED"])
+                self.assertLess(time.monotonic() - began, 30)
+        # The same worker as before, and it answers.
+        answer = CLIENT.chat.completions.create(model="tooled", temperature=0, messages=[{"role": "user", "content": "test that add(2, 3) is 5"}])
+        self.assertEqual(answer.choices[0].message.content, "assert_eq!(add(2, 3), 5);")
 
 
 if __name__ == "__main__":

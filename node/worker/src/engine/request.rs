@@ -3,6 +3,7 @@
 use croft_domain::code::Code;
 use croft_proto::frames::{Generate, Infill, LogitBias, Sampling, generate};
 
+use crate::engine::grammar;
 use crate::engine::talk::Talk;
 use crate::limits::{BIASES_MAX, FORMAT_LEN_MAX, STOP_LEN_MAX, STOPS_MAX, TOP_LOGPROBS_MAX};
 
@@ -188,7 +189,7 @@ impl TryFrom<Generate> for Request {
             Some(generate::Input::Infill(Infill { prefix, suffix })) => Input::Infill { prefix, suffix },
             None => return Err(Refusal::invalid("neither prompt nor messages")),
         };
-        let grammar = grammar(format)?;
+        let grammar = format_grammar(format)?;
         let callable = matches!(&input, Input::Chat(talk) if talk.callable());
         if grammar.is_some() && callable {
             return Err(Refusal::unsupported("response_format cannot be had together with tools"));
@@ -231,8 +232,14 @@ fn biases(wire: &[LogitBias]) -> Result<Vec<(i32, f32)>, Refusal> {
     wire.iter().map(bias).collect::<Option<_>>().ok_or(refused)
 }
 
+const ENDLESS_GRAMMAR: Refusal =
+    Refusal::invalid("grammar has too many parts that may be left out in a row, or repeats too much");
+const ENDLESS_SCHEMA: Refusal = Refusal::invalid(
+    "json_schema is too deep, has more than 512 properties, or a pattern that repeats too much",
+);
+
 /// The grammar of an answer's format.
-fn grammar(format: Option<generate::Format>) -> Result<Option<String>, Refusal> {
+fn format_grammar(format: Option<generate::Format>) -> Result<Option<String>, Refusal> {
     let schema = match format {
         None | Some(generate::Format::JsonObject(false)) => return Ok(None),
         Some(generate::Format::JsonObject(true)) => r#"{"type":"object"}"#.to_owned(),
@@ -240,6 +247,7 @@ fn grammar(format: Option<generate::Format>) -> Result<Option<String>, Refusal> 
         Some(generate::Format::Grammar(text)) if text.len() > FORMAT_LEN_MAX => {
             return Err(Refusal::invalid("grammar is longer than 64 KiB"));
         }
+        Some(generate::Format::Grammar(text)) if !grammar::fits(&text) => return Err(ENDLESS_GRAMMAR),
         Some(generate::Format::Grammar(text)) => return Ok(Some(text)),
     };
     let refused = Refusal::invalid("json_schema is not a schema of at most 64 KiB that this runtime knows");
@@ -250,6 +258,9 @@ fn grammar(format: Option<generate::Format>) -> Result<Option<String>, Refusal> 
     let parsed: serde_json::Value = serde_json::from_str(&schema).map_err(|_| refused)?;
     if !parsed.is_object() {
         return Err(refused);
+    }
+    if !grammar::schema_fits(&parsed) {
+        return Err(ENDLESS_SCHEMA);
     }
     llama_cpp_2::json_schema_to_grammar(&parsed.to_string()).map(Some).map_err(|_| refused)
 }

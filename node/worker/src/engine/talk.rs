@@ -3,6 +3,7 @@
 use croft_proto::frames::{ChatMessage, Conversation};
 use serde_json::{Value, json};
 
+use crate::engine::grammar;
 use crate::engine::request::Refusal;
 use crate::limits::{MESSAGES_MAX, TOOLS_LEN_MAX, TOOLS_MAX};
 
@@ -217,7 +218,9 @@ fn declared(text: &str) -> Result<Vec<Value>, Refusal> {
     if text.len() > TOOLS_LEN_MAX {
         return Err(Refusal::invalid("tools is longer than 256 KiB"));
     }
-    let refused = Refusal::invalid("tools is not an array of at most 128 functions with distinct names");
+    let refused = Refusal::invalid(
+        "tools is not an array of at most 128 functions with distinct names, and schemas that can be followed",
+    );
     let Ok(Value::Array(tools)) = serde_json::from_str(text) else { return Err(refused) };
     let mut names = std::collections::BTreeSet::new();
     let fits = tools.len() <= TOOLS_MAX
@@ -228,7 +231,7 @@ fn declared(text: &str) -> Result<Vec<Value>, Refusal> {
             tool["type"] == "function"
                 && is_name(name)
                 && names.insert(name.to_owned())
-                && (parameters.is_null() || parameters.is_object())
+                && (parameters.is_null() || (parameters.is_object() && grammar::schema_fits(parameters)))
                 && (function["description"].is_null() || function["description"].is_string())
         });
     if !fits {

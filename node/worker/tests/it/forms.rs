@@ -195,6 +195,24 @@ fn p6_forms_that_are_none_are_refused_without_repeating_them() {
 }
 
 #[test]
+fn p9_forms_that_would_never_end_are_refused_and_the_worker_lives() {
+    let mut worker = Worker::start(1).ready();
+    let wide: serde_json::Map<_, _> =
+        (0..1500).map(|n| (format!("p{n}"), json!({"type": "string"}))).collect();
+    let bad = [
+        generate::Format::JsonSchema(json!({"type": "object", "properties": wide}).to_string()),
+        generate::Format::JsonSchema(json!({"pattern": "^(((((a?){99}){99}){99}){99})$"}).to_string()),
+        generate::Format::Grammar(format!("root ::= {}", "(\"a\" | \"a\")? ".repeat(300))),
+        generate::Format::Grammar(format!("root ::= {}\"b\"{}", "(".repeat(25_000), ")".repeat(25_000))),
+    ];
+    for form in bad {
+        let answer = worker.answer(formed(1, form));
+        assert!(answer.failed.is_none() || answer.code() == "E-REQUEST-INVALID", "{answer:?}");
+    }
+    assert_eq!(worker.answer(question(2, "hello")).reason(), "stop");
+}
+
+#[test]
 fn probabilities_are_those_of_the_model_and_biases_change_its_choice() {
     let mut worker = Worker::start(1).ready();
     let ask = |request, bias: Vec<LogitBias>| Generate {
