@@ -95,8 +95,7 @@ impl ModelsView {
             return "No model is assigned to this machine yet.\n".to_owned();
         }
         let rows: Vec<[String; 7]> = self.models.iter().map(ModelView::row).collect();
-        let heading =
-            ["MODEL", "STATE", "SIZE", "MEMORY", "CONTEXT", "CHECKS", "ALIASES"].map(str::to_owned);
+        let heading = ["MODEL", "STATE", "SIZE", "MEMORY", "CONTEXT", "CHECKS", "ALIASES"].map(str::to_owned);
         let mut text = String::new();
         let width = |column: usize| {
             let cells = std::iter::once(&heading).chain(&rows).filter_map(|row| row.get(column));

@@ -9,8 +9,8 @@ use croft_proto::frames::{
 };
 use serde_json::json;
 
-use crate::peer::{Answer, Setup, Worker, question, raw};
 use crate::families::{CHATML, GEMMA, LLAMA3, Style, model};
+use crate::peer::{Answer, Setup, Worker, question, raw};
 
 const STYLES: [&Style; 3] = [&CHATML, &LLAMA3, &GEMMA];
 
