@@ -63,6 +63,8 @@ mod tests {
             worker_pid: None,
             load_failures: 0,
             checks_passed: None,
+            origin: None,
+            memory: None,
         }
     }
 
