@@ -257,6 +257,7 @@ mod tests {
             load_failures: 0,
             origin: None,
             memory: None,
+            checks_passed: None,
         };
         memory.bundles.insert(reference.clone(), progress.clone());
         assert_eq!(damaged(&memory, &reference), None);

@@ -52,6 +52,7 @@ fn node(folder: &std::path::Path) -> (Arc<Shared>, BundleFile, Vec<u8>, BundleRe
             load_failures: 0,
             origin: None,
             memory: None,
+            checks_passed: None,
         };
         memory.bundles.insert(bundle.clone(), progress);
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use croft_domain::memory::KvType;
 use croft_proto::frames::{Generate, Sampling, Step, generate, to_worker};
+use croft_worker::engine::load::Extent;
 use croft_worker::engine::pulse::Pulse;
 use croft_worker::engine::{Engine, Outbound, Size, load};
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -25,7 +26,7 @@ fn main() {
     let path = path.unwrap_or_else(|| STARTER.to_owned());
     let backend = LlamaBackend::init().unwrap();
     croft_worker::engine::log::silence();
-    let model = load::load(&backend, std::fs::File::open(&path).unwrap(), |_| true).unwrap();
+    let model = load::load(&backend, std::fs::File::open(&path).unwrap(), Extent::Whole, |_| true).unwrap();
     let pulse = Pulse::new(None);
     let threads = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
     let size = Size { context_tokens: 4096, slots: 4, threads, kv: KvType::F16 };
