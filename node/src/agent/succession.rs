@@ -83,7 +83,8 @@ mod tests {
         let bundles = BTreeMap::from([(new.clone(), progress(BundleState::Loaded))]);
         assert_eq!(with_predecessors(&assigned, &served, &bundles), assigned);
         assert_eq!(with_predecessors(&[], &served, &BTreeMap::new()), []);
-        assert_eq!(with_predecessors(&[old.clone()], &[old.clone()], &BTreeMap::new()), [old]);
+        let one = [old];
+        assert_eq!(with_predecessors(&one, &one, &BTreeMap::new()), one);
     }
 
     #[test]
