@@ -13,7 +13,7 @@ use croft_domain::code::Code;
 use croft_domain::evidence::Mode;
 
 use crate::agent;
-use crate::bundles::vet::{self, Scope, Vetting};
+use crate::bundles::vet::{self, Vetting};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::gateway::{self, GatewayArgs};
@@ -35,13 +35,9 @@ enum Command {
     Run(PathArguments),
     /// Leaves the fleet without the daemon: erases keys, models and state.
     Leave(PathArguments),
-    /// Judges the file at descriptor 3. Started by the daemon.
+    /// Judges the files from descriptor 3 on. Started by the daemon.
     #[command(hide = true)]
-    VetConfined {
-        /// By the rules of any format and not only of what is served.
-        #[arg(long)]
-        any: bool,
-    },
+    VetConfined(vet::Question),
     /// Prints where everything is kept.
     Paths(PathArguments),
     /// The confined local API, which the daemon starts.
@@ -103,9 +99,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Gateway(arguments) => return Ok(gateway::run(&arguments)),
         Command::Run(paths) => return run_daemon(paths),
         Command::Leave(paths) => return leave(paths),
-        Command::VetConfined { any } => {
-            return vet::run_confined(if any { Scope::Any } else { Scope::Served });
-        }
+        Command::VetConfined(question) => return vet::run_confined(&question),
         Command::Paths(paths) => {
             let lines = paths.resolve()?.lines().join("\n");
             println!("{lines}");
@@ -128,7 +122,7 @@ fn run_daemon(arguments: PathArguments) -> Result<ExitCode, Failure> {
     config.network.settle().map_err(|e| Failure::caused(e.code(), &e))?;
     let around = Surroundings::of_process();
     let node = std::env::current_exe().map_err(|e| Failure::caused(Code::Internal, &e))?;
-    let senses = agent::senses::of_machine(Vetting::Confined(node));
+    let senses = agent::senses::of_machine(Vetting::by(node));
     runtime()?.block_on(run::run(paths, config, senses, &around))?;
     Ok(ExitCode::SUCCESS)
 }

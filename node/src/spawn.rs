@@ -11,14 +11,16 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
+use croft_domain::limits::BUNDLE_FILES_MAX;
 use croft_proto::frames::SLOTS;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The highest number at which a child expects a descriptor: listener, control socket and slots begin at 3.
-const PLACED_FD_MAX: RawFd = 4 + SLOTS as RawFd;
-const _: () = assert!(SLOTS < 64);
+/// The highest number at which a child expects a descriptor: the gateway's listener, control socket and slots begin at 3,
+/// and so do a worker's sockets with the files of its model.
+const PLACED_FD_MAX: RawFd = 8 + if SLOTS > BUNDLE_FILES_MAX { SLOTS } else { BUNDLE_FILES_MAX } as RawFd;
+const _: () = assert!(SLOTS < 64 && BUNDLE_FILES_MAX < 256);
 
 /// What to start.
 pub struct Launch<'a> {
@@ -26,7 +28,7 @@ pub struct Launch<'a> {
     pub program: Program<'a>,
     /// Its arguments.
     pub arguments: Vec<String>,
-    /// Descriptors, each with the number it gets there, 3 to 12.
+    /// Descriptors, each with the number it gets there, 3 to 136.
     pub descriptors: Vec<(BorrowedFd<'a>, RawFd)>,
     /// Whether its standard output is read by us.
     pub capture_output: Output,

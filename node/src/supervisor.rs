@@ -120,8 +120,9 @@ pub enum WorkerChange {
     },
 }
 
-/// Opens a model file and verifies every byte of it; runs at each start of a worker, on a thread that may block.
-pub type Opener = Arc<dyn Fn() -> Result<File, Failure> + Send + Sync>;
+/// Opens a model's files, in the order of its shards, and verifies every byte of them; runs at each start of a worker, on
+/// a thread that may block.
+pub type Opener = Arc<dyn Fn() -> Result<Vec<File>, Failure> + Send + Sync>;
 
 /// One model to be kept loaded.
 #[derive(Clone)]
@@ -130,9 +131,9 @@ pub struct LoadOrder {
     pub bundle: BundleRef,
     /// In which of the gateway's slots.
     pub slot: u32,
-    /// Gives the verified file.
+    /// Gives the verified files.
     pub open: Opener,
-    /// The approved template.
+    /// The approved template; empty where none is bound.
     pub template: String,
     /// What was approved of it: none is refused, unless there is no template.
     pub rendered: Option<Rendered>,

@@ -40,9 +40,6 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
     if let Command::Completions { shell } = command {
         return completions::print(shell);
     }
-    if let Command::Vet(arguments) = command {
-        return vet::run(&arguments.paths, output).await;
-    }
     let dir = FleetDir::locate(config)?.with_passphrases(Source::new(passphrase_file));
     match command {
         Command::Init(arguments) => init::run(&dir, &arguments).await,
@@ -72,6 +69,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Audit(verb) => audit::run(&dir, &verb, output).await,
         Command::Trust(verb) => trust::run(&dir, verb, output).await,
         Command::Report(verb) => report::run(&dir, &verb, output).await,
-        Command::Completions { .. } | Command::Vet(_) | Command::VetConfined(_) => Ok(()),
+        Command::Vet(arguments) => vet::run(&arguments.paths, &import::exceptions(&dir)?, output).await,
+        Command::Completions { .. } | Command::VetConfined(_) => Ok(()),
     }
 }

@@ -51,6 +51,9 @@ pub const VETTING_TIMEOUT_S: u64 = 60;
 /// How fast the confined child must at least read the file, in bytes a second: half of a USB 2 disk.
 pub const VETTING_BYTES_PER_S: u64 = 16 << 20;
 
+/// Descriptors that the confined child may have: the shards of one model, and a few of its own.
+pub const VETTING_FILES_MAX: u64 = croft_domain::limits::BUNDLE_FILES_MAX as u64 + 16;
+
 /// Memory of the confined child, in bytes: what judging one file may take, and the kernel gives no more.
 pub const VETTING_DATA_BYTES: u64 = croft_vetting::limits::MEMORY_MAX;
 
@@ -68,6 +71,12 @@ pub const CONTEXT_DEFAULT_MAX: u32 = 8192;
 
 /// Most entries of a foreign folder that are looked at.
 pub const FOLDER_ENTRIES_MAX: usize = 10_000;
+
+/// How many times longer a compressed layer may become: weights hardly shrink.
+pub const EXPANSION_MAX: u64 = 100;
+
+/// Up to this length that is not counted, in bytes.
+pub const EXPANSION_FREE_LEN: u64 = 1 << 20;
 
 /// Most layers of an artifact.
 pub const LAYERS_MAX: usize = 256;

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let args = args::Args::parse();
     // The confined child must be single-threaded until its walls stand, so it runs before there is a runtime.
     let result = if let args::Command::VetConfined(confined) = args.command {
-        vet::judge_standard_input(confined.scope())
+        vet::judge_confined(&confined)
     } else {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -21,6 +21,7 @@ use croft_domain::digest::Sha256Digest;
 
 use crate::error::CtlError;
 
+pub use folder::shard_names;
 pub use scratch::Scratch;
 
 /// Which model of a store is meant.

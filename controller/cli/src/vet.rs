@@ -3,21 +3,25 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use croft_confine::{Entry, ResourceLimits, Role};
-use croft_vetting::gguf::Depth;
+use croft_domain::vetting::VettingExceptions;
+use croft_vetting::gguf::{Depth, Shard};
+use croft_vetting::policy::Policy;
 use croft_vetting::report::{Finding, Report, Severity};
 use croft_vetting::template::Renderings;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::args::Confined;
 use crate::error::CtlError;
 use crate::limits::{
-    RENDERINGS_LEN_MAX, REPORT_LEN_MAX, VETTING_BYTES_PER_S, VETTING_DATA_BYTES, VETTING_TIMEOUT_S,
+    RENDERINGS_LEN_MAX, REPORT_LEN_MAX, VETTING_BYTES_PER_S, VETTING_DATA_BYTES, VETTING_FILES_MAX,
+    VETTING_TIMEOUT_S,
 };
 use crate::output::clean;
 
@@ -49,27 +53,40 @@ struct Agreement {
     shown: Renderings,
 }
 
-/// The child's work: confine this process, judge standard input, write the report to standard output.
+/// The child's work: confine this process, judge standard input or the shards, write the report to standard output.
 ///
 /// Must be called before any thread exists.
 ///
 /// # Errors
 /// Standard input is not a file, the confinement does not stand, or the report cannot be written.
-pub fn judge_standard_input(scope: Scope) -> Result<(), CtlError> {
+pub fn judge_confined(confined: &Confined) -> Result<(), CtlError> {
     let process = |operation| move |source| CtlError::Process { operation, source };
     let owned = std::io::stdin().as_fd().try_clone_to_owned().map_err(process("take standard input"))?;
     let mut file = File::from(owned);
     let len_bytes = file.metadata().map_err(process("measure standard input"))?.len();
-    let limits =
-        ResourceLimits { data_bytes: Some(VETTING_DATA_BYTES), open_files: Some(16), processes: Some(1) };
-    let keep = [std::os::fd::AsRawFd::as_raw_fd(&file)];
+    let shards = inherited(&confined.shards).map_err(process("take the shards"))?;
+    let mut keep = vec![file.as_raw_fd()];
+    keep.extend(shards.iter().map(|(_, file, _)| file.as_raw_fd()));
+    let limits = ResourceLimits {
+        data_bytes: Some(VETTING_DATA_BYTES),
+        open_files: Some(VETTING_FILES_MAX),
+        processes: Some(1),
+    };
     let entry = Entry { role: Role::Vetting, keep_fds: &keep, readable: &[], limits };
     croft_confine::enter(&entry)
         .and_then(|_| croft_confine::lock_down(Role::Vetting))
         .map_err(|e| CtlError::Process { operation: "confine vetting", source: std::io::Error::other(e) })?;
-    let report = match scope {
-        Scope::Gguf => croft_vetting::format::vet(BufReader::new(file), len_bytes, Depth::Full),
-        Scope::Any => croft_vetting::scan::scan(&mut file, len_bytes),
+    let policy =
+        Policy::default().with_architectures(&confined.architectures).with_imports(&confined.imports);
+    let report = match confined.scope() {
+        _ if !shards.is_empty() => {
+            let shard = |(name, file, len_bytes)| Shard { name, reader: BufReader::new(file), len_bytes };
+            croft_vetting::gguf::lint_shards(shards.into_iter().map(shard).collect(), Depth::Full, &policy)
+        }
+        Scope::Gguf => {
+            croft_vetting::format::vet_under(BufReader::new(file), len_bytes, Depth::Full, &policy)
+        }
+        Scope::Any => croft_vetting::scan::scan_under(&mut file, len_bytes, &policy),
         Scope::Template => {
             // A pipe has no length of its own; one byte too many is enough to be refused.
             let mut source = Vec::new();
@@ -94,13 +111,39 @@ pub fn judge_standard_input(scope: Scope) -> Result<(), CtlError> {
         .map_err(|source| CtlError::FileWrite { path: "standard output".into(), source })
 }
 
+/// The shards that the parent left open, each as `FD:NAME`, opened anew so that nobody shares our place in them.
+fn inherited(shards: &[String]) -> std::io::Result<Vec<(&str, File, u64)>> {
+    fn open(shard: &str) -> std::io::Result<(&str, File, u64)> {
+        let (fd, name) = shard.split_once(':').ok_or(std::io::ErrorKind::InvalidInput)?;
+        let fd: u32 = fd.parse().map_err(std::io::Error::other)?;
+        let file = File::open(format!("/proc/self/fd/{fd}"))?;
+        let len_bytes = file.metadata()?.len();
+        Ok((name, file, len_bytes))
+    }
+    shards.iter().map(|shard| open(shard)).collect()
+}
+
 /// Has `file` judged by a confined child.
 ///
 /// # Errors
 /// [`CtlError::VetRefused`] with each broken rule, or [`CtlError::Vetting`] if the child did not answer.
-pub async fn vet(path: &Path, file: &File) -> Result<Passed, CtlError> {
+pub async fn vet(path: &Path, file: &File, exceptions: &VettingExceptions) -> Result<Passed, CtlError> {
     let fail = |reason: String| CtlError::Vetting { path: path.to_owned(), reason };
-    let (report, bytes) = judge(file, Scope::Gguf).await.map_err(fail)?;
+    let (report, bytes) = judge(file, Scope::Gguf, exceptions).await.map_err(fail)?;
+    passed(path, report, bytes)
+}
+
+/// Has the shards of one model, each with its name and in their order, judged together by a confined child.
+///
+/// # Errors
+/// As [`vet`].
+pub async fn vet_shards(
+    path: &Path,
+    shards: &[(String, &File)],
+    exceptions: &VettingExceptions,
+) -> Result<Passed, CtlError> {
+    let fail = |reason: String| CtlError::Vetting { path: path.to_owned(), reason };
+    let (report, bytes) = judge_shards(shards, exceptions).await.map_err(fail)?;
     passed(path, report, bytes)
 }
 
@@ -110,7 +153,8 @@ pub async fn vet(path: &Path, file: &File) -> Result<Passed, CtlError> {
 /// [`CtlError::VetRefused`] with each broken rule, or [`CtlError::Vetting`] if the child did not answer.
 pub async fn review_template(path: &Path, source: &str) -> Result<Report, CtlError> {
     let len_bytes = source.len() as u64;
-    let answer = run_child(Stdio::piped(), Some(source), len_bytes, Scope::Template).await;
+    let arguments = vec!["--template".to_owned()];
+    let answer = run_child(Stdio::piped(), Some(source), len_bytes, arguments).await;
     let (report, bytes) = answer.and_then(|bytes| parse(bytes, len_bytes)).map_err(|reason| {
         // A template that asks for more memory than the child may have ends it: that is an answer, too.
         if reason.starts_with("signal") {
@@ -132,7 +176,9 @@ pub async fn compare_renderings(path: &Path, source: &str, shown: Renderings) ->
     let agreement = Agreement { source: source.to_owned(), shown };
     let text =
         serde_json::to_string(&agreement).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
-    let bytes = run_child(Stdio::piped(), Some(&text), len_bytes, Scope::Agreement).await.map_err(fail)?;
+    let bytes = run_child(Stdio::piped(), Some(&text), len_bytes, vec!["--agreement".to_owned()])
+        .await
+        .map_err(fail)?;
     let (report, bytes) = parse(bytes, len_bytes).map_err(fail)?;
     passed(path, report, bytes).map(|passed| passed.report)
 }
@@ -155,11 +201,46 @@ fn passed(path: &Path, report: Report, bytes: Vec<u8>) -> Result<Passed, CtlErro
 ///
 /// # Errors
 /// Why the child did not answer, in words.
-pub async fn judge(file: &File, scope: Scope) -> Result<(Report, Vec<u8>), String> {
+pub async fn judge(
+    file: &File,
+    scope: Scope,
+    exceptions: &VettingExceptions,
+) -> Result<(Report, Vec<u8>), String> {
     let len_bytes = file.metadata().map_err(|e| e.to_string())?.len();
     let input = file.try_clone().map_err(|e| e.to_string())?;
-    let bytes = run_child(Stdio::from(input), None, len_bytes, scope).await?;
+    let mut arguments = allowed(exceptions);
+    arguments.extend((scope == Scope::Any).then(|| "--any".to_owned()));
+    let bytes = run_child(Stdio::from(input), None, len_bytes, arguments).await?;
     parse(bytes, len_bytes)
+}
+
+/// Has the shards of one model, in their order, judged together, whatever the verdict.
+///
+/// # Errors
+/// Why the child did not answer, in words.
+pub async fn judge_shards(
+    shards: &[(String, &File)],
+    exceptions: &VettingExceptions,
+) -> Result<(Report, Vec<u8>), String> {
+    let mut arguments = allowed(exceptions);
+    let (mut held, mut len_bytes) = (Vec::new(), 0_u64);
+    for (name, file) in shards {
+        len_bytes += file.metadata().map_err(|e| e.to_string())?.len();
+        // Such a copy, other than those of `File`, stays open in the child.
+        let copy = rustix::io::dup(file).map_err(|e| e.to_string())?;
+        arguments.push(format!("--shard={}:{name}", copy.as_raw_fd()));
+        held.push(copy);
+    }
+    let bytes = run_child(Stdio::null(), None, len_bytes, arguments).await?;
+    drop(held);
+    parse(bytes, len_bytes)
+}
+
+/// What the fleet allows beyond the built-in lists, as the child's arguments.
+fn allowed(exceptions: &VettingExceptions) -> Vec<String> {
+    let architectures = exceptions.architectures.keys().map(|name| format!("--architecture={name}"));
+    let imports = exceptions.pickle_imports.keys().map(|name| format!("--pickle-import={name}"));
+    architectures.chain(imports).collect()
 }
 
 /// The child's answer, if it is one and about this length.
@@ -182,17 +263,12 @@ async fn run_child(
     input: Stdio,
     template: Option<&str>,
     len_bytes: u64,
-    scope: Scope,
+    arguments: Vec<String>,
 ) -> Result<Vec<u8>, String> {
     let program = std::env::current_exe().map_err(|e| format!("own executable not found: {e}"))?;
     let mut child = tokio::process::Command::new(program)
         .arg("vet-confined")
-        .args(match scope {
-            Scope::Gguf => None,
-            Scope::Any => Some("--any"),
-            Scope::Template => Some("--template"),
-            Scope::Agreement => Some("--agreement"),
-        })
+        .args(arguments)
         .env_clear()
         .stdin(input)
         .stdout(Stdio::piped())

@@ -319,6 +319,7 @@ fn document(bootstrap: &Bootstrap, answer: &BootstrapAdminResponse, keys: &Keys)
         )]),
         licenses: vec!["Apache-2.0".to_owned()],
         baselines: BTreeMap::new(),
+        vetting: croft_domain::vetting::VettingExceptions::default(),
         moves: BTreeMap::new(),
     }
 }

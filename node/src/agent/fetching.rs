@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::memory::{BundleProgress, Memory, Shared};
 use crate::bundles::install::{Installer, stored};
+use crate::bundles::load::open_unverified;
 use crate::bundles::plan::OwnedDecision;
 use crate::bundles::plan::{Decision, superfluous};
 use crate::bundles::quarantine;
@@ -51,7 +52,12 @@ async fn pass(shared: &Arc<Shared>, vetting: &Vetting, own_home: Option<&Path>) 
     for (reference, decision) in &decisions {
         let OwnedDecision::Keep { manifest, .. } = decision else { continue };
         let is_here = manifest.files.iter().all(|file| shared.paths.blob(&file.sha256).is_file());
-        if is_here {
+        let is_installed =
+            shared.memory().bundles.get(reference).is_some_and(|progress| {
+                matches!(progress.state, BundleState::Installed | BundleState::Loaded)
+            });
+        // What is of several files is judged as a whole, in this process, before it counts as installed.
+        if is_here && (is_installed || judge_whole(shared, manifest, vetting).await.is_ok()) {
             set(shared, reference, |progress| {
                 progress.fetched_bytes = progress.len_bytes;
                 // What failed to come by the network may have come by an archive; what failed to load stays failed.
@@ -169,6 +175,7 @@ async fn bring(
         (link, Stores::of_accounts(&uids, own_home))
     };
     let client = link.and_then(|link| link.https()).map_err(|e| Failure::caused(e.code(), &e))?;
+    let vetting = of_bundle(shared, manifest, vetting);
     let work = async {
         let mut before = 0;
         for file in &manifest.files {
@@ -187,7 +194,7 @@ async fn bring(
             let installer = Installer {
                 client: &client,
                 paths: &shared.paths,
-                vetting,
+                vetting: &vetting,
                 stores: &stores,
                 ask: &ask,
                 progress: &progress,
@@ -196,12 +203,27 @@ async fn bring(
             installer.install(file).await?;
             before += file.len_bytes;
         }
-        Ok(())
+        judge_whole(shared, manifest, &vetting).await
     };
     tokio::select! {
         done = work => done,
         stopped = no_longer_kept(shared, reference) => Err(stopped),
     }
+}
+
+/// How the files of a bundle are judged: by the rules with what the signed fleet document allows.
+fn of_bundle(shared: &Shared, manifest: &Manifest, vetting: &Vetting) -> Vetting {
+    let exceptions = shared.memory().trust.as_ref().map(|trust| trust.fleet.vetting.clone());
+    vetting.of_file(&exceptions.unwrap_or_default(), manifest.files.len() > 1)
+}
+
+/// Judges a bundle of several files as one, where each was judged on its own already.
+async fn judge_whole(shared: &Shared, manifest: &Manifest, vetting: &Vetting) -> Result<(), Failure> {
+    if manifest.files.len() < 2 {
+        return Ok(());
+    }
+    let files = open_unverified(&shared.paths, &manifest.files)?;
+    of_bundle(shared, manifest, vetting).judge_together(&files).await
 }
 
 async fn no_longer_kept(shared: &Arc<Shared>, reference: &BundleRef) -> Failure {

@@ -57,6 +57,7 @@ pub(super) fn view() -> TrustView {
         licenses: Vec::new(),
         sources: Vec::new(),
         baselines: BTreeMap::new(),
+        vetting: croft_domain::vetting::VettingExceptions::default(),
         moves: BTreeMap::new(),
     };
     let signed = [

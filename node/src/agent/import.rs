@@ -13,6 +13,7 @@ use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::BundleRef;
 use croft_domain::recall::Recall;
+use croft_domain::vetting::VettingExceptions;
 use croft_trust::archive::{Documents, Header, Incoming};
 use croft_trust::store::{MemorySource, TrustView};
 
@@ -55,6 +56,9 @@ struct Plan {
     outcomes: Vec<(BundleRef, Outcome)>,
     wanted: BTreeMap<Sha256Digest, BundleFile>,
     passed_over: BTreeSet<Sha256Digest>,
+    /// Files of bundles of several, which are judged as a whole when all of them are here.
+    parts: BTreeSet<Sha256Digest>,
+    exceptions: VettingExceptions,
 }
 
 /// Takes in the archive that `reader` gives.
@@ -126,7 +130,13 @@ fn plan(shared: &Shared, view: &TrustView, header: &Header) -> Result<Plan, Fail
     let group = enrolled.map(|enrolled| view.fleet.group_of(enrolled.node, &enrolled.group));
     let policy = group.and_then(|group| view.fleet.groups.get(group));
     let recalls: Vec<Recall> = memory.recalls.iter().filter(|recall| view.obeys(recall)).cloned().collect();
-    let mut plan = Plan { outcomes: Vec::new(), wanted: BTreeMap::new(), passed_over: BTreeSet::new() };
+    let mut plan = Plan {
+        outcomes: Vec::new(),
+        wanted: BTreeMap::new(),
+        passed_over: BTreeSet::new(),
+        parts: BTreeSet::new(),
+        exceptions: view.fleet.vetting.clone(),
+    };
     for (bundle, decision) in decide(&header.bundles, policy, &approved, &recalls) {
         let Some((manifest, _)) = approved.get(&bundle) else {
             return Err(refused(format!("it claims {bundle}, which its own metadata does not approve")));
@@ -135,6 +145,9 @@ fn plan(shared: &Shared, view: &TrustView, header: &Header) -> Result<Plan, Fail
             Decision::Keep { manifest, .. } => {
                 let is_here = manifest.files.iter().all(|f| shared.paths.blob(&f.sha256).is_file());
                 plan.wanted.extend(manifest.files.iter().map(|file| (file.sha256, file.clone())));
+                if manifest.files.len() > 1 {
+                    plan.parts.extend(manifest.files.iter().map(|file| file.sha256));
+                }
                 if is_here { Outcome::Present } else { Outcome::Installed }
             }
             Decision::Recalled { reason, .. } => Outcome::LeftOut(Failure::new(Code::Recalled, reason)),
@@ -180,7 +193,8 @@ async fn land_all<R: Read + Send + 'static>(
             None => break,
             Some(None) => {}
             Some(Some(blob)) => {
-                let blob = blob.judge(vetting).await?;
+                let is_part = plan.parts.contains(&blob.digest());
+                let blob = blob.judge(&vetting.of_file(&plan.exceptions, is_part)).await?;
                 landed.push(blob);
             }
         }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::decide::Serving;
 use super::memory::{Memory, Shared};
 use super::succession::is_final;
-use crate::bundles::load::open_verified;
+use crate::bundles::load::open_all;
 use crate::bundles::plan::OwnedDecision;
 use crate::clock;
 use crate::config::Config;
@@ -140,13 +140,6 @@ impl Keeper {
             if !is_due || self.supervisor.is_loaded(reference) {
                 continue;
             }
-            let [file] = manifest.files.as_slice() else {
-                self.fail(
-                    reference,
-                    Failure::new(Code::RequestUnsupported, "models of several files are not served yet"),
-                );
-                continue;
-            };
             let Some(slot) = self.supervisor.free_slot() else {
                 self.fail(
                     reference,
@@ -154,11 +147,11 @@ impl Keeper {
                 );
                 continue;
             };
-            let (paths, file) = (self.shared.paths.clone(), file.clone());
+            let (paths, files) = (self.shared.paths.clone(), manifest.files.clone());
             self.supervisor.load(LoadOrder {
                 bundle: reference.clone(),
                 slot,
-                open: Arc::new(move || open_verified(&paths, &file)),
+                open: Arc::new(move || open_all(&paths, &files)),
                 template: manifest.template.source.clone(),
                 rendered: manifest.template.rendered,
                 checks: manifest.check_prompts.clone(),

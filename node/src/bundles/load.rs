@@ -34,3 +34,22 @@ pub fn open_verified(paths: &Paths, blob: &BundleFile) -> Result<File, Failure> 
     verify_file(&file, blob).map_err(|e| Failure::caused(e.code(), &e))?;
     Ok(file)
 }
+
+/// Opens and verifies all files of a bundle, in their order.
+///
+/// # Errors
+/// As [`open_verified`].
+pub fn open_all(paths: &Paths, blobs: &[BundleFile]) -> Result<Vec<File>, Failure> {
+    blobs.iter().map(|blob| open_verified(paths, blob)).collect()
+}
+
+/// Opens the files of a bundle without verifying them: for the linter, which believes nothing.
+///
+/// # Errors
+/// `E-BLOB-MISSING` if one is not there.
+pub fn open_unverified(paths: &Paths, blobs: &[BundleFile]) -> Result<Vec<File>, Failure> {
+    let open = |blob: &BundleFile| {
+        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW).open(paths.blob(&blob.sha256))
+    };
+    blobs.iter().map(open).collect::<Result<_, _>>().map_err(|e| Failure::caused(Code::BlobMissing, &e))
+}

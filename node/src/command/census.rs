@@ -41,7 +41,7 @@ pub fn run(arguments: &CensusArguments) -> Result<ExitCode, Failure> {
     let accounts = if arguments.all { Accounts::All } else { Accounts::Only(uid) };
     let internal = |e: std::io::Error| Failure::caused(Code::Internal, &e);
     let runtime = super::runtime()?;
-    let vetting = Vetting::Confined(std::env::current_exe().map_err(internal)?);
+    let vetting = Vetting::by(std::env::current_exe().map_err(internal)?);
     let judge = |file: &std::fs::File| scan(runtime.handle(), &vetting, file);
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let found = census::take(&CensusRequest {

@@ -72,7 +72,7 @@ pub async fn run(
 
     let stop = CancellationToken::new();
     let (sender, events) = supervisor::events();
-    let vetting = Vetting::Confined(programs.node.clone());
+    let vetting = Vetting::by(programs.node.clone());
     let supervisor = Supervisor::start(programs, listener, first_policy(), sender);
     let keeper = Keeper::new(Arc::clone(&shared), supervisor, config.clone());
     let session = Session {

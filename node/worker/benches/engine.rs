@@ -26,7 +26,8 @@ fn main() {
     let path = path.unwrap_or_else(|| STARTER.to_owned());
     let backend = LlamaBackend::init().unwrap();
     croft_worker::engine::log::silence();
-    let model = load::load(&backend, std::fs::File::open(&path).unwrap(), Extent::Whole, |_| true).unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let model = load::load(&backend, vec![file], Extent::Whole, |_| true).unwrap();
     let pulse = Pulse::new(None);
     let threads = u32::try_from(std::thread::available_parallelism().unwrap().get()).unwrap();
     let size = Size { context_tokens: 4096, slots: 4, threads, kv: KvType::F16 };

@@ -17,9 +17,9 @@ pub struct Args {
     /// Descriptor on which the daemon hears how the start goes (SOCK_SEQPACKET).
     #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
     pub report_fd: RawFd,
-    /// Descriptor of the verified model file, open for reading.
-    #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
-    pub model_fd: RawFd,
+    /// Descriptor of the verified model file, open for reading; one for each shard, in their order.
+    #[arg(long = "model-fd", required = true, value_parser = clap::value_parser!(i32).range(3..))]
+    pub model_fds: Vec<RawFd>,
     /// Descriptor of the approved chat template's text.
     #[arg(long, value_parser = clap::value_parser!(i32).range(3..))]
     pub template_fd: Option<RawFd>,

@@ -1,7 +1,7 @@
 //! The order in which this process gives up its rights, and the proof that it did: confine, bring the back end up,
 //! lock down, then try every forbidden call. Nothing of the model or of a prompt is read before the last step.
 
-use std::os::fd::{AsFd as _, AsRawFd as _, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use croft_confine::{Entry, ResourceLimits, Role};
 use llama_cpp_2::llama_backend::LlamaBackend;
@@ -47,25 +47,34 @@ impl SelfTest {
 /// [`Fault::Confine`] if a mandatory layer could not be had, [`Fault::Backend`] if llama.cpp did not start.
 pub fn confine(args: &Args, inherited: &Inherited) -> Result<(LlamaBackend, SelfTest), Fault> {
     let Inherited { slot, report, model, template, trial } = inherited;
-    let mut keep_fds = vec![slot.as_raw_fd(), report.as_raw_fd(), model.as_raw_fd()];
+    let mut keep_fds = vec![slot.as_raw_fd(), report.as_raw_fd()];
+    keep_fds.extend(model.iter().map(AsRawFd::as_raw_fd));
     keep_fds.extend(template.iter().chain(trial).map(|file| file.as_fd().as_raw_fd()));
-    let model_bytes = model.metadata().map_or(0, |data| data.len());
-    confine_with(keep_fds, args.memory_bytes.unwrap_or_else(|| memory_bytes(args, model_bytes)))
+    let model_bytes = model.iter().map(|file| file.metadata().map_or(0, |data| data.len())).sum();
+    // One file is read through the descriptor that is open already. llama.cpp opens shards by name, so these, and no
+    // other, may be opened again.
+    let readable: Vec<_> = if model.len() > 1 { model.iter().map(AsFd::as_fd).collect() } else { Vec::new() };
+    let data_bytes = args.memory_bytes.unwrap_or_else(|| memory_bytes(args, model_bytes));
+    confine_with(keep_fds, &readable, data_bytes)
 }
 
-/// The same for a process that will serve nothing: `keep_fds` are the descriptors that it needs.
+/// The same for a process that will serve nothing: `keep_fds` are the descriptors that it needs, and `readable` are those
+/// that it may open again.
 ///
 /// # Errors
 /// As above.
-pub fn confine_with(mut keep_fds: Vec<RawFd>, data_bytes: u64) -> Result<(LlamaBackend, SelfTest), Fault> {
+pub fn confine_with(
+    mut keep_fds: Vec<RawFd>,
+    readable: &[BorrowedFd<'_>],
+    data_bytes: u64,
+) -> Result<(LlamaBackend, SelfTest), Fault> {
     keep_fds.push(complaint::keep_to_ourselves().map_err(Fault::Quiet)?);
-    // The model is read through the descriptor that is open already: no file may be opened again.
     let limits = ResourceLimits {
         data_bytes: Some(data_bytes),
-        open_files: Some(OPEN_FILES_MAX),
+        open_files: Some(OPEN_FILES_MAX + readable.len() as u64 * 3),
         processes: Some(PROCESSES_MAX),
     };
-    let entry = Entry { role: Role::Worker, keep_fds: &keep_fds, readable: &[], limits };
+    let entry = Entry { role: Role::Worker, keep_fds: &keep_fds, readable, limits };
     let layers = croft_confine::enter(&entry).map_err(Fault::Confine)?;
     let backend = LlamaBackend::init().map_err(Fault::Backend)?;
     log::silence();

@@ -16,8 +16,8 @@ pub struct Inherited {
     pub slot: OwnedFd,
     /// Where the daemon hears how the start goes.
     pub report: OwnedFd,
-    /// The verified model.
-    pub model: File,
+    /// The verified model, in one file or in the order of its shards.
+    pub model: Vec<File>,
     /// The approved chat template.
     pub template: Option<File>,
     /// What the model must show.
@@ -29,14 +29,15 @@ pub struct Inherited {
 /// # Errors
 /// [`Fault::Descriptor`] if one is missing, named twice, or of another kind.
 pub fn inherit(args: &Args) -> Result<Inherited, Fault> {
-    let mut fds = vec![args.slot_fd, args.report_fd, args.model_fd];
+    let mut fds = vec![args.slot_fd, args.report_fd];
+    fds.extend(&args.model_fds);
     fds.extend(args.template_fd);
     fds.extend(args.trial_fd);
     distinct(&fds)?;
     Ok(Inherited {
         slot: socket(args.slot_fd)?,
         report: socket(args.report_fd)?,
-        model: File::from(own(args.model_fd)?),
+        model: args.model_fds.iter().map(|fd| own(*fd).map(File::from)).collect::<Result<_, _>>()?,
         template: args.template_fd.map(own).transpose()?.map(File::from),
         trial: args.trial_fd.map(own).transpose()?.map(File::from),
     })

@@ -38,7 +38,7 @@ use crate::trial;
 pub fn self_test(args: &SelfTestArgs) -> Result<(), Fault> {
     let reporter = args.report_fd.map(inherit::socket).transpose()?.map(Reporter::new);
     let keep_fds = args.report_fd.into_iter().collect();
-    let proof = confinement::confine_with(keep_fds, MEMORY_BASE_BYTES);
+    let proof = confinement::confine_with(keep_fds, &[], MEMORY_BASE_BYTES);
     let proof = proof.inspect_err(|fault| {
         if let Some(reporter) = &reporter {
             reporter.refusal(fault);
@@ -68,10 +68,10 @@ fn print(test: &SelfTest) {
 pub fn render_probes(args: &ProbeArgs) -> Result<(), Fault> {
     let (model, template) = inherit::inherit_files(args.model_fd, args.template_fd)?;
     let keep_fds = vec![args.model_fd, args.template_fd];
-    let (backend, test) = confinement::confine_with(keep_fds, MEMORY_BASE_BYTES)?;
+    let (backend, test) = confinement::confine_with(keep_fds, &[], MEMORY_BASE_BYTES)?;
     test.proven()?;
     let template = Template::read(&template)?;
-    let model = load::load(&backend, model, Extent::Vocabulary, |_| true)?;
+    let model = load::load(&backend, vec![model], Extent::Vocabulary, |_| true)?;
     let vocab = model.vocab();
     let text = |token: LlamaToken| {
         let piece = if token.0 >= 0 { vocab.token_to_piece(token, true, None) } else { Vec::new() };
@@ -123,7 +123,7 @@ pub fn run(args: &Args) -> Result<(), Fault> {
 
 /// What is to be served.
 struct Given {
-    model: File,
+    model: Vec<File>,
     template: Option<File>,
     trial: Option<File>,
 }

@@ -10,6 +10,7 @@ use crate::digest::Sha256Digest;
 use crate::id::{BaselineName, BaselineRef, BundleName, BundleRef, FleetId, GroupName, NodeId};
 use crate::limits::{GROUPS_MAX, MOVES_MAX, SOURCES_MAX, TEXT_LEN_MAX};
 use crate::time::Timestamp;
+use crate::vetting::VettingExceptions;
 
 /// A public key with the time in which it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +90,9 @@ pub struct Fleet {
     /// loosen rules: a node follows this list and no word of the controller.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moves: BTreeMap<NodeId, GroupName>,
+    /// What vetting accepts beyond its own lists.
+    #[serde(default, skip_serializing_if = "VettingExceptions::is_empty")]
+    pub vetting: VettingExceptions,
 }
 
 impl Fleet {
@@ -143,6 +147,9 @@ impl Fleet {
         }
         if self.groups.values().any(|g| !(1..=3).contains(&g.tier)) {
             return err("groups.*.tier", "1, 2 or 3");
+        }
+        if let Some((field, expected)) = self.vetting.broken() {
+            return err(field, expected);
         }
         if self.moves.len() > MOVES_MAX || !self.moves.values().all(|group| self.groups.contains_key(group)) {
             return err("moves", "at most 4096 nodes, each with a group of this document");

@@ -33,4 +33,5 @@ pub mod time;
 pub mod usage;
 pub mod verdict;
 pub mod version;
+pub mod vetting;
 pub mod waiver;

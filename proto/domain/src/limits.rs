@@ -79,6 +79,12 @@ pub const EMBED_TOKENS: u64 = 2048;
 /// Longest check prompt, and longest text that its answer must hold, in bytes.
 pub const CHECK_TEXT_LEN_MAX: usize = 4096;
 
+/// Most exceptions of one kind from what vetting accepts: more of them are no longer exceptions.
+pub const VETTING_EXCEPTIONS_MAX: usize = 64;
+
+/// Longest name of an architecture, in bytes.
+pub const VETTING_NAME_LEN_MAX: usize = 64;
+
 /// Most groups in a fleet document.
 pub const GROUPS_MAX: usize = 1024;
 

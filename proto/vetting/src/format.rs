@@ -5,6 +5,7 @@
 use std::io::{Chain, Cursor, Read};
 
 use crate::gguf::{self, Depth};
+use crate::policy::Policy;
 use crate::report::{Findings, Format, Report, Rule, Verdict};
 
 /// Bytes that decide the format.
@@ -29,7 +30,12 @@ pub fn sniff(head: &[u8]) -> Format {
 /// Judges one file of `len_bytes` bytes, whatever it is.
 ///
 /// The header and metadata are read, the weights are not unless `depth` says so.
-pub fn vet<R: Read>(mut reader: R, len_bytes: u64, depth: Depth) -> Report {
+pub fn vet<R: Read>(reader: R, len_bytes: u64, depth: Depth) -> Report {
+    vet_under(reader, len_bytes, depth, &Policy::default())
+}
+
+/// The same, with what a signed policy allows.
+pub fn vet_under<R: Read>(mut reader: R, len_bytes: u64, depth: Depth, policy: &Policy) -> Report {
     let mut head = [0; SNIFF_LEN];
     let mut have = 0;
     while let Some(rest) = head.get_mut(have..).filter(|rest| !rest.is_empty()) {
@@ -44,7 +50,7 @@ pub fn vet<R: Read>(mut reader: R, len_bytes: u64, depth: Depth) -> Report {
     match sniff(head) {
         Format::Gguf => {
             let whole: Chain<Cursor<Vec<u8>>, R> = Cursor::new(head.to_vec()).chain(reader);
-            gguf::lint(whole, len_bytes, depth)
+            gguf::lint_under(whole, len_bytes, depth, policy)
         }
         // Scanners stand here when they exist. A refusal says which format it was, so that a person can convert it.
         Format::Pickle => refuse(

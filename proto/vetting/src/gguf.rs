@@ -31,7 +31,7 @@ use crate::report::{Findings, Format, Report, Rule, Verdict};
 use cursor::{Cursor, Stop};
 pub use measure::measure;
 use metadata::Metadata;
-pub use shard::{Shard, lint_shards};
+pub use shard::{Shard, lint_part, lint_shards};
 use tensor::Tensor;
 pub(crate) use text::first_forbidden;
 use value::Value;
@@ -45,6 +45,12 @@ pub enum Depth {
     Padding,
     /// All of it, and that weights and scales are finite.
     Full,
+}
+
+/// Whether models of that architecture make embeddings and no text, so that they need no chat template.
+#[must_use]
+pub fn embeds(architecture: Option<&str>) -> bool {
+    architecture.is_some_and(|name| matches!(name, "bert" | "nomic-bert" | "gemma-embedding"))
 }
 
 /// Lints the header of a GGUF file of `len_bytes` bytes. No tensor data is needed.

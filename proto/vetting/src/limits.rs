@@ -109,9 +109,6 @@ pub const TEMPLATE_TRIGGERS_MAX: usize = 128;
 /// Longest text of the template that it is probed with, in bytes.
 pub const TEMPLATE_TRIGGER_LEN_MAX: usize = 256;
 
-/// Most architectures that a policy can add.
-pub const ARCHITECTURES_MAX: usize = 64;
-
 /// Most findings kept in a report; a file with this many is refused all the same.
 pub const FINDINGS_MAX: usize = 64;
 

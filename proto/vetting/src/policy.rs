@@ -1,31 +1,60 @@
-//! What an organization allows beyond the built-in lists. It comes from a signed document; the bytes that are judged
-//! never have a say in it.
+//! What a fleet's signed policy adds to the built-in lists. It comes from the caller, as an argument: the file that is
+//! judged never has a say in it.
 
 use std::collections::BTreeSet;
 
-use crate::limits::{ARCHITECTURES_MAX, EXCERPT_CHARS_MAX};
+use croft_domain::vetting::VettingExceptions;
 
 /// The additions. Empty by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     architectures: BTreeSet<String>,
+    /// As `module.name`.
+    imports: BTreeSet<String>,
+}
+
+impl From<&VettingExceptions> for Policy {
+    fn from(exceptions: &VettingExceptions) -> Self {
+        Self {
+            architectures: exceptions.architectures.keys().cloned().collect(),
+            imports: exceptions.pickle_imports.keys().cloned().collect(),
+        }
+    }
 }
 
 impl Policy {
-    /// Allows architectures that have no shape formulas here. Every other rule still holds for them. Names that
-    /// `general.architecture` could not spell, and any beyond the first 64, are left out.
+    /// Allows architectures that have no shape formulas here. Every other rule still holds for them.
     #[must_use]
     pub fn with_architectures<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        let spelled = |name: &String| {
-            !name.is_empty()
-                && name.len() <= EXCERPT_CHARS_MAX
-                && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
-        };
-        self.architectures.extend(names.into_iter().map(Into::into).filter(spelled).take(ARCHITECTURES_MAX));
+        self.architectures.extend(names.into_iter().map(Into::into));
         self
+    }
+
+    /// Allows pickles to import what is named, as `module.name`, and to call it with whatever they like.
+    #[must_use]
+    pub fn with_imports<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.imports.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// The allowed architectures.
+    pub fn architectures(&self) -> impl Iterator<Item = &str> {
+        self.architectures.iter().map(String::as_str)
+    }
+
+    /// The allowed imports, as `module.name`.
+    pub fn imports(&self) -> impl Iterator<Item = &str> {
+        self.imports.iter().map(String::as_str)
     }
 
     pub(crate) fn allows_architecture(&self, name: &str) -> bool {
         self.architectures.contains(name)
+    }
+
+    /// A name with dots would reach other modules, and is nobody's to allow.
+    pub(crate) fn allows_import(&self, module: &[u8], name: &[u8]) -> bool {
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let whole = text(module).zip(text(name)).filter(|(_, name)| !name.contains('.'));
+        whole.is_some_and(|(module, name)| self.imports.contains(&format!("{module}.{name}")))
     }
 }

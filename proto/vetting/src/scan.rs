@@ -23,6 +23,7 @@ mod zip;
 use std::io::Read;
 
 use crate::gguf::{self, Depth};
+use crate::policy::Policy;
 use crate::report::{Finding, Findings, Format, Report, Rule, Severity, Verdict, excerpt};
 use limits::{EXPANSION_FREE_LEN, EXPANSION_MAX, HELD_LEN_MAX, MEMBERS_MAX, NESTING_MAX};
 use pickle::{Persistent, Storages};
@@ -31,7 +32,12 @@ use source::{Source, Stop};
 
 /// Judges one file of `len_bytes` bytes, whatever it is, from its first byte to its last.
 pub fn scan(file: &mut dyn ReadSeek, len_bytes: u64) -> Report {
-    let mut scan = Scan { expansion_left: expansion(len_bytes), ..Scan::default() };
+    scan_under(file, len_bytes, &Policy::default())
+}
+
+/// The same, with what a signed policy allows.
+pub fn scan_under(file: &mut dyn ReadSeek, len_bytes: u64, policy: &Policy) -> Report {
+    let mut scan = Scan { expansion_left: expansion(len_bytes), policy: policy.clone(), ..Scan::default() };
     let mut source = Source::window(file, 0, len_bytes);
     let format = scan.judge(&mut source);
     let verdict = match (scan.findings.refused(), scan.unknown) {
@@ -51,6 +57,7 @@ fn expansion(len_bytes: u64) -> u64 {
 #[derive(Debug, Default)]
 struct Scan {
     findings: Findings,
+    policy: Policy,
     unknown: bool,
     /// Members that hold the present one, outermost first.
     place: Vec<String>,
@@ -163,7 +170,7 @@ impl Scan {
         let Some(len) = source.len() else {
             return Err(source.unknown(Rule::F01, "a GGUF file of unknown length"));
         };
-        let report = gguf::lint(source, len, Depth::Full);
+        let report = gguf::lint_under(source, len, Depth::Full, &self.policy);
         self.unknown |= report.verdict == Verdict::Unknown;
         report.findings.into_iter().for_each(|finding| self.add(finding));
         Ok(())

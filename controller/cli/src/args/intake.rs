@@ -5,7 +5,7 @@ use clap::{Args as ClapArgs, Subcommand};
 /// `intake`
 #[derive(Debug, Subcommand)]
 pub enum Intake {
-    /// List allowed licenses and sources
+    /// List allowed licenses and sources, and what vetting accepts beyond its own lists
     List,
     /// Allow more, and publish
     Allow(Change),
@@ -23,4 +23,13 @@ pub struct Change {
     /// How a source begins, up to the end of a part of its name; repeat for more
     #[arg(long = "source", value_name = "PREFIX")]
     pub sources: Vec<String>,
+    /// An architecture of GGUF files whose shapes Croft does not know; repeat for more
+    #[arg(long = "architecture", value_name = "NAME")]
+    pub architectures: Vec<String>,
+    /// What a pickle may import for `croftctl vet`, as module and name; repeat for more
+    #[arg(long = "pickle-import", value_name = "MODULE.NAME")]
+    pub pickle_imports: Vec<String>,
+    /// Why an architecture or an import is allowed
+    #[arg(long, value_name = "WHY")]
+    pub reason: Option<String>,
 }

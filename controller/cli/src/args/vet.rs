@@ -15,7 +15,7 @@ pub struct Vet {
 }
 
 /// `vet-confined`
-#[derive(Clone, Copy, Debug, ClapArgs)]
+#[derive(Clone, Debug, ClapArgs)]
 pub struct Confined {
     /// Any format, not only GGUF
     #[arg(long, conflicts_with = "template")]
@@ -26,11 +26,20 @@ pub struct Confined {
     /// It is a chat template with what llama.cpp made of it
     #[arg(long, conflicts_with_all = ["any", "template"])]
     pub agreement: bool,
+    /// One of several files, by its descriptor; instead of standard input
+    #[arg(long = "shard", value_name = "FD:NAME", conflicts_with_all = ["any", "template", "agreement"])]
+    pub shards: Vec<String>,
+    /// An architecture that the fleet allows
+    #[arg(long = "architecture", value_name = "NAME")]
+    pub architectures: Vec<String>,
+    /// What the fleet lets pickles import
+    #[arg(long = "pickle-import", value_name = "MODULE.NAME")]
+    pub imports: Vec<String>,
 }
 
 impl Confined {
     /// Which formats may pass.
-    pub const fn scope(self) -> Scope {
+    pub const fn scope(&self) -> Scope {
         match self {
             Self { agreement: true, .. } => Scope::Agreement,
             Self { template: true, .. } => Scope::Template,

@@ -152,6 +152,7 @@ mod tests {
             licenses: Vec::new(),
             sources: Vec::new(),
             baselines: std::collections::BTreeMap::new(),
+            vetting: croft_domain::vetting::VettingExceptions::default(),
             moves: std::collections::BTreeMap::new(),
         }
     }

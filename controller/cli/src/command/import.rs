@@ -6,6 +6,7 @@ use croft_domain::bundle::{
     BundleFile, FileRole, Header, License, Manifest, Parameters, Provenance, Template, UsageScope,
 };
 use croft_domain::id::{BundleName, BundleRef};
+use croft_domain::vetting::VettingExceptions;
 use croft_trust::digest::{describe_file, sha256};
 use croft_trust::keys::parse_public_key;
 use croft_trust::limits::OMS_LEN_MAX;
@@ -35,10 +36,9 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
     if kind != "file" {
         say(&format!("source:   {kind}{}", origin.as_ref().map_or_else(String::new, |o| format!(", {o}"))));
     }
-    let vetted = vet_all(&arguments, &pieces).await?;
-    let Some((report, _)) = vetted.first() else {
-        return Err(CtlError::NotFound { what: "file of weights".to_owned(), hint: String::new() });
-    };
+    let Vetted { passed: vet::Passed { report, bytes: vetting }, lens } =
+        vet_all(&arguments, &pieces, &exceptions(dir)?).await?;
+    let report = &report;
     let template = template(&arguments, apart, report)?;
     review(&arguments, &template).await?;
     let license = license(&arguments, license_text)?;
@@ -48,12 +48,11 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
     })?;
     let numbers = number(dir, &arguments)?;
     let (mut files, mut sources) = (Vec::new(), Vec::new());
-    for (piece, (report, _)) in pieces.into_iter().zip(&vetted) {
+    for (piece, len_bytes) in pieces.into_iter().zip(lens) {
         sources.push(piece.path.clone());
-        files.push(describe(piece, report.len_bytes)?);
+        files.push(describe(piece, len_bytes)?);
     }
     check_oms(&arguments, &files)?;
-    let vetting = vetting_bytes(&vetted);
     let provenance = Provenance { source, vetting_report_sha256: sha256(&vetting) };
     let particulars = Particulars {
         base_model: arguments.base_model.clone(),
@@ -90,32 +89,60 @@ fn check_oms(arguments: &Import, files: &[BundleFile]) -> Result<(), CtlError> {
     Ok(())
 }
 
-/// Judges every file, each in a confined process of its own.
-async fn vet_all(arguments: &Import, pieces: &[Piece]) -> Result<Vec<(Report, Vec<u8>)>, CtlError> {
-    let mut vetted = Vec::new();
-    for piece in pieces {
-        // The one file that was named is called as it was named.
-        let name = if pieces.len() == 1 && piece.digest.is_none() { &arguments.from } else { &piece.path };
-        let spinner = progress::spinner("vetting in a confined process");
-        let passed = vet::vet(name, &piece.file).await;
-        spinner.finish_and_clear();
-        let vet::Passed { report, bytes } = passed?;
-        for finding in &report.findings {
-            say(&format!("note:{}", vet::finding_text(finding)));
-        }
-        vetted.push((report, bytes));
-    }
-    Ok(vetted)
+/// A model that passed.
+struct Vetted {
+    passed: vet::Passed,
+    /// The length of each of its files, in bytes, as they were judged.
+    lens: Vec<u64>,
 }
 
-/// One report as the confined child wrote it; several as a JSON list.
-fn vetting_bytes(vetted: &[(Report, Vec<u8>)]) -> Vec<u8> {
-    match vetted {
-        [(_, one)] => one.clone(),
+/// Judges the model in a confined process; its shards together or not at all.
+async fn vet_all(
+    arguments: &Import,
+    pieces: &[Piece],
+    exceptions: &VettingExceptions,
+) -> Result<Vetted, CtlError> {
+    let mut lens = Vec::new();
+    for piece in pieces {
+        let metadata = piece.file.metadata();
+        let fail = |source| CtlError::FileRead { path: piece.path.clone(), source };
+        lens.push(metadata.map_err(fail)?.len());
+    }
+    let spinner = progress::spinner("vetting in a confined process");
+    let passed = match pieces {
+        [] => Err(CtlError::NotFound { what: "file of weights".to_owned(), hint: String::new() }),
+        // The one file that was named is called as it was named.
+        [one] if one.digest.is_none() => vet::vet(&arguments.from, &one.file, exceptions).await,
+        [one] => vet::vet(&one.path, &one.file, exceptions).await,
         several => {
-            let reports: Vec<&[u8]> = several.iter().map(|(_, bytes)| bytes.as_slice()).collect();
-            [b"[".as_slice(), &reports.join(&b","[..]), b"]"].concat()
+            let names =
+                several.iter().enumerate().map(|(index, piece)| shard_name(piece, index, several.len()));
+            let shards: Vec<_> = names.zip(several.iter().map(|piece| &piece.file)).collect();
+            vet::vet_shards(&arguments.from, &shards, exceptions).await
         }
+    };
+    spinner.finish_and_clear();
+    let passed = passed?;
+    for finding in &passed.report.findings {
+        say(&format!("note:{}", vet::finding_text(finding)));
+    }
+    Ok(Vetted { passed, lens })
+}
+
+/// What a shard is called. A store that names by digest says the order only.
+fn shard_name(piece: &Piece, index: usize, count: usize) -> String {
+    match (piece.path.file_name().and_then(|name| name.to_str()), piece.digest) {
+        (Some(name), None) => name.to_owned(),
+        _ => format!("model-{:05}-of-{count:05}.gguf", index + 1),
+    }
+}
+
+/// What the fleet allows beyond the built-in lists; nothing where there is no fleet.
+pub fn exceptions(dir: &FleetDir) -> Result<VettingExceptions, CtlError> {
+    match Workbench::open(dir) {
+        Ok(workbench) => Ok(workbench.fleet().vetting.clone()),
+        Err(CtlError::FleetMissing { .. }) => Ok(VettingExceptions::default()),
+        Err(error) => Err(error),
     }
 }
 
@@ -127,6 +154,15 @@ fn template(arguments: &Import, apart: Option<String>, report: &Report) -> Resul
         (None, None, Some(inside)) => inside.clone(),
         (None, None, None) => String::new(),
     };
+    if source.trim().is_empty() && croft_vetting::gguf::embeds(report.architecture.as_deref()) {
+        if let Some(check) = arguments.checks.first() {
+            return Err(CtlError::Input {
+                what: format!("--check '{}'", clean(&check.prompt)),
+                expected: "none: a model for embeddings without a chat template answers nothing".to_owned(),
+            });
+        }
+        return Ok(Template { sha256: sha256(b""), source: String::new(), rendered: None });
+    }
     if source.trim().is_empty() {
         return Err(CtlError::Input {
             what: format!("{} has no chat template", arguments.from.display()),
@@ -138,6 +174,10 @@ fn template(arguments: &Import, apart: Option<String>, report: &Report) -> Resul
 
 /// Has the template reviewed. What passes is bound by its digest, which nodes compare.
 async fn review(arguments: &Import, template: &Template) -> Result<(), CtlError> {
+    if template.source.is_empty() {
+        say("template: none; this model makes embeddings, and chat with it is refused");
+        return Ok(());
+    }
     let path = arguments.template.as_ref().unwrap_or(&arguments.from);
     let report = vet::review_template(path, &template.source).await?;
     for finding in &report.findings {
@@ -269,9 +309,11 @@ fn summarize(draft: &Draft, report: &Report) {
     for file in &manifest.files {
         say(&format!("file:     {} in {} chunks", file.sha256, file.chunks.len()));
     }
-    say(&format!("template: {} ({} bytes)", manifest.template.sha256, manifest.template.source.len()));
+    if !manifest.template.source.is_empty() {
+        say(&format!("template: {} ({} bytes)", manifest.template.sha256, manifest.template.source.len()));
+    }
     say(&format!("context:  {} tokens, {} at once", parameters.context_tokens, parameters.slots));
-    if manifest.check_prompts.is_empty() {
+    if manifest.check_prompts.is_empty() && !manifest.template.source.is_empty() {
         say(
             "warning: no check prompts, so nodes cannot tell whether the model answers; add --check 'PROMPT=>TEXT'",
         );

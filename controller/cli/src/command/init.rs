@@ -215,6 +215,7 @@ fn compose(
         licenses,
         sources,
         baselines: BTreeMap::new(),
+        vetting: croft_domain::vetting::VettingExceptions::default(),
         moves: BTreeMap::new(),
     };
     if fleet.lease_keys.is_empty() {

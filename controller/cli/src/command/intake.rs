@@ -1,5 +1,7 @@
 //! `intake`: the licenses and sources that the signed fleet document lists.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::args::{Change, Format, Intake};
@@ -14,17 +16,18 @@ use crate::workbench::Workbench;
 struct Allowed {
     kind: &'static str,
     name: String,
+    reason: String,
 }
 
 impl Resource for Allowed {
-    const COLUMNS: &'static [Column] = &[column("KIND"), column("NAME")];
+    const COLUMNS: &'static [Column] = &[column("KIND"), column("NAME"), column("REASON")];
 
     fn name(&self) -> String {
         format!("{}/{}", self.kind, self.name)
     }
 
     fn cells(&self) -> Vec<String> {
-        vec![self.kind.to_owned(), self.name.clone()]
+        vec![self.kind.to_owned(), self.name.clone(), self.reason.clone()]
     }
 }
 
@@ -36,13 +39,21 @@ pub async fn run(dir: &FleetDir, what: &Intake, format: Format) -> Result<(), Ct
     let mut workbench = Workbench::open(dir)?;
     let is_change = match what {
         Intake::List => return print_list(&listed(&workbench), format),
-        Intake::Allow(Change { licenses, sources }) => workbench.change_fleet(|fleet| {
-            add(&mut fleet.licenses, licenses);
-            add(&mut fleet.sources, sources);
-        })?,
-        Intake::Withdraw(Change { licenses, sources }) => workbench.change_fleet(|fleet| {
-            fleet.licenses.retain(|known| !licenses.contains(known));
-            fleet.sources.retain(|known| !sources.contains(known));
+        Intake::Allow(change) => {
+            let reason = reason(change)?;
+            workbench.change_fleet(|fleet| {
+                add(&mut fleet.licenses, &change.licenses);
+                add(&mut fleet.sources, &change.sources);
+                let vetting = &mut fleet.vetting;
+                except(&mut vetting.architectures, &change.architectures, reason);
+                except(&mut vetting.pickle_imports, &change.pickle_imports, reason);
+            })?
+        }
+        Intake::Withdraw(change) => workbench.change_fleet(|fleet| {
+            fleet.licenses.retain(|known| !change.licenses.contains(known));
+            fleet.sources.retain(|known| !change.sources.contains(known));
+            fleet.vetting.architectures.retain(|known, _| !change.architectures.contains(known));
+            fleet.vetting.pickle_imports.retain(|known, _| !change.pickle_imports.contains(known));
         })?,
     };
     if !is_change {
@@ -57,9 +68,37 @@ pub async fn run(dir: &FleetDir, what: &Intake, format: Format) -> Result<(), Ct
 fn listed(workbench: &Workbench) -> Vec<Allowed> {
     let fleet = workbench.fleet();
     let of = |kind, names: &[String]| -> Vec<Allowed> {
-        names.iter().map(|name| Allowed { kind, name: name.clone() }).collect()
+        names.iter().map(|name| Allowed { kind, name: name.clone(), reason: String::new() }).collect()
     };
-    [of("license", &fleet.licenses), of("source", &fleet.sources)].into_iter().flatten().collect()
+    let except = |kind, names: &BTreeMap<String, String>| -> Vec<Allowed> {
+        let allowed =
+            |(name, why): (&String, &String)| Allowed { kind, name: name.clone(), reason: why.clone() };
+        names.iter().map(allowed).collect()
+    };
+    let lists = [
+        of("license", &fleet.licenses),
+        of("source", &fleet.sources),
+        except("architecture", &fleet.vetting.architectures),
+        except("pickle-import", &fleet.vetting.pickle_imports),
+    ];
+    lists.into_iter().flatten().collect()
+}
+
+/// What an exception from vetting cannot do without.
+fn reason(change: &Change) -> Result<&str, CtlError> {
+    let excepts = !change.architectures.is_empty() || !change.pickle_imports.is_empty();
+    match &change.reason {
+        Some(reason) => Ok(reason),
+        None if !excepts => Ok(""),
+        None => Err(CtlError::Input {
+            what: "--architecture or --pickle-import".to_owned(),
+            expected: "--reason WHY with it, for those who read the fleet document later".to_owned(),
+        }),
+    }
+}
+
+fn except(known: &mut BTreeMap<String, String>, more: &[String], reason: &str) {
+    known.extend(more.iter().map(|name| (name.clone(), reason.to_owned())));
 }
 
 fn add(known: &mut Vec<String>, more: &[String]) {

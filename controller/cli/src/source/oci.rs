@@ -1,7 +1,7 @@
 //! An OCI image layout (image-spec 1.1): Docker's GGUF artifacts, and ModelPack's raw and tar layers.
 //!
-//! `index.json` names a manifest by digest, the manifest names layers by digest, and each is `blobs/sha256/HEX`. An
-//! index in an index, or a layer that is compressed, is refused with its name.
+//! `index.json` names a manifest by digest, the manifest names layers by digest, and each is `blobs/sha256/HEX`. Tar layers
+//! may be compressed by gzip or zstd; an index in an index, or a layer of another kind, is refused with its name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,8 @@ use croft_domain::digest::Sha256Digest;
 use serde::Deserialize;
 
 use super::blobs::{Blobs, Naming};
-use super::{Choice, Found, Piece, Scratch, choose, refused, tar_layer};
+use super::tar_layer::{self, Packing};
+use super::{Choice, Found, Piece, Scratch, choose, refused};
 use crate::error::CtlError;
 use crate::fleet_dir;
 use crate::limits::{DOCUMENT_LEN_MAX, LAYERS_MAX, TEMPLATE_LEN_MAX};
@@ -23,7 +24,11 @@ const RAW: &[&str] = &[
     "application/vnd.cncf.model.weight.v1.raw",
     "application/vnd.cncf.model.weight.v1.gguf",
 ];
-const TAR: &str = "application/vnd.cncf.model.weight.v1.tar";
+const TAR: &[(&str, Packing)] = &[
+    ("application/vnd.cncf.model.weight.v1.tar", Packing::Plain),
+    ("application/vnd.cncf.model.weight.v1.tar+gzip", Packing::Gzip),
+    ("application/vnd.cncf.model.weight.v1.tar+zstd", Packing::Zstd),
+];
 const TEMPLATE: &str = "application/vnd.docker.ai.chat.template.jinja";
 const LICENSE: &[&str] = &["application/vnd.docker.ai.license", "application/vnd.docker.ai.license.v1"];
 
@@ -103,9 +108,9 @@ fn take(
     let kind = layer.media_type.as_str();
     if RAW.contains(&kind) {
         found.pieces.push(blobs.piece(layer.digest)?);
-    } else if kind == TAR {
+    } else if let Some((_, packing)) = TAR.iter().find(|(name, _)| *name == kind) {
         let layer: Piece = blobs.piece(layer.digest)?;
-        found.pieces.push(tar_layer::unpack(layer, scratch, found.pieces.len())?);
+        found.pieces.push(tar_layer::unpack(layer, *packing, scratch, found.pieces.len())?);
     } else if kind == TEMPLATE {
         let bytes = blobs.read(layer.digest, TEMPLATE_LEN_MAX)?;
         let text = String::from_utf8(bytes);

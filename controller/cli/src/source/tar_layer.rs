@@ -1,4 +1,4 @@
-//! The one GGUF file in an uncompressed tar layer. It is written under a name of ours; the archive's names only say
+//! The one GGUF file in a tar layer, compressed or not. It is written under a name of ours; the archive's names only say
 //! which file it is. The layer's own digest is checked while it is read.
 
 use std::fs::File;
@@ -11,10 +11,52 @@ use croft_trust::tar::{Reader, TarError};
 
 use super::{Piece, Scratch, folder, refused};
 use crate::error::CtlError;
-use crate::limits::FOLDER_ENTRIES_MAX;
+use crate::limits::{EXPANSION_FREE_LEN, EXPANSION_MAX, FOLDER_ENTRIES_MAX};
+
+/// How a layer is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// Not at all.
+    Plain,
+    /// By gzip.
+    Gzip,
+    /// By zstd.
+    Zstd,
+}
+
+impl Packing {
+    /// The archive within `file`, which ends with an error where it becomes longer than weights can.
+    fn open(self, file: File) -> io::Result<Box<dyn Read>> {
+        let left = file.metadata()?.len().saturating_mul(EXPANSION_MAX).max(EXPANSION_FREE_LEN);
+        let packed = io::BufReader::with_capacity(1 << 20, file);
+        Ok(match self {
+            Self::Plain => Box::new(packed),
+            Self::Gzip => Box::new(Bounded { reader: flate2::bufread::GzDecoder::new(packed), left }),
+            Self::Zstd => {
+                let reader = ruzstd::decoding::StreamingDecoder::new(packed).map_err(io::Error::other)?;
+                Box::new(Bounded { reader, left })
+            }
+        })
+    }
+}
+
+/// A reader that gives so many bytes and then an error.
+struct Bounded<R> {
+    reader: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(into)?;
+        let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, "it expands more than 100 times");
+        self.left = self.left.checked_sub(count as u64).ok_or_else(too_long)?;
+        Ok(count)
+    }
+}
 
 /// Unpacks the weights of a layer into `scratch`.
-pub fn unpack(layer: Piece, scratch: &Scratch, number: usize) -> Result<Piece, CtlError> {
+pub fn unpack(layer: Piece, packing: Packing, scratch: &Scratch, number: usize) -> Result<Piece, CtlError> {
     let Piece { path, mut file, digest } = layer;
     let read = |source| CtlError::FileRead { path: path.clone(), source };
     let (found, _) = sha256_reader(&file).map_err(read)?;
@@ -22,7 +64,7 @@ pub fn unpack(layer: Piece, scratch: &Scratch, number: usize) -> Result<Piece, C
         return Err(CtlError::WrongDigest { path, expected, found });
     }
     file.seek(SeekFrom::Start(0)).map_err(read)?;
-    let mut archive = Reader::new(io::BufReader::with_capacity(1 << 20, file));
+    let mut archive = Reader::new(packing.open(file).map_err(read)?);
     let broken = |e: TarError| match e {
         TarError::Io { source, .. } => CtlError::FileRead { path: path.clone(), source },
         e @ TarError::Malformed { .. } => refused(&path, e.to_string()),

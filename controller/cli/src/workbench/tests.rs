@@ -42,6 +42,7 @@ impl Bench {
             licenses: vec!["MIT".to_owned()],
             sources: Vec::new(),
             baselines: BTreeMap::new(),
+            vetting: croft_domain::vetting::VettingExceptions::default(),
             moves: BTreeMap::new(),
         };
         init::sign_first(&dir, &fleet, 1, NOW).expect("signed");

@@ -160,9 +160,56 @@ fn p2_names_in_a_tar_layer_lead_nowhere() {
     assert!(!place.path("escaped.gguf").exists() && !place.path("fleet/escaped.gguf").exists());
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
 #[test]
-fn p2_a_compressed_or_unknown_layer_of_weights_is_refused() {
-    for kind in ["application/vnd.cncf.model.weight.v1.tar+gzip", "application/vnd.docker.ai.mmproj"] {
+fn a_model_comes_from_a_compressed_tar_layer() {
+    let archive = tar("model.gguf");
+    for (kind, layer) in [("tar+gzip", gzip(&archive)), ("tar+zstd", zstd(&archive))] {
+        let place = Place::new();
+        oci(&place, &format!("application/vnd.cncf.model.weight.v1.{kind}"), &layer);
+        let (code, talk) = import(&place, &["layout", "--source", "registry.example/m:1"]);
+        assert_eq!(code, 0, "{kind}: {talk}");
+        assert_eq!(drafted(&place).1, sha256(&starter()));
+    }
+}
+
+#[test]
+fn p2_a_compressed_layer_that_lies_or_explodes_is_refused() {
+    let mut writer = Writer::new(Vec::new());
+    let zeros = vec![0; 64 << 20];
+    writer.file("model.gguf", zeros.len() as u64, &mut zeros.as_slice()).expect("written");
+    let bomb = writer.finish().expect("finished");
+    let mut cut = gzip(&tar("model.gguf"));
+    cut.truncate(cut.len() / 2);
+    let cases = [
+        ("tar+gzip", gzip(&bomb), "100 times"),
+        ("tar+zstd", zstd(&bomb), "100 times"),
+        ("tar+gzip", cut, "error[E-"),
+        ("tar+gzip", zstd(&tar("model.gguf")), "error[E-"),
+        ("tar+zstd", tar("model.gguf"), "error[E-"),
+    ];
+    for (kind, layer, expected) in cases {
+        let place = Place::new();
+        oci(&place, &format!("application/vnd.cncf.model.weight.v1.{kind}"), &layer);
+        let (code, talk) = import(&place, &["layout", "--source", "x"]);
+        assert_eq!(code, 1, "{kind}: {talk}");
+        assert!(talk.contains(expected) && talk.contains("hint: "), "{kind}: {talk}");
+        assert!(nothing_left(&place));
+    }
+}
+
+#[test]
+fn p2_an_unknown_layer_of_weights_is_refused() {
+    for kind in ["application/vnd.cncf.model.weight.v1.tar+lz4", "application/vnd.docker.ai.mmproj"] {
         let place = Place::new();
         oci(&place, kind, &starter());
         let (code, talk) = import(&place, &["layout", "--source", "x"]);

@@ -20,6 +20,7 @@ mod playbooks;
 mod privacy;
 mod recall;
 mod renewal;
+mod shards;
 mod tools;
 mod trial;
 mod waivers;

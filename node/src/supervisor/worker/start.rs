@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use croft_domain::code::Code;
@@ -21,15 +21,29 @@ use crate::supervisor::trial;
 
 const SLOT_FD: i32 = 3;
 const REPORT_FD: i32 = 4;
-const MODEL_FD: i32 = 5;
-const TEMPLATE_FD: i32 = 6;
-const TRIAL_FD: i32 = 7;
+const TEMPLATE_FD: i32 = 5;
+const TRIAL_FD: i32 = 6;
+/// The first of the model's files; the others follow.
+const MODEL_FD: i32 = 7;
 
-/// Reads the header of a model whose every byte was verified just before.
+/// Reads the header of a model whose every byte was verified just before. Of shards the first says what the model is, and
+/// each what its tensors take.
 ///
 /// # Errors
-/// `E-VET-REFUSED` if it has none.
-pub fn measure(mut model: &File) -> Result<ModelShape, Failure> {
+/// `E-VET-REFUSED` if a file has none.
+pub fn measure(model: &[File]) -> Result<ModelShape, Failure> {
+    let mut shapes = model.iter().map(measure_one);
+    let none = || Failure::new(Code::BlobMissing, "the model has no files");
+    let mut whole = shapes.next().ok_or_else(none)??;
+    for part in shapes {
+        let part = part?;
+        whole.weights_bytes = whole.weights_bytes.saturating_add(part.weights_bytes);
+        whole.repacked_bytes = whole.repacked_bytes.saturating_add(part.repacked_bytes);
+    }
+    Ok(whole)
+}
+
+fn measure_one(mut model: &File) -> Result<ModelShape, Failure> {
     let failed = |e: std::io::Error| Failure::caused(Code::BlobMissing, &e);
     let len_bytes = model.metadata().map_err(failed)?.len();
     model.seek(SeekFrom::Start(0)).map_err(failed)?;
@@ -60,7 +74,7 @@ impl Keeper {
         &self,
         house: &House,
         runtime: &File,
-        model: &File,
+        model: &[File],
         generation: u32,
         own_bytes_max: u64,
     ) -> std::io::Result<(Process, Packets)> {
@@ -71,31 +85,36 @@ impl Keeper {
             tracing::info!(packets = stale, "threw away what a worker that is gone had not read");
         }
         let (reports, report_end) = channel().map_err(std::io::Error::other)?;
-        let template = memory_file("template", self.order.template.as_bytes())?;
+        // Without an approved template there is nothing to be rendered with: chat is refused then.
+        let template = Some(&self.order.template).filter(|template| !template.is_empty());
+        let template = template.map(|template| memory_file("template", template.as_bytes())).transpose()?;
         let trial = memory_file("trial", &trial::encode(&self.order.checks))?;
         let mut arguments = Vec::new();
         let mut argument = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
         argument("--slot-fd", SLOT_FD.to_string());
         argument("--report-fd", REPORT_FD.to_string());
-        argument("--model-fd", MODEL_FD.to_string());
-        argument("--template-fd", TEMPLATE_FD.to_string());
         argument("--trial-fd", TRIAL_FD.to_string());
+        let model_fds: Vec<RawFd> = (MODEL_FD..).take(model.len()).collect();
+        for fd in &model_fds {
+            argument("--model-fd", fd.to_string());
+        }
+        if template.is_some() {
+            argument("--template-fd", TEMPLATE_FD.to_string());
+        }
         argument("--generation", generation.to_string());
         argument("--context", self.order.context_tokens.to_string());
         argument("--slots", self.order.conversations.to_string());
         argument("--threads", self.programs.threads.to_string());
         argument("--kv-type", self.programs.allowance.kv.to_string());
         argument("--memory-bytes", own_bytes_max.to_string());
+        let mut descriptors = vec![(slot.worker_end().as_fd(), SLOT_FD), (report_end.as_fd(), REPORT_FD)];
+        descriptors.push((trial.as_fd(), TRIAL_FD));
+        descriptors.extend(template.iter().map(|template| (template.as_fd(), TEMPLATE_FD)));
+        descriptors.extend(model.iter().map(AsFd::as_fd).zip(model_fds));
         let process = launch(&Launch {
             program: Program::Opened { file: runtime.as_fd(), name: WORKER_NAME },
             arguments,
-            descriptors: vec![
-                (slot.worker_end().as_fd(), SLOT_FD),
-                (report_end.as_fd(), REPORT_FD),
-                (model.as_fd(), MODEL_FD),
-                (template.as_fd(), TEMPLATE_FD),
-                (trial.as_fd(), TRIAL_FD),
-            ],
+            descriptors,
             capture_output: Output::Discard,
         })?;
         Ok((process, reports))

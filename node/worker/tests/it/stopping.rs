@@ -42,7 +42,7 @@ fn a_canceled_prefill_and_a_canceled_text_end_within_their_step_and_leave_nothin
     let backend = LlamaBackend::init().expect("a back end");
     croft_worker::engine::log::silence();
     let file = std::fs::File::open(Setup::default().model).expect("the starter model");
-    let model = load::load(&backend, file, Extent::Whole, |_| true).expect("it loads");
+    let model = load::load(&backend, vec![file], Extent::Whole, |_| true).expect("it loads");
     let pulse = Pulse::new(None);
     let size = Size { context_tokens: 1024, slots: 2, threads: 1, kv: KvType::F16 };
     let mut engine = Engine::new(&backend, &model, None, size, &pulse).expect("an engine");

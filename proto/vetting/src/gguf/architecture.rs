@@ -51,8 +51,8 @@ fn refuse_architecture(metadata: &Metadata, architecture: &str, findings: &mut F
     let shown = excerpt(architecture.as_bytes());
     let accepted: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
     let message = format!(
-        "architecture \"{shown}\" is not accepted; accepted are {}. Choose a model of one of them: \
-         a fleet cannot allow others by its signed policy yet",
+        "architecture \"{shown}\" is not accepted; accepted are {}. Choose a model of one of them, or let the fleet's \
+         publishers allow it without a check of its shapes: croftctl intake allow --architecture NAME --reason WHY",
         accepted.join(", ")
     );
     findings.refuse_at(Rule::S01, metadata.at("general.architecture"), message);

@@ -60,6 +60,16 @@ pub fn lint_shards<R: Read>(shards: Vec<Shard<'_, R>>, depth: Depth, policy: &Po
     finish(report, findings)
 }
 
+/// Lints one file of several on its own: its container, and not what it means, which only all of them together say.
+pub fn lint_part<R: Read>(reader: R, len_bytes: u64, depth: Depth) -> Report {
+    let mut report = Report::new(Format::Gguf, len_bytes);
+    let findings = Findings::default();
+    match container::read(&mut Cursor::new(reader, len_bytes), depth, &mut report) {
+        Ok(_) => finish(report, findings),
+        Err(stop) => stopped(stop, report, findings),
+    }
+}
+
 /// A file that stands alone must not be one of several.
 pub(super) fn judge_alone(metadata: &Metadata, tensors: usize, findings: &mut Findings) {
     let key = "split.count";

@@ -129,7 +129,7 @@ impl Machine<'_> {
             _ => self.pop_mark()?,
         };
         let fits = match self.top()? {
-            Value::Foreign => true,
+            Value::Foreign | Value::Trusted => true,
             Value::List | Value::Sequence => matches!(code, b'a' | b'e'),
             Value::Dict | Value::Mapping => matches!(code, b's' | b'u'),
             Value::Set => code == 0x90,

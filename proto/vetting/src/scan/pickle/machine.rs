@@ -205,6 +205,9 @@ impl Machine<'_> {
         if let Some(index) = allow::find(module, name) {
             return Value::Global(index);
         }
+        if self.scan.policy.allows_import(module, name) {
+            return Value::Trusted;
+        }
         if self.scan.findings.is_full() {
             return Value::Foreign;
         }
@@ -267,8 +270,8 @@ impl Machine<'_> {
                     Value::Object
                 }
             },
-            // The import was refused already.
-            Value::Foreign => Value::Foreign,
+            // The import was judged already.
+            Value::Foreign | Value::Trusted => callee,
             _ => {
                 self.note(Rule::K05, "calls something that is not a listed name");
                 Value::Foreign
@@ -279,7 +282,7 @@ impl Machine<'_> {
     fn build(&mut self, source: &mut Source<'_>, state_is_fresh: bool) -> Result<(), Stop> {
         let state = self.pop()?;
         match self.top()? {
-            Value::Foreign => {}
+            Value::Foreign | Value::Trusted => {}
             // Attributes beside the items, as PyTorch gives them to its dictionaries.
             Value::Mapping if matches!(state, Value::Dict | Value::Mapping) => {}
             Value::Dtype { len_bytes, object } => {

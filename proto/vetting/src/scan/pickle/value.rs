@@ -32,6 +32,8 @@ pub(super) enum Value {
     Global(u16),
     /// A name that was refused.
     Foreign,
+    /// A name that a policy allows, or what it made: whatever is done with it.
+    Trusted,
     /// What a listed name made.
     Object,
     /// What a listed name made, and that takes items by key.
