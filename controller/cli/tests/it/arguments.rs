@@ -23,8 +23,10 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       assign       Say what a group may have
       audit        Recompute the past and hold it in place
       waiver       Signed exceptions from a check, which end by themselves
+      lease        Permission to serve for nodes that no network reaches
       recall       Stop the use of a model or worker everywhere, at once, or take that back
       runtime      Say which worker executables may run
+      policy       The acceptable-use policy that baselines demand
       trust        Look at or re-sign the fleet's metadata
       report       Compliance reports
       vet          Judge model files of any format by their content; needs no fleet
