@@ -124,7 +124,7 @@ codes! {
     /// The request holds what models must not see here.
     DataBlocked = "E-DATA-BLOCKED", "take the named kind of content out of the request; if it was a real secret, have it replaced";
     /// More sensitive data than this model may be given.
-    DataClass = "E-DATA-CLASS", "use a model that is approved for such data, or send data of a lower class; croft models shows each model's bound";
+    DataClass = "E-DATA-CLASS", "use a model that is approved for such data, or send data of a lower class";
     /// Nobody accepted the policy.
     PolicyNotAccepted = "E-POLICY-NOT-ACCEPTED", "read it and accept it: croft accept-policy";
     /// Nobody known asks.

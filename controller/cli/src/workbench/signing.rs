@@ -239,7 +239,7 @@ impl Workbench {
     }
 }
 
-/// What the OMS signature of a bundle covers: `docs/decisions/0006-oms-beside-the-manifest.md` gives the names.
+/// What the OMS signature of a bundle covers: `docs/decisions/0004-oms-beside-the-manifest.md` gives the names.
 fn oms_resources(manifest: &Manifest) -> Result<Vec<Resource>, CtlError> {
     let mut resources = vec![
         Resource { name: "manifest.json".to_owned(), sha256: sha256(&manifest_bytes(manifest)?) },
