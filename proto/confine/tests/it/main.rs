@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 /// Attempts, work and status lines of one probe, by their first two words.
 type Report = BTreeMap<(String, String), String>;
@@ -15,6 +16,9 @@ type Report = BTreeMap<(String, String), String>;
 const NOBODY: u32 = 65_534;
 
 fn probe(role: &str, nobody: bool) -> Report {
+    // A child that another test forks meanwhile would hold the copy open for writing, and the kernel would not run it.
+    static FORKING: Mutex<()> = Mutex::new(());
+    let one_at_a_time = FORKING.lock().expect("no test failed while it forked");
     // A copy, because an ordinary account may not reach the build folder.
     let folder = tempfile::tempdir().expect("a temporary folder");
     let program = folder.path().join("probe");
@@ -23,11 +27,13 @@ fn probe(role: &str, nobody: bool) -> Report {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("readable for all");
     }
     let mut command = Command::new(&program);
-    command.arg(role);
+    command.arg(role).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if nobody {
         command.uid(NOBODY).gid(NOBODY);
     }
-    let output = command.output().expect("the probe runs");
+    let running = command.spawn().expect("the probe runs");
+    drop(one_at_a_time);
+    let output = running.wait_with_output().expect("the probe ends");
     let talk = String::from_utf8_lossy(&output.stderr);
     assert_eq!(talk, "", "{role}");
     let text = String::from_utf8(output.stdout).expect("text");
