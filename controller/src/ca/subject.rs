@@ -60,7 +60,7 @@ mod tests {
             "spiffe://other/node/01010101010101010101010101010101".to_owned(),
             format!("spiffe://{fleet}evil/admin/root"),
             format!("spiffe://{fleet}/admin/../node"),
-            format!("spiffe://{fleet}/root/x"),
+            format!("spiffe://{fleet}/robot/x"),
             format!("https://{fleet}/admin/root"),
             String::new(),
         ] {

@@ -18,6 +18,11 @@ use serde::{Deserialize, Serialize};
 use super::memo::{Mark, Memo};
 use super::rules::Layout;
 
+mod names;
+
+pub(super) use names::is_suspect;
+use names::{Named, digest, digest_named, is_gguf, model_named};
+
 /// Most folder entries looked at in one store.
 const ENTRIES_MAX: usize = 20_000;
 
@@ -317,59 +322,6 @@ impl Walk<'_> {
             }
         }
     }
-}
-
-/// What a file's name says.
-struct Named {
-    sha256: Option<Sha256Digest>,
-    /// Its ending says that it is a model, whatever its length.
-    is_sure: bool,
-}
-
-fn digest_named(name: &str, _: &Path) -> Option<Named> {
-    let bare = name.strip_prefix("sha256-").or_else(|| name.strip_prefix("sha256:")).unwrap_or(name);
-    digest(bare).map(|sha256| Named { sha256: Some(sha256), is_sure: false })
-}
-
-fn digest(hexadecimal: &str) -> Option<Sha256Digest> {
-    format!("sha256:{hexadecimal}").parse().ok()
-}
-
-/// Endings of files that hold weights and nothing that runs.
-const INERT: [&str; 2] = [".gguf", ".safetensors"];
-
-/// Endings of files that can carry code, or whose format is several things at once.
-const SUSPECT: [&str; 12] = [
-    ".bin",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".pkl",
-    ".pickle",
-    ".joblib",
-    ".h5",
-    ".keras",
-    ".onnx",
-    ".npz",
-    ".llamafile",
-];
-
-fn model_named(name: &str, _: &Path) -> Option<Named> {
-    let lower = name.to_ascii_lowercase();
-    let is_one = |endings: &[&str]| endings.iter().any(|ending| lower.ends_with(ending));
-    let is_sure = is_one(&INERT) || is_one(&SUSPECT) && !is_one(&[".bin"]);
-    (is_sure || is_one(&[".bin"])).then_some(Named { sha256: None, is_sure })
-}
-
-/// Whether a file's format can carry code, by its ending and its first bytes.
-pub(super) fn is_suspect(model: &Model) -> bool {
-    let lower = model.name.to_ascii_lowercase();
-    SUSPECT.iter().any(|ending| lower.ends_with(ending)) && !is_gguf(&model.path)
-}
-
-fn is_gguf(path: &Path) -> bool {
-    let mut magic = [0; 4];
-    open(path).is_some_and(|mut file| file.read_exact(&mut magic).is_ok()) && &magic == b"GGUF"
 }
 
 #[derive(Deserialize)]

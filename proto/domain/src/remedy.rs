@@ -3,6 +3,8 @@
 //! Commands are for a person to read and type (`croft fix`). They are compiled in, never run by Croft, and never part of
 //! a message: a controller can neither send nor choose one (P10).
 
+use serde::Serialize;
+
 use crate::id::CheckName;
 use crate::verdict::Remedy;
 
@@ -49,7 +51,7 @@ pub fn is_known(check: &CheckName) -> bool {
 }
 
 /// What to do about one subject of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Guide {
     /// Which check.
     pub check: &'static str,

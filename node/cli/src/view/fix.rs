@@ -6,29 +6,12 @@ use serde::Serialize;
 /// What to do about some subjects.
 #[derive(Debug, Serialize)]
 pub struct FixView {
-    pub fixes: Vec<Fix>,
-}
-
-/// What to do about one subject of one check.
-#[derive(Debug, Serialize)]
-pub struct Fix {
-    pub check: &'static str,
-    /// `*`: every subject that has no guide of its own.
-    pub subject: &'static str,
-    pub action: &'static str,
-    pub effort: &'static str,
-    pub risk: &'static str,
-    pub reversible: bool,
-    pub commands: &'static [&'static str],
+    pub fixes: Vec<Guide>,
 }
 
 impl FixView {
     pub fn new(guides: &[&'static Guide]) -> Self {
-        let fixes = guides.iter().map(|guide| {
-            let Guide { check, subject, action, effort, risk, reversible, commands } = **guide;
-            Fix { check, subject, action, effort, risk, reversible, commands }
-        });
-        Self { fixes: fixes.collect() }
+        Self { fixes: guides.iter().map(|guide| **guide).collect() }
     }
 
     pub fn render(&self) -> String {

@@ -1,4 +1,5 @@
-//! A model in several files: taken in, fetched, judged and served as one, or not at all.
+//! What comes in besides one chat model: a model in several files, one for embeddings, one of another architecture. Each is taken in
+//! whole or not at all.
 
 mod split;
 
@@ -102,7 +103,7 @@ fn p2_shards_that_do_not_belong_together_are_not_imported() {
 }
 
 #[test]
-fn p2_a_model_for_embeddings_needs_no_template_and_refuses_chat() {
+fn a_model_for_embeddings_is_imported_without_a_template() {
     let village = Village::new();
     let model = village.folder.path().join("bert.gguf");
     let seed = croft_e2e::binaries::repository().join("proto/fuzz/seeds/gguf/bert");
