@@ -31,6 +31,7 @@ mod peer;
 mod policy;
 mod queue;
 mod quota;
+mod rerank;
 mod seqpacket;
 mod serve;
 mod sieve;

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use croft_domain::code::Code;
-use croft_proto::frames::Embed;
+use croft_proto::frames::{Embed, to_worker};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -97,13 +97,17 @@ pub async fn vectors(gate: &Rc<Gate>, sender: &Sender, asked: Texts, held: Held)
         let count = part.len();
         let embed = Embed { request: 0, texts: part, dimensions, truncate };
         let held = Held { reservation: gate.budget.reservation(), place: None };
-        let mut answer = gate.embed(sender, &model, embed, held)?;
+        let mut answer = gate.read(sender, &model, to_worker::Frame::Embed(embed), held)?;
         collect(&mut answer, count, &mut all).await?;
     }
     Ok(all)
 }
 
-async fn collect(answer: &mut Answer, count: usize, all: &mut Vectors) -> Result<(), Refusal> {
+/// Takes the vectors of one part, or its scores, which are vectors of one number.
+///
+/// # Errors
+/// Why the part was refused, or that not each of its texts was answered.
+pub async fn collect(answer: &mut Answer, count: usize, all: &mut Vectors) -> Result<(), Refusal> {
     let before = all.vectors.len();
     loop {
         match answer.next().await {

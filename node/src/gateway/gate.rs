@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use croft_domain::code::Code;
-use croft_proto::frames::{Embed, Ready, ServedModel, ToGateway, to_gateway, to_worker};
+use croft_proto::frames::{Ready, ServedModel, ToGateway, to_gateway, to_worker};
 use prost::Message as _;
 use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
@@ -222,24 +222,24 @@ impl Gate {
         Ok(Answer { guard, sieve, ..answer })
     }
 
-    /// Queues texts to be turned into vectors.
+    /// Queues texts to be read and answered with numbers: vectors, or scores.
     ///
     /// # Errors
     /// As [`Self::submit`].
-    pub fn embed(
+    pub fn read(
         self: &Rc<Self>,
         sender: &Sender,
         model: &str,
-        embed: Embed,
+        texts: to_worker::Frame,
         held: Held,
     ) -> Result<Answer, Refusal> {
         let policy = self.policy_needed()?;
         let model = policy.model(model)?;
         policy.check_data_class(sender.declared, model)?;
-        if embed.encoded_len() > GENERATE_LEN_MAX {
+        if texts.encoded_len() > GENERATE_LEN_MAX {
             return Err(Refusal::new(Code::ContextFull, "a text is longer than any context"));
         }
-        self.queue(sender.caller, model, to_worker::Frame::Embed(embed), held)
+        self.queue(sender.caller, model, texts, held)
     }
 
     fn queue(

@@ -44,6 +44,8 @@ pub enum Endpoint {
     EmbedOne,
     /// `POST /infill`, as llama-server has it
     Infill,
+    /// `POST /v1/rerank`, and the other paths that clients know it by
+    Rerank,
 }
 
 impl Endpoint {
@@ -65,13 +67,17 @@ impl Endpoint {
             | Self::Embeddings
             | Self::Embed
             | Self::EmbedOne
-            | Self::Infill => true,
+            | Self::Infill
+            | Self::Rerank => true,
         }
     }
 }
 
 /// What stands before a model's name in a path.
 pub const MODEL_PREFIX: &str = "/v1/models/";
+
+/// Jina's path, Cohere's two, and llama-server's others.
+const RERANK_PATHS: &[&str] = &["/v1/rerank", "/v2/rerank", "/rerank", "/v1/reranking", "/reranking"];
 
 /// Who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -174,6 +180,7 @@ pub fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
         "/api/embed" => (Endpoint::Embed, &[Method::POST]),
         "/api/embeddings" => (Endpoint::EmbedOne, &[Method::POST]),
         "/infill" => (Endpoint::Infill, &[Method::POST]),
+        _ if RERANK_PATHS.contains(&path) => (Endpoint::Rerank, &[Method::POST]),
         _ if is_managed(path) => {
             return Err(Refusal::new(
                 Code::Managed,
@@ -182,7 +189,7 @@ pub fn endpoint(method: &Method, path: &str) -> Result<Endpoint, Refusal> {
         }
         _ => {
             return Err(Refusal::new(Code::NotFound, "there is no such endpoint")
-                .with_hint("use /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models, /api/chat, /api/generate, /api/embed, /api/tags or /infill"));
+                .with_hint("use /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/rerank, /v1/models, /api/chat, /api/generate, /api/embed, /api/tags or /infill"));
         }
     };
     if allowed.contains(method) {
@@ -350,6 +357,9 @@ mod tests {
             "/api/embed",
             "/api/embeddings",
             "/infill",
+            "/v1/rerank",
+            "/rerank",
+            "/v2/rerank",
         ];
         for path in working {
             for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {

@@ -20,6 +20,7 @@ use super::job::Asked;
 use super::ollama::{self, OllamaVoice, Wanted};
 use super::openai::{self, OpenAiVoice};
 use super::quota::Place;
+use super::rerank;
 
 /// A request on its way.
 struct Journey<'a> {
@@ -48,6 +49,7 @@ pub async fn infer(
         Endpoint::ChatCompletions | Endpoint::Completions => journey.open_ai(endpoint, body).await,
         Endpoint::Embeddings | Endpoint::Embed | Endpoint::EmbedOne => journey.embed(endpoint, body).await,
         Endpoint::Infill => journey.infill(body).await,
+        Endpoint::Rerank => journey.rerank(body).await,
         _ => journey.ollama(endpoint, body).await,
     }
 }
@@ -117,6 +119,14 @@ impl Journey<'_> {
             Endpoint::Embed => ollama::vectors(&model, &vectors, self.begun_ns),
             _ => ollama::one_vector(&vectors),
         };
+        Ok(marked(json(&answer), &screened))
+    }
+
+    async fn rerank(self, body: Bytes) -> Result<Response<Body>, Refusal> {
+        let mut question = rerank::question(&body)?;
+        let model = question.model.clone();
+        let screened = self.gate.screen(&model, question.texts()).await?;
+        let answer = rerank::rerank(self.gate, &self.sender, question, self.held).await?;
         Ok(marked(json(&answer), &screened))
     }
 

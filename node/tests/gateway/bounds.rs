@@ -4,7 +4,8 @@ use croft_proto::frames::{GatewayPolicy, KeepAlive, Spent, Wanted, from_gateway,
 use serde_json::json;
 
 use crate::client::{Reply, ask, finish, open};
-use crate::peers::{AUTHORIZED, Gateway, Worker, now_s, policy};
+use crate::peers::{AUTHORIZED, Gateway, now_s, policy};
+use crate::worker::Worker;
 
 const CHAT: &str = r#"{"model": "chat", "messages": [{"role": "user", "content": "hello"}]}"#;
 

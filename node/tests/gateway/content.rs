@@ -4,7 +4,8 @@ use croft_proto::frames::{DataRule, GatewayPolicy, generate};
 use serde_json::json;
 
 use crate::client::ask;
-use crate::peers::{AUTHORIZED, Gateway, Worker, policy};
+use crate::peers::{AUTHORIZED, Gateway, policy};
+use crate::worker::Worker;
 
 const CARD: &str = "4111 1111 1111 1111";
 

@@ -10,3 +10,4 @@ mod openai;
 mod peers;
 mod standing;
 mod vectors;
+mod worker;

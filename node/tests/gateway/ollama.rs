@@ -23,7 +23,7 @@ fn what_editors_ask_first_needs_no_key() {
     assert_eq!(show.json()["model_info"]["qwen2.context_length"], 4096);
     let shown = show.json();
     assert!(shown["template"].as_str().is_some_and(|template| template.starts_with("{{ messages }}")));
-    assert_eq!(shown["capabilities"], json!(["completion", "insert", "embedding"]));
+    assert_eq!(shown["capabilities"], json!(["completion", "insert", "embedding", "rerank"]));
     assert_eq!(shown["details"]["quantization_level"], "Q4_K_M");
     let ps = get("/api/ps").json();
     assert_eq!((ps["models"].as_array().map(Vec::len), &ps["models"][0]["name"]), (Some(1), &json!(MODEL)));

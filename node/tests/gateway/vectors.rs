@@ -1,4 +1,4 @@
-//! Texts as vectors, and insertions, in all the forms that clients ask in.
+//! Texts as vectors and in order, and insertions, in all the forms that clients ask in.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -99,4 +99,30 @@ fn what_belongs_between_two_texts_is_answered_as_llama_server_does() {
     assert_eq!(events.last().expect("events")["stop"], true);
     let completion = json!({"model": "chat", "prompt": "a", "suffix": "z"});
     assert_eq!(post(&gateway, "/v1/completions", &completion).json()["choices"][0]["text"], "ok: a[]z");
+}
+
+#[test]
+fn documents_come_back_in_order_on_every_path_that_clients_know() {
+    let (mut gateway, worker) = Gateway::serving();
+    let body = json!({"model": "chat", "query": "q", "documents": ["aa", {"text": "bbbb"}, "c"], "top_n": 2});
+    for path in ["/v1/rerank", "/v2/rerank", "/rerank", "/v1/reranking", "/reranking"] {
+        let reply = post(&gateway, path, &body);
+        assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+        let results = json!([{"index": 1, "relevance_score": 4.0}, {"index": 0, "relevance_score": 2.0}]);
+        assert_eq!(reply.json()["results"], results);
+        let asked = worker.ranks.recv().expect("a frame");
+        assert_eq!((asked.question.as_str(), asked.texts.len()), ("q", 3));
+        assert_eq!(gateway.usage().prompt_tokens, 6, "texts count as use");
+    }
+    let many: Vec<String> = (1..=300).map(|n| "x".repeat(n)).collect();
+    let reply = post(&gateway, "/rerank", &json!({"model": "chat", "query": "q", "documents": many}));
+    assert_eq!(reply.json()["results"][0], json!({"index": 299, "relevance_score": 300.0}));
+    assert_eq!(reply.json()["results"].as_array().map(Vec::len), Some(300));
+    let parts: Vec<usize> = worker.ranks.try_iter().map(|rank| rank.texts.len()).collect();
+    assert_eq!(parts, [256, 44]);
+    let stranger = ask(gateway.address, "POST", "/v1/rerank", &[], &body.to_string());
+    assert_eq!((stranger.status, stranger.code().as_str()), (401, "E-CALLER-UNKNOWN"));
+    let lie = json!({"model": "chat", "query": "q", "documents": ["lie"]});
+    let lie = post(&gateway, "/v1/rerank", &lie);
+    assert_eq!((lie.status, lie.code().as_str()), (503, "E-WORKER-CRASHED"));
 }

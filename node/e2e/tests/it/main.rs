@@ -21,6 +21,7 @@ mod playbooks;
 mod privacy;
 mod recall;
 mod renewal;
+mod reranking;
 mod tools;
 mod trial;
 mod waivers;

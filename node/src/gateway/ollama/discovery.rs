@@ -105,13 +105,14 @@ fn model_info(model: &ServedModel, abilities: Option<&Ready>) -> Value {
 /// What the model can do: its worker says it; before it has said anything, the approved template does.
 fn capabilities(model: &ServedModel, abilities: Option<&Ready>) -> Vec<&'static str> {
     let has_template = !model.template.is_empty();
-    let only_embeds =
-        !has_template && abilities.is_some_and(|ready| ready.embedding_len > 0 && !ready.infill);
+    let reads_only = |ready: &Ready| (ready.embedding_len > 0 || ready.ranks) && !ready.infill;
+    let writes = has_template || !abilities.is_some_and(reads_only);
     [
-        ("completion", !only_embeds),
+        ("completion", writes),
         ("tools", has_template && model.template.contains("tools")),
         ("insert", abilities.is_some_and(|ready| ready.infill)),
         ("embedding", abilities.is_some_and(|ready| ready.embedding_len > 0)),
+        ("rerank", abilities.is_some_and(|ready| ready.ranks)),
     ]
     .into_iter()
     .filter_map(|(name, is_so)| is_so.then_some(name))
@@ -226,10 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_only_embeds_says_so() {
+    fn a_model_that_only_reads_says_so() {
         let model = ServedModel { template: String::new(), ..ServedModel::default() };
         let ready = Ready { embedding_len: 384, ..Ready::default() };
         assert_eq!(capabilities(&model, Some(&ready)), ["embedding"]);
+        let ready = Ready { ranks: true, ..Ready::default() };
+        assert_eq!(capabilities(&model, Some(&ready)), ["rerank"]);
     }
 
     #[test]

@@ -117,7 +117,8 @@ pub fn encoder(pooling: Pooling) -> tempfile::NamedTempFile {
     let kinds = [3_i32, 2, 3, 3, 1, 1, 1, 1].map(i32::to_le_bytes).concat();
     gguf.array("tokenizer.ggml.token_type", 5, tokens.len(), &kinds);
     gguf.number("tokenizer.ggml.token_type_count", 2);
-    for (name, id) in [("padding", 0), ("unknown", 1), ("cls", 2), ("bos", 2), ("seperator", 3)] {
+    for (name, id) in [("padding", 0), ("unknown", 1), ("cls", 2), ("bos", 2), ("seperator", 3), ("mask", 1)]
+    {
         gguf.number(&format!("tokenizer.ggml.{name}_token_id"), id);
     }
     tensors(&mut gguf, tokens.len() as u64, pooling);
