@@ -9,15 +9,15 @@ SETUP := .ci/setup.sh
 ENV := . target/setup/env.sh
 # CI treats warnings as errors; a developer's editor does not have to.
 CLIPPY := cargo clippy --workspace --all-targets --locked -- -D warnings
-FAST := $(addprefix -p ,croft-proto croft-domain croft-trust croft-vetting croft-link croft-confine)
+FAST := $(addprefix -p ,croft-proto croft-domain croft-trust croft-vetting croft-link croft-tpm croft-confine)
 
 .PHONY: help setup demo test check lint bench fmt
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-setup: ## Install what is missing (cmake, libclang, PostgreSQL, Ansible, model_signing, API clients, CycloneDX, tinyproxy); idempotent
-	@$(SETUP) build store playbooks oms clients bom proxy
+setup: ## Install what is missing (cmake, libclang, PostgreSQL, Ansible, model_signing, API clients, CycloneDX, tinyproxy, swtpm); idempotent
+	@$(SETUP) build store playbooks oms clients bom proxy tpm
 
 demo: ## The main job end to end in a fresh temporary state; KEEP=1 leaves it running
 	@$(SETUP) build
@@ -25,12 +25,12 @@ demo: ## The main job end to end in a fresh temporary state; KEEP=1 leaves it ru
 	  && cargo build --release --locked --workspace --bins && exec target/release/croft-demo
 
 test: ## Every test, unit to end to end
-	@$(SETUP) build store playbooks oms clients bom proxy
+	@$(SETUP) build store playbooks oms clients bom proxy tpm
 	@$(ENV) && echo "test: building everything (about 5 minutes the first time on 2 cores)" \
 	  && cargo build --locked --workspace --bins && cargo test --locked --workspace
 
 check: ## Fast: no llama.cpp, no root
-	@$(SETUP) oms
+	@$(SETUP) oms proxy tpm
 	cargo fmt --all --check
 	cargo clippy $(FAST) --all-targets --locked -- -D warnings
 	@$(ENV) && cargo test --locked $(FAST)

@@ -2,13 +2,14 @@
 # Installs what building and testing need beyond git, Rust, make and a C compiler. Idempotent, and silent when nothing is
 # missing. As root on Debian or Ubuntu it uses apt; otherwise a private virtual environment from PyPI under target/setup.
 #
-# usage: setup.sh [build] [store] [playbooks] [oms] [clients] [bom] [proxy]
+# usage: setup.sh [build] [store] [playbooks] [oms] [clients] [bom] [proxy] [tpm]
 #   build      cmake and libclang, for llama.cpp
 #   store      PostgreSQL, for the store tests
 #   playbooks  ansible-core and ansible-lint, in the virtual environment
 #   oms        OpenSSF's model_signing in the virtual environment, and openssl, against which our formats are tested
 #   clients    the openai and ollama clients, in the virtual environment: the gateway is tested with them
 #   proxy      tinyproxy, which the link is tested through
+#   tpm        swtpm, a software TPM, against which the TPM client and the enrollment of hardware keys are tested
 #   bom        the CycloneDX validator, in the virtual environment: bills of materials are tested with it
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -122,9 +123,14 @@ need_proxy() {
     die "tinyproxy is missing" "install tinyproxy (Debian: tinyproxy-bin)"
 }
 
+need_tpm() {
+  command -v swtpm >/dev/null && command -v swtpm_localca >/dev/null || { can_apt && apt_install swtpm swtpm-tools; } ||
+    die "swtpm is missing" "install swtpm and swtpm-tools"
+}
+
 for what in "$@"; do
   case $what in
-  build | store | playbooks | oms | clients | bom | proxy) "need_$what" ;;
-  *) die "unknown part: $what" "parts are build, store, playbooks, oms, clients, bom and proxy" ;;
+  build | store | playbooks | oms | clients | bom | proxy | tpm) "need_$what" ;;
+  *) die "unknown part: $what" "parts are build, store, playbooks, oms, clients, bom, proxy and tpm" ;;
   esac
 done

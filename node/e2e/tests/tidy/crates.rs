@@ -12,6 +12,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("croft-vetting", &["croft-domain"]),
     ("croft-confine", &["croft-domain"]),
     ("croft-link", &["croft-domain"]),
+    ("croft-tpm", &[]),
     ("croft-controller", &["croft-domain", "croft-proto", "croft-trust", "croft-link"]),
     (
         "croftctl",
