@@ -81,8 +81,27 @@ pub const DATABASE_CONNECTIONS_MAX: u32 = 8;
 /// How long a query waits for a database connection.
 pub const DATABASE_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long evidence bodies are kept, in seconds (ninety days). The chain commits to salted hashes and stands without.
+/// How long evidence bodies are kept unless told otherwise, in seconds (ninety days). The chain commits to salted hashes and
+/// stands without.
 pub const EVIDENCE_KEPT_S: u64 = 90 * 86_400;
+
+/// How long verdict bodies are kept unless told otherwise, in seconds (six years): the usual time in which somebody may ask.
+pub const VERDICTS_KEPT_S: u64 = 6 * YEAR_S;
+
+/// Shortest and longest time for which bodies are kept, in seconds.
+pub const KEPT_MIN_S: u64 = 86_400;
+
+/// See [`KEPT_MIN_S`]; a hundred years.
+pub const KEPT_MAX_S: u64 = 100 * YEAR_S;
+
+/// A year, in seconds (365.25 days).
+pub const YEAR_S: u64 = 31_557_600;
+
+/// How often old bodies are looked for, in seconds.
+pub const ERASE_EVERY_S: u64 = 86_400;
+
+/// Most admin actions in one answer.
+pub const ACTIONS_MAX: u32 = 1000;
 
 /// Smallest and largest distance between scheduled reports, in seconds.
 pub const REPORT_EVERY_MIN_S: u64 = 60;

@@ -15,7 +15,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use croft_domain::id::{BaselineRef, BundleRef, GroupName, NodeId, ReportId};
 use croft_domain::limits::INVITE_TTL_MAX_S;
 
-pub use audit::Audit;
+pub use audit::{Audit, Erase};
 pub use bundle::{Bundle, Export, Import};
 pub use intake::{Change, Intake};
 pub use lease::Lease;

@@ -12,7 +12,6 @@ use croft_domain::time::Timestamp;
 use croft_domain::verdict::Verdict;
 use croft_trust::carried::Carried;
 use croft_trust::chain::{Link, commitment, next_head};
-use croft_trust::digest::sha256;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CtlError;
@@ -27,7 +26,7 @@ pub struct Entry {
     pub group: GroupName,
     /// When.
     pub at: Timestamp,
-    /// Salt of the evidence's commitment, hexadecimal.
+    /// Salt of the commitments to evidence and verdict, hexadecimal: at a desk both are kept.
     pub salt: String,
     /// The evidence, as its node signed it.
     pub evidence: Carried,
@@ -144,7 +143,9 @@ fn head(before: Option<Sha256Digest>, entry: &Entry) -> Option<Sha256Digest> {
     let salt = hex::decode(&entry.salt).ok()?;
     let link = Link {
         commitment: commitment(&salt, entry.evidence.payload.as_bytes()),
-        verdict: sha256(entry.verdict.as_bytes()),
+        verdict: commitment(&salt, entry.verdict.as_bytes()),
+        // The desk holds the signed documents themselves; its ledger never leaves it.
+        rules: Sha256Digest([0; 32]),
         at: entry.at,
     };
     Some(next_head(before, &link))

@@ -7,7 +7,7 @@ use croft_proto::grpc::*;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Service, convert, peer};
-use crate::app::{Actor, AppError, Assignment, InviteRow, NodeRow, Outcome, Standing};
+use crate::app::{Actor, AppError, Assignment, AuditEntry, Erasure, InviteRow, NodeRow, Outcome, Standing};
 use crate::clock::now;
 use crate::limits;
 
@@ -312,6 +312,37 @@ impl Admin for Service {
             chain_head: page.row.chain_head.map(|head| head.0.to_vec()).unwrap_or_default(),
             chain_length: page.row.chain_length,
             entries: page.entries.into_iter().map(convert::chain_entry).collect(),
+            evidence_kept_s: self.app.retention.evidence_s,
+            verdicts_kept_s: self.app.retention.verdicts_s,
         }))
+    }
+
+    async fn erase_bodies(
+        &self,
+        request: Request<EraseBodiesRequest>,
+    ) -> Result<Response<EraseBodiesResponse>, Status> {
+        let (actor, EraseBodiesRequest { node_id, before, verdict_id, reason }) = self.admin(request).await?;
+        let erased = async {
+            let erasure = Erasure {
+                node: convert::optional_id("node_id", &node_id)?,
+                before: (before > 0).then_some(Timestamp(before)),
+                verdict: convert::optional_id("verdict_id", &verdict_id)?,
+            };
+            self.app.erase_bodies(&actor, &erasure, &reason, now()).await
+        };
+        let erased = erased.await.map_err(|e| self.refuse(&e))?;
+        Ok(Response::new(EraseBodiesResponse { erased }))
+    }
+
+    async fn list_actions(
+        &self,
+        request: Request<ListActionsRequest>,
+    ) -> Result<Response<ListActionsResponse>, Status> {
+        let (_, ListActionsRequest { limit }) = self.admin(request).await?;
+        let actions = self.app.actions(limit).await.map_err(|e| self.refuse(&e))?;
+        let actions = actions.into_iter().map(|AuditEntry { at, actor, action, object, detail }| {
+            AdminAction { at: at.0, actor, action, object, detail }
+        });
+        Ok(Response::new(ListActionsResponse { actions: actions.collect() }))
     }
 }

@@ -22,6 +22,14 @@ where
     T::try_from(bytes).map_err(|error| AppError::Input(format!("{field}: {error}")))
 }
 
+/// As [`id`]; no bytes are none.
+pub(super) fn optional_id<T>(field: &'static str, bytes: &[u8]) -> Result<Option<T>, AppError>
+where
+    T: for<'a> TryFrom<&'a [u8], Error = croft_domain::id::IdError>,
+{
+    if bytes.is_empty() { Ok(None) } else { id(field, bytes).map(Some) }
+}
+
 pub(super) fn digest(field: &'static str, bytes: &[u8]) -> Result<Sha256Digest, AppError> {
     array(field, bytes).map(Sha256Digest)
 }
@@ -70,12 +78,27 @@ pub(super) fn trust_files(files: Vec<(String, Vec<u8>)>) -> Vec<TrustFile> {
 }
 
 pub(super) fn link(link: &Link) -> ChainLink {
-    let Link { commitment, verdict, at } = link;
-    ChainLink { evidence_commitment: commitment.0.to_vec(), verdict_sha256: verdict.0.to_vec(), at: at.0 }
+    let Link { commitment, verdict, rules, at } = link;
+    ChainLink {
+        evidence_commitment: commitment.0.to_vec(),
+        verdict_commitment: verdict.0.to_vec(),
+        rules: rules.0.to_vec(),
+        at: at.0,
+    }
 }
 
 pub(super) fn chain_entry(row: ChainRow) -> ChainEntry {
-    let ChainRow { position, at, head, salt, evidence_commitment, evidence, evidence_signature, verdict } =
-        row;
-    ChainEntry { position, at: at.0, head, salt, evidence_commitment, evidence, evidence_signature, verdict }
+    ChainEntry {
+        position: row.position,
+        at: row.at.0,
+        head: row.head,
+        salt: row.salt,
+        evidence_commitment: row.evidence_commitment,
+        evidence: row.evidence,
+        evidence_signature: row.evidence_signature,
+        verdict: row.verdict,
+        verdict_salt: row.verdict_salt,
+        verdict_commitment: row.verdict_commitment,
+        rules: row.rules,
+    }
 }

@@ -52,6 +52,8 @@ impl Node for Service {
             chain_head: attested.chain_head.to_vec(),
             salt: attested.salt.to_vec(),
             judged_at: attested.at.0,
+            verdict_salt: attested.verdict_salt.to_vec(),
+            rules: attested.rules.0.to_vec(),
         }))
     }
 

@@ -4,6 +4,7 @@
 //! leaves a trace in the node's chain; nothing that is answered is missing from it.
 
 use croft_domain::appraise::{History, Subject, appraise, history_of};
+use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{BundleState, Evidence};
 use croft_domain::id::{BundleRef, LeaseId, VerdictId};
 use croft_domain::lease::{Lease, LeaseRequest};
@@ -34,6 +35,10 @@ pub struct Attested {
     pub chain_head: [u8; 32],
     /// Salt of the evidence's commitment.
     pub salt: [u8; 32],
+    /// Salt of the verdict's commitment.
+    pub verdict_salt: [u8; 32],
+    /// Which signed baseline and waivers it rests on.
+    pub rules: Sha256Digest,
     /// When it was judged.
     pub at: Timestamp,
 }
@@ -76,9 +81,13 @@ impl App {
             )
             .await?;
 
-        let salt = random()?;
-        let evidence_commitment = commitment(&salt, &envelope.payload);
-        let link = Link { commitment: evidence_commitment, verdict: sha256(&verdict_json), at: now };
+        let (salt, verdict_salt) = (random()?, random()?);
+        let link = Link {
+            commitment: commitment(&salt, &envelope.payload),
+            verdict: commitment(&verdict_salt, &verdict_json),
+            rules: view.rules(&verdict.baseline),
+            at: now,
+        };
         let head = next_head(node.chain_head, &link);
         let lease_json = lease.as_ref().map(json).transpose()?.unwrap_or_default();
         let new = NewVerdict {
@@ -91,10 +100,13 @@ impl App {
             id: verdict_id,
             at: now,
             salt,
-            evidence_commitment,
+            evidence_commitment: link.commitment,
             evidence: envelope.payload.clone(),
             evidence_signature: envelope.signature.clone(),
             verdict: verdict_json.clone(),
+            verdict_salt,
+            verdict_commitment: link.verdict,
+            rules: link.rules,
             lease: lease_json.clone(),
             lease_until: lease.as_ref().map_or(Timestamp(0), |lease| lease.expires_at),
             taken_at: evidence.taken_at,
@@ -113,6 +125,8 @@ impl App {
             lease: lease.map(|_| self.lease_key.sign(Domain::Lease, lease_json)),
             chain_head: head.0,
             salt,
+            verdict_salt,
+            rules: link.rules,
             at: now,
         })
     }
@@ -147,7 +161,9 @@ impl App {
 
     // The controller keeps its own clock of first failures. What the node remembers can only make it stricter.
     async fn history(&self, node: &NodeRow) -> Result<History, AppError> {
-        let Some(last) = self.store.last_verdict(node.id).await? else { return Ok(History::new()) };
+        let last = self.store.last_verdict(node.id).await?;
+        // Only a node that was out of the fleet can have lost its last one.
+        let Some(last) = last.filter(|last| !last.verdict.is_empty()) else { return Ok(History::new()) };
         let verdict: Verdict = serde_json::from_slice(&last.verdict)
             .map_err(|_| AppError::Internal("a stored verdict does not parse"))?;
         Ok(history_of(&verdict))
@@ -229,7 +245,7 @@ enum ReceiptState {
 struct ReceiptDocument {
     node: croft_domain::id::NodeId,
     bundle: BundleRefText,
-    manifest_sha256: croft_domain::digest::Sha256Digest,
+    manifest_sha256: Sha256Digest,
     state: ReceiptState,
     #[serde(default)]
     code: Option<String>,

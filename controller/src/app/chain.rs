@@ -4,7 +4,6 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::id::NodeId;
 use croft_domain::limits::CHAIN_LINKS_MAX;
 use croft_trust::chain::Link;
-use croft_trust::digest::sha256;
 
 use super::{App, AppError};
 use crate::limits::CHAIN_PAGE_MAX;
@@ -36,10 +35,16 @@ impl App {
         let rows = self.store.chain(node.id, position, CHAIN_LINKS_MAX).await?;
         rows.into_iter()
             .map(|row| {
-                let commitment = row.evidence_commitment.try_into();
-                let commitment =
-                    commitment.map_err(|_| AppError::Internal("a stored commitment is damaged"))?;
-                Ok(Link { commitment: Sha256Digest(commitment), verdict: sha256(&row.verdict), at: row.at })
+                let digest = |bytes: Vec<u8>| {
+                    let digest = bytes.try_into().map(Sha256Digest);
+                    digest.map_err(|_| AppError::Internal("a stored commitment is damaged"))
+                };
+                Ok(Link {
+                    commitment: digest(row.evidence_commitment)?,
+                    verdict: digest(row.verdict_commitment)?,
+                    rules: digest(row.rules)?,
+                    at: row.at,
+                })
             })
             .collect()
     }

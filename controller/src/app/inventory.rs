@@ -156,6 +156,7 @@ impl App {
 /// A node as a report lists it.
 pub(super) fn node_line(row: &NodeRow, last: Option<&VerdictRow>) -> Result<NodeLine, AppError> {
     let verdict: Option<Verdict> = last
+        .filter(|last| !last.verdict.is_empty())
         .map(|last| serde_json::from_slice(&last.verdict))
         .transpose()
         .map_err(|_| AppError::Internal("a stored verdict does not parse"))?;

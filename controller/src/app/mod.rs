@@ -5,6 +5,7 @@
 mod attest;
 mod chain;
 mod enroll;
+mod erase;
 mod error;
 mod hub;
 mod inventory;
@@ -26,6 +27,7 @@ use croft_trust::sign::SigningKey;
 pub use attest::Attested;
 pub use chain::ChainPage;
 pub use enroll::{Bootstrapped, Enrollment};
+pub use erase::Retention;
 pub use error::AppError;
 pub use hub::Hub;
 pub use inventory::{BaselineView, BundleView, NodeDetail, Outcome};
@@ -34,12 +36,12 @@ pub use nonce::Nonces;
 pub use watch::{Desired, Watched};
 
 // What use cases take and give of what is kept; `api` knows it by these names and the store not at all.
-pub use crate::store::{Assignment, ChainRow, InviteRow, NodeRow, Standing, StoreError};
+pub use crate::store::{Assignment, AuditEntry, ChainRow, Erasure, InviteRow, NodeRow, Standing, StoreError};
 
 use crate::blobs::Blobs;
 use crate::ca::{Authority, Subject};
 use crate::metrics::Metrics;
-use crate::store::{AuditEntry, Store};
+use crate::store::Store;
 use crate::tls::{Connections, Peer};
 
 /// Everything that the use cases work with.
@@ -56,6 +58,8 @@ pub struct App {
     pub authority: Arc<Authority>,
     /// How long a node's certificate lasts, in seconds.
     pub node_certificate_s: u64,
+    /// How long bodies of evidence and verdicts are kept.
+    pub retention: Retention,
     /// Signs leases, and nothing else.
     pub lease_key: SigningKey,
     /// Challenges.

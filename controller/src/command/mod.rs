@@ -86,6 +86,12 @@ struct RunArguments {
     /// How long a node's certificate lasts; it is renewed at half of that, or by key proof after a longer sleep
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = run::parse_certificate_life)]
     node_certificate: u64,
+    /// How long bodies of evidence are kept; what it was judged stays
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = run::parse_kept)]
+    keep_evidence: u64,
+    /// How long bodies of verdicts are kept; the chain of their hashes stays for ever
+    #[arg(long, value_name = "TIME", default_value = "6y", value_parser = run::parse_kept)]
+    keep_verdicts: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::server::{Plan, start};
 use super::{CommandError, RunArguments};
-use crate::limits::{NODE_CERTIFICATE_TTL_MAX_S, REPORT_EVERY_MAX_S, REPORT_EVERY_MIN_S};
+use crate::app::Retention;
+use crate::limits::{
+    KEPT_MAX_S, KEPT_MIN_S, NODE_CERTIFICATE_TTL_MAX_S, REPORT_EVERY_MAX_S, REPORT_EVERY_MIN_S, YEAR_S,
+};
 
 /// How often something happens; none is never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,14 @@ pub(super) fn parse_certificate_life(text: &str) -> Result<u64, String> {
     }
 }
 
+/// How long bodies are kept, in seconds.
+pub(super) fn parse_kept(text: &str) -> Result<u64, String> {
+    match seconds_in(text) {
+        Some(seconds) if (KEPT_MIN_S..=KEPT_MAX_S).contains(&seconds) => Ok(seconds),
+        _ => Err("expected a number with d or y, from 1d to 100y".to_owned()),
+    }
+}
+
 fn seconds_in(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let factor = match unit {
@@ -41,13 +52,23 @@ fn seconds_in(text: &str) -> Option<u64> {
         "m" => 60,
         "h" => 3_600,
         "d" => 86_400,
+        "y" => YEAR_S,
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 pub(super) fn execute(arguments: RunArguments) -> Result<(), CommandError> {
-    let RunArguments { state, listen, metrics, database, report_every, node_certificate } = arguments;
+    let RunArguments {
+        state,
+        listen,
+        metrics,
+        database,
+        report_every,
+        node_certificate,
+        keep_evidence,
+        keep_verdicts,
+    } = arguments;
     let plan = Plan {
         state: state.open()?,
         listen,
@@ -55,6 +76,7 @@ pub(super) fn execute(arguments: RunArguments) -> Result<(), CommandError> {
         database,
         report_every: report_every.0,
         node_certificate_s: node_certificate,
+        retention: Retention { evidence_s: keep_evidence, verdicts_s: keep_verdicts },
     };
     log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -104,6 +126,9 @@ mod tests {
         assert_eq!(parse_period("60s"), seconds(60));
         assert_eq!(parse_period("366d"), seconds(366 * 86_400));
         assert_eq!(parse_period("never"), Ok(Period(None)));
+        assert_eq!(parse_kept("6y"), Ok(crate::limits::VERDICTS_KEPT_S));
+        assert_eq!(parse_kept("90d"), Ok(crate::limits::EVIDENCE_KEPT_S));
+        assert!(parse_kept("23h").is_err() && parse_kept("101y").is_err());
         for wrong in ["", "h", "59s", "367d", "24", "1w", "-1h", "1é", "99999999999999999999d"] {
             assert!(parse_period(wrong).is_err(), "{wrong}");
         }

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{App, Hub, Mirror, Nonces};
+use crate::app::{App, Hub, Mirror, Nonces, Retention};
 use crate::blobs::Blobs;
 use crate::config::{ConfigError, Endpoint, Opened, State};
 use crate::metrics::Metrics;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub report_every: Option<Duration>,
     /// How long a node's certificate lasts, in seconds.
     pub node_certificate_s: u64,
+    /// How long bodies of evidence and verdicts are kept.
+    pub retention: Retention,
 }
 
 /// A controller could not start.
@@ -150,6 +152,7 @@ pub async fn start(plan: &Plan) -> Result<Running, StartError> {
         blobs,
         authority,
         node_certificate_s: plan.node_certificate_s,
+        retention: plan.retention,
         lease_key: opened.lease_key.clone(),
         nonces: Nonces::new(&opened.nonce_key),
         mirror,
@@ -165,7 +168,8 @@ pub async fn start(plan: &Plan) -> Result<Running, StartError> {
     let stop = CancellationToken::new();
     let router = api::router(app.clone(), stop.clone());
     tokio::spawn(serve_monitor(monitor, api::monitor(app.clone()), stop.clone()));
-    tokio::spawn(housekeeping(app.clone(), plan.report_every, stop.clone()));
+    tokio::spawn(report_on_schedule(app.clone(), plan.report_every, stop.clone()));
+    tokio::spawn(erase_on_schedule(app.clone(), stop.clone()));
     let serving = tokio::spawn(tls::serve(listener, router, stop.clone()));
     tracing::info!(listen = %endpoint.listen, metrics = %endpoint.metrics, fleet = %app.fleet, "serving");
     Ok(Running { endpoint, app, stop, serving, _lock: opened })
@@ -188,24 +192,32 @@ async fn serve_monitor(socket: TcpListener, router: axum::Router, stop: Cancella
     }
 }
 
-// Reports on schedule, and erasure of evidence that has been kept long enough.
-async fn housekeeping(app: Arc<App>, report_every: Option<Duration>, stop: CancellationToken) {
-    let period = report_every.unwrap_or(Duration::from_secs(86_400));
-    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
+async fn report_on_schedule(app: Arc<App>, every: Option<Duration>, stop: CancellationToken) {
+    let Some(every) = every else { return };
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let now = clock::now();
-        if report_every.is_some()
-            && let Err(error) = app.create_scheduled_report(now).await
-        {
+        if let Err(error) = app.create_scheduled_report(clock::now()).await {
             tracing::error!(%error, "the scheduled report failed");
         }
-        if let Err(error) = app.store.erase_evidence(now.minus(limits::EVIDENCE_KEPT_S)).await {
-            tracing::error!(%error, "old evidence was not erased");
+    }
+}
+
+// At the start too: a controller that is restarted every day must not keep what is old for ever.
+async fn erase_on_schedule(app: Arc<App>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(limits::ERASE_EVERY_S));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = app.erase_what_is_old(clock::now()).await {
+            tracing::error!(%error, "what is old was not erased");
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use croft_domain::time::Timestamp;
 
+use sqlx::{Any, Transaction};
+
 use super::{Store, StoreError, failed, signed, text, time};
 
 /// One action.
@@ -19,6 +21,24 @@ pub struct AuditEntry {
     pub detail: String,
 }
 
+pub(super) async fn insert_audit(
+    tx: &mut Transaction<'static, Any>,
+    id: [u8; 16],
+    entry: &AuditEntry,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO audit (id, at, actor, action, object, detail) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(id.to_vec())
+        .bind(signed(entry.at.0))
+        .bind(entry.actor.as_str())
+        .bind(entry.action.as_str())
+        .bind(entry.object.as_str())
+        .bind(entry.detail.as_str())
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+        .map_err(failed("write the audit log"))
+}
+
 impl Store {
     /// Appends an action under a fresh id.
     ///
@@ -26,18 +46,7 @@ impl Store {
     /// If the database fails.
     pub async fn add_audit(&self, id: [u8; 16], entry: &AuditEntry) -> Result<(), StoreError> {
         let mut write = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO audit (id, at, actor, action, object, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(id.to_vec())
-        .bind(signed(entry.at.0))
-        .bind(entry.actor.as_str())
-        .bind(entry.action.as_str())
-        .bind(entry.object.as_str())
-        .bind(entry.detail.as_str())
-        .execute(&mut *write.tx)
-        .await
-        .map_err(failed("write the audit log"))?;
+        insert_audit(&mut write.tx, id, entry).await?;
         write.commit().await
     }
 

@@ -21,10 +21,16 @@ pub struct ChainRow {
     pub evidence_commitment: Vec<u8>,
     /// The evidence as signed; empty when erased.
     pub evidence: Vec<u8>,
-    /// The node's signature over it.
+    /// The node's signature over it; empty when erased.
     pub evidence_signature: Vec<u8>,
-    /// The verdict as JSON.
+    /// The verdict as JSON; empty when erased.
     pub verdict: Vec<u8>,
+    /// The salt of its commitment; empty when erased.
+    pub verdict_salt: Vec<u8>,
+    /// SHA-256 of that salt and the verdict, as stored.
+    pub verdict_commitment: Vec<u8>,
+    /// Which signed baseline and waivers it rests on, as stored.
+    pub rules: Vec<u8>,
 }
 
 impl Store {
@@ -40,7 +46,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<ChainRow>, StoreError> {
         let rows = sqlx::query(
-            "SELECT position, at, head, salt, evidence_commitment, evidence, evidence_signature, verdict
+            "SELECT position, at, head, salt, evidence_commitment, evidence, evidence_signature, verdict,
+                 verdict_salt, verdict_commitment, rules
              FROM verdicts WHERE node = $1 AND position > $2 ORDER BY position LIMIT $3",
         )
         .bind(node.0.to_vec())
@@ -60,6 +67,9 @@ impl Store {
                     evidence: bytes(row, "evidence")?,
                     evidence_signature: bytes(row, "evidence_signature")?,
                     verdict: bytes(row, "verdict")?,
+                    verdict_salt: bytes(row, "verdict_salt")?,
+                    verdict_commitment: bytes(row, "verdict_commitment")?,
+                    rules: bytes(row, "rules")?,
                 })
             })
             .collect()

@@ -6,10 +6,17 @@ use super::{Engine, Store, StoreError, failed};
 
 // Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA and writes
 // X'' as ''; all else is shared.
-const VERSIONS: &[&[&str]] = &[V1, V2];
+const VERSIONS: &[&[&str]] = &[V1, V2, V3];
 
 // The node's signature over each evidence, so that an auditor can check which head the node countersigned.
 const V2: &[&str] = &["ALTER TABLE verdicts ADD COLUMN evidence_signature BLOB NOT NULL DEFAULT X''"];
+
+// Verdicts are committed to with a salt of their own, so that they can be erased too; and which rules they rest on.
+const V3: &[&str] = &[
+    "ALTER TABLE verdicts ADD COLUMN verdict_salt BLOB NOT NULL DEFAULT X''",
+    "ALTER TABLE verdicts ADD COLUMN verdict_commitment BLOB NOT NULL DEFAULT X''",
+    "ALTER TABLE verdicts ADD COLUMN rules BLOB NOT NULL DEFAULT X''",
+];
 
 const V1: &[&str] = &[
     "CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)",

@@ -7,6 +7,7 @@
 mod assignment;
 mod audit;
 mod chain;
+mod erase;
 mod invite;
 mod migrate;
 mod node;
@@ -26,6 +27,7 @@ use tokio::sync::{Mutex, MutexGuard};
 pub use assignment::Assignment;
 pub use audit::AuditEntry;
 pub use chain::ChainRow;
+pub use erase::Erasure;
 pub use invite::{InviteRow, Redeemed};
 pub use node::{NewNode, NodeRow, Receipt, Standing};
 pub use report::{ReportRow, StoredReport};

@@ -38,6 +38,12 @@ pub struct NewVerdict {
     pub evidence_signature: Vec<u8>,
     /// The verdict as JSON, exactly as sent.
     pub verdict: Vec<u8>,
+    /// Random, as for the evidence, and another one: each body can be erased by itself.
+    pub verdict_salt: [u8; 32],
+    /// SHA-256 of that salt and the verdict.
+    pub verdict_commitment: Sha256Digest,
+    /// Which signed baseline and waivers it rests on.
+    pub rules: Sha256Digest,
     /// The lease's payload; empty if none was granted.
     pub lease: Vec<u8>,
     /// Until when the lease lasts; zero if none was granted.
@@ -85,7 +91,7 @@ pub struct VerdictRow {
     pub evidence_commitment: Sha256Digest,
     /// The evidence as signed; empty when erased.
     pub evidence: Vec<u8>,
-    /// The verdict as JSON.
+    /// The verdict as JSON; empty when erased.
     pub verdict: Vec<u8>,
 }
 
@@ -119,8 +125,8 @@ impl Store {
         }
         sqlx::query(
             "INSERT INTO verdicts (node, position, id, at, head, salt, evidence_commitment, evidence, verdict, lease,
-                 evidence_signature)
-             SELECT id, chain_length, $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM nodes WHERE id = $10",
+                 evidence_signature, verdict_salt, verdict_commitment, rules)
+             SELECT id, chain_length, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM nodes WHERE id = $13",
         )
         .bind(new.id.0.to_vec())
         .bind(signed(new.at.0))
@@ -131,6 +137,9 @@ impl Store {
         .bind(new.verdict.clone())
         .bind(new.lease.clone())
         .bind(new.evidence_signature.clone())
+        .bind(new.verdict_salt.to_vec())
+        .bind(new.verdict_commitment.0.to_vec())
+        .bind(new.rules.0.to_vec())
         .bind(new.node.0.to_vec())
         .execute(&mut *write.tx)
         .await
@@ -169,26 +178,6 @@ impl Store {
         .await
         .map_err(failed("read the last verdicts"))?;
         rows.iter().map(|row| Ok((NodeId(blob(row, "node")?), verdict_row(row)?))).collect()
-    }
-
-    /// Erases evidence bodies from before `before`, but for each node's last. The chain commits to salted hashes and
-    /// stands without them.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub async fn erase_evidence(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut write = self.begin().await?;
-        let done = sqlx::query(
-            "UPDATE verdicts SET evidence = $1, salt = $1 WHERE at < $2 AND evidence <> $1
-             AND position < (SELECT chain_length FROM nodes WHERE nodes.id = verdicts.node)",
-        )
-        .bind(Vec::<u8>::new())
-        .bind(signed(before.0))
-        .execute(&mut *write.tx)
-        .await
-        .map_err(failed("erase old evidence"))?;
-        write.commit().await?;
-        Ok(done.rows_affected())
     }
 }
 

@@ -82,6 +82,10 @@ impl Fleet {
             database: None,
             report_every: None,
             node_certificate_s: croft_controller::limits::NODE_CERTIFICATE_TTL_S,
+            retention: croft_controller::app::Retention {
+                evidence_s: croft_controller::limits::EVIDENCE_KEPT_S,
+                verdicts_s: croft_controller::limits::VERDICTS_KEPT_S,
+            },
         };
         let running = start(&plan).await.unwrap();
         let admin_key = SigningKey::generate().unwrap();

@@ -2,8 +2,8 @@
 
 use croft_controller::ca;
 use croft_controller::store::{
-    Appended, Assignment, AuditEntry, InviteRow, NewNode, NewVerdict, Receipt, Redeemed, ReportRow, Standing,
-    Store, StoredReport,
+    Appended, Assignment, AuditEntry, Erasure, InviteRow, NewNode, NewVerdict, Receipt, Redeemed, ReportRow,
+    Standing, Store, StoredReport,
 };
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{Mode, Ownership};
@@ -77,6 +77,9 @@ fn verdict(number: u8, before: Option<u8>, after: u8, counter: u64) -> NewVerdic
         evidence: b"evidence".to_vec(),
         evidence_signature: b"signature".to_vec(),
         verdict: b"{}".to_vec(),
+        verdict_salt: [4; 32],
+        verdict_commitment: ca::sha256(b"salted verdict"),
+        rules: Sha256Digest([6; 32]),
         lease: Vec::new(),
         lease_until: NOW.plus(3600),
         taken_at: NOW,
@@ -228,7 +231,36 @@ async fn old_evidence_is_erased_and_the_chain_stands(database: &Database) {
     enrolled(&store).await;
     store.append_verdict(&verdict(5, None, 1, 1)).await.unwrap();
     store.append_verdict(&verdict(5, Some(1), 2, 2)).await.unwrap();
-    assert_eq!(store.erase_evidence(NOW.plus(100)).await.unwrap(), 1);
-    assert_eq!(store.erase_evidence(NOW.plus(100)).await.unwrap(), 0);
+    store.append_verdict(&verdict(5, Some(2), 3, 3)).await.unwrap();
+    let entry = AuditEntry {
+        at: NOW,
+        actor: "root".to_owned(),
+        action: "audit.erase".to_owned(),
+        object: "node".to_owned(),
+        detail: "asked for".to_owned(),
+    };
+    assert_eq!(store.erase_evidence(NOW.plus(2), [1; 16], &entry).await.unwrap(), 1);
+    assert_eq!(store.erase_evidence(NOW.plus(2), [2; 16], &entry).await.unwrap(), 0);
+    let chain = store.chain(NodeId([5; 16]), 0, 10).await.unwrap();
+    assert!(chain[0].evidence.is_empty() && chain[0].salt.is_empty() && !chain[0].verdict.is_empty());
+    let heads: Vec<_> = chain.iter().map(|row| (row.position, row.head.clone())).collect();
+    let other = Erasure { node: Some(NodeId([6; 16])), ..Erasure::default() };
+    assert_eq!(store.erase_bodies(&other, [3; 16], &entry).await.unwrap(), 0);
+    let second = Erasure { verdict: Some(VerdictId([2; 16])), ..Erasure::default() };
+    assert_eq!(store.erase_bodies(&second, [4; 16], &entry).await.unwrap(), 1);
+    let all = Erasure { node: Some(NodeId([5; 16])), before: Some(NOW.plus(100)), verdict: None };
+    assert_eq!(store.erase_bodies(&all, [5; 16], &entry).await.unwrap(), 1);
+    let chain = store.chain(NodeId([5; 16]), 0, 10).await.unwrap();
+    assert!(chain[..2].iter().all(|row| row.verdict.is_empty() && row.verdict_salt.is_empty()));
+    assert!(chain[..2].iter().all(|row| row.evidence_signature.is_empty()));
+    assert_eq!(heads, chain.iter().map(|row| (row.position, row.head.clone())).collect::<Vec<_>>());
+    // What an active node's grace runs from stays; of one that is gone, all goes.
     assert_eq!(store.last_verdict(NodeId([5; 16])).await.unwrap().unwrap().evidence, b"evidence");
+    store.set_standing(NodeId([5; 16]), Standing::Evicted, "lost").await.unwrap();
+    assert_eq!(store.erase_bodies(&all, [6; 16], &entry).await.unwrap(), 1);
+    assert!(store.last_verdict(NodeId([5; 16])).await.unwrap().unwrap().verdict.is_empty());
+    // Each erasure is on record, with its number; what erased nothing is not.
+    let log = store.audit_since(NOW, 10).await.unwrap();
+    assert_eq!(log.len(), 4);
+    assert!(log.iter().all(|entry| entry.detail == "1 bodies: asked for"), "{log:?}");
 }

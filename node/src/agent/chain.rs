@@ -42,7 +42,12 @@ mod tests {
     use croft_trust::chain::Link;
 
     fn link(at: u64) -> Link {
-        Link { commitment: Sha256Digest([1; 32]), verdict: Sha256Digest([2; 32]), at: Timestamp(at) }
+        Link {
+            commitment: Sha256Digest([1; 32]),
+            verdict: Sha256Digest([2; 32]),
+            rules: Sha256Digest([3; 32]),
+            at: Timestamp(at),
+        }
     }
 
     fn shown(chain_head: Option<Sha256Digest>, links: Vec<Link>) -> Challenge {

@@ -74,9 +74,11 @@ pub(super) fn view() -> TrustView {
         fleet,
         bundles: BTreeMap::new(),
         baselines: signed.into_iter().map(|baseline| (baseline.reference(), baseline)).collect(),
+        baseline_digests: BTreeMap::new(),
         policies: BTreeMap::new(),
         runtimes: BTreeMap::new(),
         waivers: Vec::new(),
+        waivers_sha256: None,
         unrecalled: Vec::new(),
     }
 }

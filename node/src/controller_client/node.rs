@@ -15,7 +15,6 @@ use croft_proto::grpc::{
     SubmitReceiptRequest, WatchEvent, WatchRequest, watch_event,
 };
 use croft_trust::chain::{Link, commitment};
-use croft_trust::digest::sha256;
 use croft_trust::sign::SigningKey;
 use futures_util::{Stream, StreamExt};
 use tonic::transport::Channel;
@@ -142,7 +141,8 @@ impl Enrolled {
         // Computed here from what this node sent: the controller cannot commit to other evidence than this.
         let link = Link {
             commitment: commitment(&answer.salt, &payload),
-            verdict: sha256(&answer.verdict_json),
+            verdict: commitment(&answer.verdict_salt, &answer.verdict_json),
+            rules: digest(CALL, &answer.rules)?,
             at: Timestamp(answer.judged_at),
         };
         Ok(Answer {
@@ -207,16 +207,19 @@ fn head(call: &'static str, bytes: &[u8]) -> Result<Option<Sha256Digest>, CallEr
 }
 
 fn link(wire: &ChainLink) -> Result<Link, CallError> {
-    let digest = |bytes: &[u8]| {
-        let digest = bytes.try_into().map_err(|_| CallError::malformed("Challenge", "a digest is 32 bytes"));
-        digest.map(Sha256Digest)
-    };
-    let ChainLink { evidence_commitment, verdict_sha256, at } = wire;
+    const CALL: &str = "Challenge";
+    let ChainLink { evidence_commitment, verdict_commitment, rules, at } = wire;
     Ok(Link {
-        commitment: digest(evidence_commitment)?,
-        verdict: digest(verdict_sha256)?,
+        commitment: digest(CALL, evidence_commitment)?,
+        verdict: digest(CALL, verdict_commitment)?,
+        rules: digest(CALL, rules)?,
         at: Timestamp(*at),
     })
+}
+
+fn digest(call: &'static str, bytes: &[u8]) -> Result<Sha256Digest, CallError> {
+    let digest = bytes.try_into().map_err(|_| CallError::malformed(call, "a digest is 32 bytes"));
+    digest.map(Sha256Digest)
 }
 
 fn news(event: WatchEvent) -> Result<Option<News>, CallError> {

@@ -11,26 +11,38 @@ use crate::digest::sha256;
 /// One step of a chain: what its head commits to besides the head before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// SHA-256 of salt and evidence.
+    /// SHA-256 of a salt and the evidence.
     pub commitment: Sha256Digest,
-    /// SHA-256 of the verdict, exactly as sent.
+    /// SHA-256 of another salt and the verdict, exactly as sent.
     pub verdict: Sha256Digest,
+    /// Which rules it was judged by, see [`rules`].
+    pub rules: Sha256Digest,
     /// When it was judged, by the controller's clock.
     pub at: Timestamp,
 }
 
-/// SHA-256 of salt and evidence. Once body and salt are erased, it says nothing about what was erased.
+/// SHA-256 of salt and body. Once both are erased, it says nothing about what was erased. Evidence and verdict have salts
+/// of their own, so that each can be erased without the other.
 #[must_use]
-pub fn commitment(salt: &[u8], evidence: &[u8]) -> Sha256Digest {
-    sha256(&[salt, evidence].concat())
+pub fn commitment(salt: &[u8], body: &[u8]) -> Sha256Digest {
+    sha256(&[salt, body].concat())
 }
 
-/// The head after a link: SHA-256 of the head before (zeros before the first), the evidence's commitment, the verdict's
-/// digest and the time in seconds, big-endian.
+/// The rules of a judgment: SHA-256 of the digests of the signed baseline and of the signed waivers (zeros where none were
+/// ever signed). Both are public documents of the fleet, so they need no salt.
+#[must_use]
+pub fn rules(baseline: &Sha256Digest, waivers: Option<&Sha256Digest>) -> Sha256Digest {
+    let waivers = waivers.map_or([0; 32], |digest| digest.0);
+    sha256(&[baseline.0, waivers].concat())
+}
+
+/// The head after a link: SHA-256 of the head before (zeros before the first), the commitments to evidence and verdict, the
+/// rules and the time in seconds, big-endian.
 #[must_use]
 pub fn next_head(before: Option<Sha256Digest>, link: &Link) -> Sha256Digest {
     let before = before.map_or([0; 32], |head| head.0);
-    sha256(&[&before[..], &link.commitment.0, &link.verdict.0, &link.at.0.to_be_bytes()].concat())
+    let Link { commitment, verdict, rules, at } = link;
+    sha256(&[&before[..], &commitment.0, &verdict.0, &rules.0, &at.0.to_be_bytes()].concat())
 }
 
 /// The head after several links.
@@ -43,8 +55,12 @@ pub fn follow(from: Option<Sha256Digest>, links: &[Link]) -> Option<Sha256Digest
 mod tests {
     use super::*;
 
-    const LINK: Link =
-        Link { commitment: Sha256Digest([1; 32]), verdict: Sha256Digest([2; 32]), at: Timestamp(7) };
+    const LINK: Link = Link {
+        commitment: Sha256Digest([1; 32]),
+        verdict: Sha256Digest([2; 32]),
+        rules: Sha256Digest([3; 32]),
+        at: Timestamp(7),
+    };
 
     #[test]
     fn p7_each_part_moves_the_head() {
@@ -53,10 +69,14 @@ mod tests {
             next_head(Some(Sha256Digest([0xff; 32])), &LINK),
             next_head(None, &Link { commitment: Sha256Digest([9; 32]), ..LINK }),
             next_head(None, &Link { verdict: Sha256Digest([9; 32]), ..LINK }),
+            next_head(None, &Link { rules: Sha256Digest([9; 32]), ..LINK }),
             next_head(None, &Link { at: Timestamp(8), ..LINK }),
         ];
         assert!(others.iter().all(|other| *other != base));
         assert_ne!(commitment(&[0; 32], b"x"), commitment(&[1; 32], b"x"));
+        let (a, b) = (Sha256Digest([1; 32]), Sha256Digest([2; 32]));
+        assert_ne!(rules(&a, None), rules(&a, Some(&b)));
+        assert_ne!(rules(&a, Some(&b)), rules(&b, Some(&a)));
     }
 
     #[test]

@@ -26,10 +26,16 @@ pub struct Entry {
     pub commitment: Vec<u8>,
     /// The evidence; empty when erased.
     pub evidence: Vec<u8>,
-    /// The node's signature over it; empty before controllers kept it.
+    /// The node's signature over it; empty when erased.
     pub signature: Vec<u8>,
-    /// The verdict.
+    /// The verdict; empty when erased.
     pub verdict: Vec<u8>,
+    /// The salt of its commitment; empty when erased.
+    pub verdict_salt: Vec<u8>,
+    /// Its commitment, as claimed.
+    pub verdict_commitment: Vec<u8>,
+    /// Which signed baseline and waivers it rests on, as claimed.
+    pub rules: Vec<u8>,
 }
 
 /// A whole chain as the controller exports it.
@@ -45,6 +51,14 @@ pub struct Chain {
     pub length: u64,
     /// Its links, in the order they came.
     pub entries: Vec<Entry>,
+}
+
+impl Chain {
+    /// How many verdicts have lost their evidence, their text, or both.
+    pub fn erased(&self) -> u64 {
+        let is_erased = |entry: &&Entry| entry.evidence.is_empty() || entry.verdict.is_empty();
+        self.entries.iter().filter(is_erased).count() as u64
+    }
 }
 
 /// Something that does not hold.
@@ -96,17 +110,25 @@ pub fn verify(chain: &Chain, checkpoints: &[Checkpoint]) -> Vec<Finding> {
 // Goes on from the recomputed head and not from the claimed one: after one edit every later link is shown as broken too,
 // unless somebody recomputed them, which the countersignatures show.
 fn check_hashes(entry: &Entry, before: Option<Sha256Digest>, found: &mut impl FnMut(&str)) -> Sha256Digest {
-    let Ok(claimed) = <[u8; 32]>::try_from(entry.commitment.as_slice()) else {
-        found("its commitment is damaged");
+    let digest = |bytes: &[u8]| bytes.try_into().ok().map(Sha256Digest);
+    let claimed = (digest(&entry.commitment), digest(&entry.verdict_commitment), digest(&entry.rules));
+    let (Some(evidence), Some(verdict), Some(rules)) = claimed else {
+        found("its commitments are damaged");
         return Sha256Digest([0; 32]);
     };
-    let link = Link { commitment: Sha256Digest(claimed), verdict: sha256(&entry.verdict), at: entry.at };
+    let link = Link { commitment: evidence, verdict, rules, at: entry.at };
     let head = next_head(before, &link);
     if entry.head != head.0 {
         found("its head does not follow from the link before, its evidence, its verdict and its time");
     }
     if !entry.evidence.is_empty() && commitment(&entry.salt, &entry.evidence) != link.commitment {
         found("its evidence is not the one that was judged");
+    }
+    if entry.verdict.is_empty() {
+        return head;
+    }
+    if commitment(&entry.verdict_salt, &entry.verdict) != link.verdict {
+        found("its verdict is not the one that was given");
     }
     match serde_json::from_slice::<Verdict>(&entry.verdict) {
         Ok(verdict) if verdict.at == entry.at => {}
@@ -133,15 +155,13 @@ fn check_evidence(
     if evidence.counter <= counter {
         found("its evidence's counter does not rise");
     }
-    if !entry.signature.is_empty() {
-        let envelope = Envelope {
-            payload: entry.evidence.clone(),
-            signature: entry.signature.clone(),
-            key_id: sha256(&chain.key_point),
-        };
-        if croft_trust::sign::verify(&envelope, Domain::Evidence, &chain.key_point).is_err() {
-            found("its evidence is not signed by the node");
-        }
+    let envelope = Envelope {
+        payload: entry.evidence.clone(),
+        signature: entry.signature.clone(),
+        key_id: sha256(&chain.key_point),
+    };
+    if croft_trust::sign::verify(&envelope, Domain::Evidence, &chain.key_point).is_err() {
+        found("its evidence is not signed by the node");
     }
     if evidence.chain_head != before {
         found("the node countersigned another history: it was edited, forked, or the node restored");

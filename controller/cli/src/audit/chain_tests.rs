@@ -31,7 +31,10 @@ fn append(chain: &mut Chain, key: &SigningKey, counter: u64, at: Timestamp) {
     let before = chain.head;
     let envelope = key.sign(Domain::Evidence, evidence(counter, before));
     let salt = vec![u8::try_from(counter).expect("small"); 32];
-    let link = Link { commitment: commitment(&salt, &envelope.payload), verdict: sha256(&verdict(at)), at };
+    let verdict_salt = vec![0xff; 32];
+    let rules = Sha256Digest([3; 32]);
+    let judged = commitment(&verdict_salt, &verdict(at));
+    let link = Link { commitment: commitment(&salt, &envelope.payload), verdict: judged, rules, at };
     let head = next_head(before, &link);
     chain.length += 1;
     chain.head = Some(head);
@@ -44,6 +47,9 @@ fn append(chain: &mut Chain, key: &SigningKey, counter: u64, at: Timestamp) {
         evidence: envelope.payload,
         signature: envelope.signature,
         verdict: verdict(at),
+        verdict_salt,
+        verdict_commitment: judged.0.to_vec(),
+        rules: rules.0.to_vec(),
     });
 }
 
@@ -67,7 +73,10 @@ fn rehash(chain: &mut Chain) {
     let mut before = None;
     for (index, entry) in chain.entries.iter_mut().enumerate() {
         let body = commitment(&entry.salt, &entry.evidence);
-        let link = Link { commitment: body, verdict: sha256(&entry.verdict), at: entry.at };
+        let verdict = commitment(&entry.verdict_salt, &entry.verdict);
+        let rules = Sha256Digest(entry.rules.as_slice().try_into().expect("a digest"));
+        let link = Link { commitment: body, verdict, rules, at: entry.at };
+        entry.verdict_commitment = verdict.0.to_vec();
         let head = next_head(before, &link);
         entry.position = index as u64 + 1;
         entry.commitment = link.commitment.0.to_vec();
@@ -89,16 +98,66 @@ fn p7_an_honest_chain_holds_and_goes_on_after_its_checkpoint() {
 fn p7_erased_bodies_break_no_hash() {
     let (mut chain, _) = chain();
     for entry in &mut chain.entries[..4] {
-        entry.evidence.clear();
-        entry.salt.clear();
+        erase_evidence(entry);
     }
     assert_eq!(verify(&chain, &[checkpoint(&chain)]), Vec::new());
+    for entry in &mut chain.entries[..2] {
+        entry.verdict.clear();
+        entry.verdict_salt.clear();
+    }
+    assert_eq!((verify(&chain, &[checkpoint(&chain)]), chain.erased()), (Vec::new(), 4));
+    for entry in &mut chain.entries {
+        erase_evidence(entry);
+        entry.verdict.clear();
+        entry.verdict_salt.clear();
+    }
+    assert_eq!((verify(&chain, &[checkpoint(&chain)]), chain.erased()), (Vec::new(), 5));
+}
+
+#[test]
+fn p7_a_body_that_takes_an_erased_ones_place_is_found() {
+    let (honest, key) = chain();
+    let checkpoint = checkpoint(&honest);
+    let erased = || {
+        let mut chain = honest.clone();
+        erase_evidence(&mut chain.entries[1]);
+        chain.entries[1].verdict.clear();
+        chain.entries[1].verdict_salt.clear();
+        chain
+    };
+    // A milder verdict of the right time, with whatever salt.
+    let mut replaced = erased();
+    let at = replaced.entries[1].at;
+    replaced.entries[1].verdict = verdict(at);
+    replaced.entries[1].verdict_salt = vec![1; 32];
+    let findings = verify(&replaced, &[]);
+    assert!(findings.iter().any(|f| f.position == 2 && f.what.contains("verdict is not")), "{findings:?}");
+    // Evidence that the node signed at another time, under the salt of then.
+    let mut moved = erased();
+    let envelope = key.sign(Domain::Evidence, evidence(2, None));
+    (moved.entries[1].evidence, moved.entries[1].signature) = (envelope.payload, envelope.signature);
+    moved.entries[1].salt = vec![2; 32];
+    let findings = verify(&moved, &[]);
+    assert!(findings.iter().any(|f| f.position == 2 && f.what.contains("not the one that was judged")));
+    // With every commitment recomputed, the next evidence that the node signed contradicts it, and so does the checkpoint.
+    let mut rewritten = erased();
+    rewritten.entries[1].verdict = verdict(at);
+    rehash(&mut rewritten);
+    let findings = verify(&rewritten, &[checkpoint]);
+    assert!(findings.iter().any(|f| f.position == 3 && f.what.contains("countersigned")), "{findings:?}");
+    assert!(findings.iter().any(|f| f.what.contains("checkpoint")), "{findings:?}");
+}
+
+fn erase_evidence(entry: &mut Entry) {
+    entry.evidence.clear();
+    entry.salt.clear();
+    entry.signature.clear();
 }
 
 #[test]
 fn p7_tampering_dropping_reordering_and_cutting_are_found() {
     type Attack = (&'static str, fn(&mut Chain));
-    let attacks: [Attack; 9] = [
+    let attacks: [Attack; 12] = [
         ("a verdict is edited", |c| c.entries[1].verdict = verdict(Timestamp(1)).repeat(1)),
         ("evidence is edited", |c| c.entries[1].evidence[3] ^= 1),
         ("a time is edited", |c| c.entries[1].at = Timestamp(1100)),
@@ -116,6 +175,9 @@ fn p7_tampering_dropping_reordering_and_cutting_are_found() {
             c.head = None;
         }),
         ("a commitment is damaged", |c| c.entries[0].commitment.truncate(3)),
+        ("other rules are claimed", |c| c.entries[1].rules[0] ^= 1),
+        ("a signature is taken away", |c| c.entries[1].signature.clear()),
+        ("a verdict's salt is taken away", |c| c.entries[1].verdict_salt.clear()),
     ];
     for (attack, change) in attacks {
         let (mut chain, _) = chain();

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::NodeId;
 use croft_domain::signed::{Domain, Envelope};
-use croft_proto::grpc::{ChainEntry, ExportChainRequest};
+use croft_proto::grpc::{
+    AdminAction, ChainEntry, EraseBodiesRequest, ExportChainRequest, ListActionsRequest,
+};
 use croft_trust::carried::Carried;
 use croft_trust::digest::sha256;
 use croft_trust::sign::sign_envelope;
 use serde::Serialize;
 
-use crate::args::{Audit, Format};
+use crate::args::{Audit, Erase, Format};
 use crate::audit::{Chain, Checkpoint, Entry, Head, signed_by, verify};
 use crate::client::{Admin, connect, nodes, refused, resolve_node, signer, unusable};
 use crate::clock::{now, written};
@@ -29,6 +31,8 @@ pub async fn run(dir: &FleetDir, verb: &Audit, format: Format) -> Result<(), Ctl
     match verb {
         Audit::Verify { node, checkpoints } => audit(dir, node.as_deref(), checkpoints, format).await,
         Audit::Checkpoint { out } => checkpoint(dir, out.as_deref(), format).await,
+        Audit::Erase(which) => erase(dir, which).await,
+        Audit::Log { limit } => log(dir, *limit, format).await,
     }
 }
 
@@ -48,8 +52,16 @@ async fn audit(
         Some(text) => Some(resolve_node(&mut admin, text).await?),
         None => None,
     };
-    let chains = export_all(&mut admin, only).await?;
-    judge(&chains, &checkpoints, only.is_none(), format)
+    let (chains, kept_for) = export_all(&mut admin, only).await?;
+    judge(&chains, &checkpoints, only.is_none(), format)?;
+    if let Some((evidence_s, verdicts_s)) = kept_for {
+        say(&format!(
+            "the controller keeps evidence for {}, verdicts for {}, and the chains for ever",
+            span(evidence_s),
+            span(verdicts_s)
+        ));
+    }
+    Ok(())
 }
 
 /// Verifies and prints; a node that a checkpoint names and the controller does not is a finding like any other.
@@ -73,8 +85,9 @@ fn judge(
         return Err(CtlError::Chain { broken, chains: lines.len() });
     }
     let links: u64 = lines.iter().map(|line| line.links).sum();
+    let erased: u64 = lines.iter().map(|line| line.erased).sum();
     say(&format!(
-        "{} chains with {links} links hold, against {} checkpoints",
+        "{} chains with {links} links hold, against {} checkpoints; {erased} bodies erased, chain intact",
         lines.len(),
         checkpoints.len()
     ));
@@ -86,7 +99,7 @@ async fn checkpoint(dir: &FleetDir, out: Option<&Path>, format: Format) -> Resul
     let root = workbench.root_bytes().to_vec();
     let before = kept(dir, &root)?;
     let mut admin = connect(dir).await?;
-    let chains = export_all(&mut admin, None).await?;
+    let (chains, _) = export_all(&mut admin, None).await?;
     // What does not hold is not signed: a checkpoint must not make an edited history look old.
     judge(&chains, &before, true, format)?;
     let heads = chains
@@ -115,6 +128,83 @@ async fn checkpoint(dir: &FleetDir, out: Option<&Path>, format: Format) -> Resul
     }
     say(&format!("signed the heads of {} chains at {}", document.heads.len(), written(at)));
     print_data(&format!("{}\n", file.display()))
+}
+
+async fn erase(dir: &FleetDir, which: &Erase) -> Result<(), CtlError> {
+    let mut admin = connect(dir).await?;
+    let node_id = match &which.node {
+        Some(text) => resolve_node(&mut admin, text).await?.0.to_vec(),
+        None => Vec::new(),
+    };
+    let before = which.before.map_or(0, |before| before.before(now()).0);
+    let request = EraseBodiesRequest {
+        node_id,
+        before,
+        verdict_id: which.verdict.map_or_else(Vec::new, |verdict| verdict.0.to_vec()),
+        reason: which.reason.clone(),
+    };
+    let erased = admin.erase_bodies(request).await.map_err(refused("erase bodies"))?.into_inner().erased;
+    say(&format!(
+        "erased the bodies of {erased} verdicts; their salted hashes stay, and croftctl audit verify still holds"
+    ));
+    if erased == 0 {
+        say("an active node's last verdict stays until the next one: its grace runs from it");
+    }
+    Ok(())
+}
+
+async fn log(dir: &FleetDir, limit: u32, format: Format) -> Result<(), CtlError> {
+    let mut admin = connect(dir).await?;
+    let answer =
+        admin.list_actions(ListActionsRequest { limit }).await.map_err(refused("read the audit log"))?;
+    let lines: Vec<Action> = answer.into_inner().actions.into_iter().map(Action::from).collect();
+    print_list(&lines, format)
+}
+
+/// One action of an admin, as `-o json` writes it.
+#[derive(Debug, Serialize)]
+struct Action {
+    at: u64,
+    actor: String,
+    action: String,
+    object: String,
+    detail: String,
+}
+
+impl From<AdminAction> for Action {
+    fn from(wire: AdminAction) -> Self {
+        let AdminAction { at, actor, action, object, detail } = wire;
+        Self { at, actor, action, object, detail }
+    }
+}
+
+impl Resource for Action {
+    const COLUMNS: &'static [Column] =
+        &[column("AT"), column("WHO"), column("WHAT"), column("ON"), column("WHY")];
+
+    fn cells(&self) -> Vec<String> {
+        let Self { at, actor, action, object, detail } = self;
+        vec![
+            written(croft_domain::time::Timestamp(*at)),
+            actor.clone(),
+            action.clone(),
+            object.clone(),
+            detail.clone(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.action.clone()
+    }
+}
+
+/// Days, or years where they are whole.
+fn span(seconds: u64) -> String {
+    const YEAR_S: u64 = 31_557_600;
+    match (seconds / YEAR_S, seconds % YEAR_S) {
+        (years, 0) if years > 0 => format!("{years} years"),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn read(file: &Path, root: &[u8]) -> Result<Checkpoint, CtlError> {
@@ -159,7 +249,10 @@ fn kept(dir: &FleetDir, root: &[u8]) -> Result<Vec<Checkpoint>, CtlError> {
     Ok(checkpoints)
 }
 
-async fn export_all(admin: &mut Admin, only: Option<NodeId>) -> Result<Vec<Chain>, CtlError> {
+/// Chains, and for how long the controller keeps evidence and verdicts, in seconds.
+type Exported = (Vec<Chain>, Option<(u64, u64)>);
+
+async fn export_all(admin: &mut Admin, only: Option<NodeId>) -> Result<Exported, CtlError> {
     let ids = match only {
         Some(id) => vec![id],
         None => {
@@ -167,14 +260,16 @@ async fn export_all(admin: &mut Admin, only: Option<NodeId>) -> Result<Vec<Chain
             known.iter().filter_map(|node| NodeId::try_from(node.node_id.as_slice()).ok()).collect()
         }
     };
-    let mut chains = Vec::new();
+    let (mut chains, mut kept_for) = (Vec::new(), None);
     for id in ids {
-        chains.push(export(admin, id).await?);
+        let (chain, kept) = export(admin, id).await?;
+        chains.push(chain);
+        kept_for = Some(kept);
     }
-    Ok(chains)
+    Ok((chains, kept_for))
 }
 
-async fn export(admin: &mut Admin, node: NodeId) -> Result<Chain, CtlError> {
+async fn export(admin: &mut Admin, node: NodeId) -> Result<(Chain, (u64, u64)), CtlError> {
     let mut chain = Chain { node, key_point: Vec::new(), head: None, length: 0, entries: Vec::new() };
     loop {
         let after_position = chain.entries.last().map_or(0, |entry| entry.position);
@@ -184,7 +279,7 @@ async fn export(admin: &mut Admin, node: NodeId) -> Result<Chain, CtlError> {
         chain.head = page.chain_head.try_into().ok().map(Sha256Digest);
         chain.length = page.chain_length;
         if page.entries.is_empty() {
-            return Ok(chain);
+            return Ok((chain, (page.evidence_kept_s, page.verdicts_kept_s)));
         }
         chain.entries.extend(page.entries.into_iter().map(entry));
         let moved = chain.entries.last().is_some_and(|last| last.position > after_position);
@@ -196,17 +291,18 @@ async fn export(admin: &mut Admin, node: NodeId) -> Result<Chain, CtlError> {
 }
 
 fn entry(wire: ChainEntry) -> Entry {
-    let ChainEntry { position, at, head, salt, evidence_commitment, evidence, evidence_signature, verdict } =
-        wire;
     Entry {
-        position,
-        at: croft_domain::time::Timestamp(at),
-        head,
-        salt,
-        commitment: evidence_commitment,
-        evidence,
-        signature: evidence_signature,
-        verdict,
+        position: wire.position,
+        at: croft_domain::time::Timestamp(wire.at),
+        head: wire.head,
+        salt: wire.salt,
+        commitment: wire.evidence_commitment,
+        evidence: wire.evidence,
+        signature: wire.evidence_signature,
+        verdict: wire.verdict,
+        verdict_salt: wire.verdict_salt,
+        verdict_commitment: wire.verdict_commitment,
+        rules: wire.rules,
     }
 }
 
@@ -215,6 +311,7 @@ fn entry(wire: ChainEntry) -> Entry {
 struct Line {
     node: String,
     links: u64,
+    erased: u64,
     head: String,
     findings: Vec<String>,
 }
@@ -229,6 +326,7 @@ impl Line {
         Self {
             node: chain.node.to_string(),
             links: chain.entries.len() as u64,
+            erased: chain.erased(),
             head: chain.head.map(|head| head.to_string()).unwrap_or_default(),
             findings: findings.into_iter().map(text).collect(),
         }
@@ -236,12 +334,12 @@ impl Line {
 
     fn gone(node: NodeId) -> Self {
         let finding = "a checkpoint has its history, the controller does not know it any more".to_owned();
-        Self { node: node.to_string(), links: 0, head: String::new(), findings: vec![finding] }
+        Self { node: node.to_string(), links: 0, erased: 0, head: String::new(), findings: vec![finding] }
     }
 }
 
 impl Resource for Line {
-    const COLUMNS: &'static [Column] = &[column("NODE"), column("LINKS"), column("RESULT")];
+    const COLUMNS: &'static [Column] = &[column("NODE"), column("LINKS"), column("ERASED"), column("RESULT")];
 
     fn cells(&self) -> Vec<String> {
         let result = if self.findings.is_empty() {
@@ -249,7 +347,7 @@ impl Resource for Line {
         } else {
             format!("BROKEN: {}", self.findings.join("; "))
         };
-        vec![self.node.clone(), self.links.to_string(), result]
+        vec![self.node.clone(), self.links.to_string(), self.erased.to_string(), result]
     }
 
     fn name(&self) -> String {

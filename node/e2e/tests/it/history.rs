@@ -28,9 +28,33 @@ fn links(village: &Village) -> Result<u64, String> {
     audit[0]["links"].as_u64().ok_or_else(|| audit.to_string())
 }
 
-const TAMPER: &[&str] = &[
-    "UPDATE verdicts SET verdict = CAST(replace(CAST(verdict AS TEXT), 'pass', 'fail') AS BLOB) WHERE position = 1",
-];
+/// Erases all but the last body by the command that is there for it: nothing breaks, and it is on record.
+fn erase_the_first(village: &Village) {
+    let missing = village.fleet.try_ctl(&["audit", "erase", "--reason", "asked"]).expect("croftctl runs");
+    assert!(missing.code == Some(2) && missing.stderr.contains("--before"), "{missing:?}");
+    let links = links(village).expect("an honest history");
+    let node = village.fleet.ctl_json(&["get", "nodes"]).expect("nodes");
+    let node = node[0]["node"].as_str().expect("an id").to_owned();
+    village.fleet.ctl(&["audit", "erase", "--node", &node, "--reason", "its owner asked"]).expect("erased");
+    let verified = village.fleet.ctl(&["audit", "verify"]).expect("erased bodies break no hash");
+    let said = format!("{} bodies erased, chain intact", links - 1);
+    assert!(verified.stderr.contains(&said), "{verified:?}");
+    assert!(verified.stderr.contains("keeps evidence for 90 days, verdicts for 6 years"), "{verified:?}");
+    let log = village.fleet.ctl(&["audit", "log"]).expect("a log");
+    assert!(log.stdout.contains("audit.erase") && log.stdout.contains("its owner asked"), "{log:?}");
+    // Something else in its place is found, even if it is a verdict that was given once.
+    let replace = "UPDATE verdicts SET (verdict, verdict_salt) = (SELECT verdict, verdict_salt FROM verdicts
+         ORDER BY position DESC LIMIT 1) WHERE position = 1";
+    edit(village, &[replace]);
+    let found = village.fleet.try_ctl(&["audit", "verify"]).expect("croftctl runs");
+    crate::assert_refused(&found, "E-CHAIN-BROKEN");
+    edit(village, &["UPDATE verdicts SET verdict = X'', verdict_salt = X'' WHERE position = 1"]);
+    village.fleet.ctl(&["audit", "verify"]).expect("erased again");
+}
+
+const TAMPER: &[&str] =
+    &["UPDATE verdicts SET verdict = CAST(replace(CAST(verdict AS TEXT), 'pass', 'fail') AS BLOB)
+     WHERE position = (SELECT chain_length FROM nodes)"];
 const DROP: &[&str] = &["DELETE FROM verdicts WHERE position = 2"];
 const DROP_AND_CLOSE_THE_GAP: &[&str] = &[
     "DELETE FROM verdicts WHERE position = 2",
@@ -69,9 +93,7 @@ fn p7_an_edited_database_is_found_by_the_audit_and_by_the_node() {
     assert!(honest[0]["links"].as_u64() >= Some(3), "{honest}");
     village.fleet.ctl(&["audit", "checkpoint"]).expect("a checkpoint");
 
-    let erase = "UPDATE verdicts SET evidence = X'', salt = X'' WHERE position = 1";
-    edit(&village, &[erase]);
-    village.fleet.ctl(&["audit", "verify"]).expect("erased bodies break no hash");
+    erase_the_first(&village);
 
     edit(&village, &["CREATE TABLE kept_verdicts AS SELECT * FROM verdicts"]);
     edit(&village, &["CREATE TABLE kept_nodes AS SELECT * FROM nodes"]);

@@ -45,17 +45,30 @@ pub struct TrustView {
     pub bundles: BTreeMap<BundleRef, ApprovedBundle>,
     /// Approved baselines.
     pub baselines: BTreeMap<BaselineRef, Baseline>,
+    /// SHA-256 of each, as signed.
+    pub baseline_digests: BTreeMap<BaselineRef, Sha256Digest>,
     /// Texts that people accept.
     pub policies: BTreeMap<PolicyRef, String>,
     /// Published runtimes.
     pub runtimes: BTreeMap<RuntimeRef, Runtime>,
     /// Waivers, current or not.
     pub waivers: Vec<Waiver>,
+    /// SHA-256 of their document, as signed; none where nobody ever waived anything.
+    pub waivers_sha256: Option<Sha256Digest>,
     /// Recalls that the publishers took back.
     pub unrecalled: Vec<Unrecall>,
 }
 
 impl TrustView {
+    /// What a judgment by this baseline rests on, as a verdict chain commits to it: the signed baseline and the signed
+    /// waivers.
+    #[must_use]
+    pub fn rules(&self, baseline: &BaselineRef) -> Sha256Digest {
+        let none = Sha256Digest([0; 32]);
+        let baseline = self.baseline_digests.get(baseline).unwrap_or(&none);
+        crate::chain::rules(baseline, self.waivers_sha256.as_ref())
+    }
+
     /// Whether a worker may be started under `baseline`; see [`runtime::check`].
     ///
     /// # Errors
@@ -94,7 +107,8 @@ pub(super) fn build(
 ) -> Result<TrustView, TrustError> {
     let (mut fleet, mut waivers, mut unrecalled) = (None, Vec::new(), Vec::new());
     let (mut bundles, mut baselines, mut runtimes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-    let mut policies = BTreeMap::new();
+    let (mut policies, mut baseline_digests) = (BTreeMap::new(), BTreeMap::new());
+    let mut waivers_sha256 = None;
     for (served, bytes) in documents {
         let name = served.split_once('.').map_or(served.as_str(), |(_, name)| name);
         match Kind::of(name)? {
@@ -103,7 +117,10 @@ pub(super) fn build(
                 document.validate().map_err(|error| TrustError::malformed(name, error))?;
                 fleet = Some(document);
             }
-            Kind::Waivers => waivers = parse_waivers(name, bytes)?,
+            Kind::Waivers => {
+                waivers = parse_waivers(name, bytes)?;
+                waivers_sha256 = Some(sha256(bytes));
+            }
             Kind::Unrecalled => unrecalled = parse_unrecalled(name, bytes)?,
             Kind::Bundle(reference) => {
                 let approved = parse_bundle(name, bytes, &reference)?;
@@ -113,6 +130,7 @@ pub(super) fn build(
                 let document: Baseline = parse(name, bytes)?;
                 document.validate().map_err(|error| TrustError::malformed(name, error))?;
                 check_name(name, document.reference() == reference)?;
+                baseline_digests.insert(reference.clone(), sha256(bytes));
                 baselines.insert(reference, document);
             }
             Kind::Policy(reference) => {
@@ -138,9 +156,11 @@ pub(super) fn build(
         fleet,
         bundles,
         baselines,
+        baseline_digests,
         policies,
         runtimes,
         waivers,
+        waivers_sha256,
         unrecalled,
     })
 }
