@@ -45,7 +45,7 @@ use std::rc::Rc;
 
 use croft_domain::code::Code;
 use croft_proto::frames::{SelfTestReport, from_gateway};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Runtime;
 use tokio::task::{LocalSet, spawn_local};
 use tracing_subscriber::filter::LevelFilter;
@@ -53,6 +53,7 @@ use tracing_subscriber::filter::LevelFilter;
 use control::Outbox;
 use gate::Gate;
 use seqpacket::PacketSocket;
+use serve::Doors;
 use startup::{Prepared, StartError};
 
 /// Arguments of the hidden subcommand `gateway`.
@@ -116,11 +117,15 @@ async fn live(prepared: Prepared, report: SelfTestReport) -> Result<(), StartErr
         let socket = PacketSocket::new(socket).map_err(StartError::prepare("watching a worker's socket"))?;
         spawn_local(slots::serve(Rc::clone(slot), socket, Rc::clone(&buffer)));
     }
-    let listener =
-        TcpListener::from_std(inherited.listener).map_err(StartError::prepare("watching the listener"))?;
+    let doors = Doors {
+        loopback: TcpListener::from_std(inherited.listener)
+            .map_err(StartError::prepare("watching the listener"))?,
+        local: UnixListener::from_std(inherited.local)
+            .map_err(StartError::prepare("watching the Unix socket"))?,
+    };
     tracing::info!(address = %server, "confined and listening");
     let serving = async {
-        serve::serve(Rc::clone(&gate), listener).await;
+        serve::serve(Rc::clone(&gate), doors).await;
         outbox.sent().await;
     };
     tokio::select! {

@@ -4,6 +4,7 @@
 //! **Invariant:** the daemon keeps only the workers' ends of the slots, and reads nothing from them: stale packets are
 //! thrown away unread.
 
+pub mod doors;
 pub mod gateway;
 pub mod packets;
 pub mod policy;
@@ -17,7 +18,6 @@ pub mod worker;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::limits::CHANNEL_LEN;
+use doors::Doors;
 use gateway::House;
 use policy::Policy;
 use proof::Proof;
@@ -190,31 +191,10 @@ pub struct Supervisor {
     gateway: Option<JoinHandle<()>>,
 }
 
-/// Binds the local API's port. There is never another port than the one that was asked for.
-///
-/// # Errors
-/// `E-PORT-TAKEN` if another program listens there.
-pub fn bind(listen: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = TcpListener::bind(listen).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            Failure::new(Code::PortTaken, format!("another program listens on {listen}"))
-        }
-        _ => Failure::new(Code::PortTaken, format!("cannot listen on {listen}: {e}")),
-    })?;
-    // The gateway's own loop accepts without blocking.
-    listener.set_nonblocking(true).map_err(|e| Failure::caused(Code::Internal, &e))?;
-    Ok(listener)
-}
-
 impl Supervisor {
     /// Starts the gateway and keeps it running. `policy` is what it hears first.
     #[must_use]
-    pub fn start(
-        programs: Programs,
-        listener: TcpListener,
-        policy: Policy,
-        events: mpsc::Sender<Event>,
-    ) -> Self {
+    pub fn start(programs: Programs, doors: Doors, policy: Policy, events: mpsc::Sender<Event>) -> Self {
         let (house_sender, house) = watch::channel(None);
         let (policy, policies) = watch::channel(GatewayPolicy::from(policy));
         let stop = CancellationToken::new();
@@ -222,7 +202,7 @@ impl Supervisor {
         tokio::spawn(self_test::prove(Arc::clone(&programs), events.clone(), stop.clone()));
         let keeper = gateway::Keeper {
             program: programs.node.clone(),
-            listener,
+            doors,
             policies,
             spent: BTreeMap::new(),
             house: house_sender,
@@ -320,18 +300,4 @@ impl Supervisor {
 #[must_use]
 pub fn events() -> (mpsc::Sender<Event>, mpsc::Receiver<Event>) {
     mpsc::channel(CHANNEL_LEN)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_taken_port_is_an_error_and_never_another_port() {
-        let first = bind("127.0.0.1:0".parse().expect("address")).expect("a free port");
-        let taken = first.local_addr().expect("bound");
-        let refused = bind(taken).expect_err("taken");
-        assert_eq!(refused.code(), Code::PortTaken);
-        assert!(refused.message().contains(&taken.to_string()));
-    }
 }

@@ -32,6 +32,7 @@ use crate::spawn;
 use crate::state::files::prepare;
 use crate::state::paths::{Paths, Surroundings, find_executable};
 use crate::state::sent::SentRing;
+use crate::supervisor::doors::Doors;
 use crate::supervisor::policy::{Permission, Policy};
 use crate::supervisor::runtime::{Judge, Runtime};
 use crate::supervisor::{self, Allowance, Programs, Supervisor};
@@ -62,8 +63,8 @@ pub async fn run(
 ) -> Result<(), Failure> {
     spawn::occupy_low_descriptors().map_err(|e| Failure::caused(Code::Internal, &e))?;
     let _lock = lock(&paths)?;
-    let listener = supervisor::bind(config.gateway.listen)?;
-    config.gateway.listen = listener.local_addr().map_err(|e| Failure::caused(Code::Internal, &e))?;
+    let doors = Doors::bind(config.gateway.listen, &paths.api_socket(), paths.mode)?;
+    config.gateway.listen = doors.loopback.local_addr().map_err(|e| Failure::caused(Code::Internal, &e))?;
     let ring = SentRing::open(&paths).map_err(|e| Failure::caused(e.code(), &e))?;
     let socket = local::bind(&paths)?;
     let shared = Arc::new(Shared::open(paths.clone(), Recorder::new(ring)));
@@ -73,7 +74,7 @@ pub async fn run(
     let stop = CancellationToken::new();
     let (sender, events) = supervisor::events();
     let vetting = Vetting::by(programs.node.clone());
-    let supervisor = Supervisor::start(programs, listener, first_policy(), sender);
+    let supervisor = Supervisor::start(programs, doors, first_policy(), sender);
     let keeper = Keeper::new(Arc::clone(&shared), supervisor, config.clone());
     let session = Session {
         shared: Arc::clone(&shared),
@@ -103,7 +104,9 @@ pub async fn run(
     // Processes first: nothing that serves outlives the daemon.
     let _ = keeping.await;
     serving.abort();
-    let _ = std::fs::remove_file(paths.socket());
+    for socket in [paths.socket(), paths.api_socket()] {
+        let _ = std::fs::remove_file(socket);
+    }
     Ok(())
 }
 

@@ -4,13 +4,15 @@
 
 use std::net::TcpListener;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 
 use croft_proto::frames::SLOTS;
-use rustix::net::{SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 
 const LISTENER: RawFd = 3;
 const CONTROL: RawFd = 4;
-const FIRST_SLOT: RawFd = 5;
+const LOCAL: RawFd = 5;
+const FIRST_SLOT: RawFd = 6;
 
 /// A descriptor is missing, or is something else.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +28,8 @@ pub struct InheritedError {
 pub struct Inherited {
     /// Bound and listening.
     pub listener: TcpListener,
+    /// Bound to a path, and listening.
+    pub local: UnixListener,
     /// To the daemon.
     pub control: OwnedFd,
     /// To workers.
@@ -37,8 +41,10 @@ pub struct Inherited {
 /// # Errors
 /// The first that is not what it should be.
 pub fn take() -> Result<Inherited, InheritedError> {
-    let listener =
-        take_one(LISTENER, "listening socket", |fd| sockopt::socket_acceptconn(fd).unwrap_or(false))?;
+    let listens = |fd: BorrowedFd<'_>| sockopt::socket_acceptconn(fd).unwrap_or(false);
+    let is_unix = |fd: BorrowedFd<'_>| sockopt::socket_domain(fd).is_ok_and(|it| it == AddressFamily::UNIX);
+    let listener = take_one(LISTENER, "listening socket", listens)?;
+    let local = take_one(LOCAL, "listening Unix socket", |fd| listens(fd) && is_unix(fd))?;
     let packets =
         |fd: BorrowedFd<'_>| sockopt::socket_type(fd).is_ok_and(|kind| kind == SocketType::SEQPACKET);
     let control = take_one(CONTROL, "daemon's socket", packets)?;
@@ -46,7 +52,7 @@ pub fn take() -> Result<Inherited, InheritedError> {
         .take(SLOTS)
         .map(|number| take_one(number, "worker's socket", packets))
         .collect::<Result<_, _>>()?;
-    Ok(Inherited { listener: listener.into(), control, slots })
+    Ok(Inherited { listener: listener.into(), local: local.into(), control, slots })
 }
 
 fn take_one(

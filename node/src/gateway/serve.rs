@@ -2,7 +2,7 @@
 //! anybody may write what they like into.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_local;
 
@@ -25,27 +26,62 @@ use super::gate::Gate;
 use super::guard::{self, Endpoint, Sender};
 use super::inference::infer;
 use super::limits::{CONNECTIONS_MAX, DRAIN_WAIT, HEAD_LEN_MAX, HEAD_TIMEOUT, HEADERS_MAX};
+use super::peer::Connection;
 use super::quota::Place;
 use super::{clock, ollama, openai, policy};
 
 /// How long to wait when the kernel has no descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Where clients come in.
+pub struct Doors {
+    /// Over loopback.
+    pub loopback: TcpListener,
+    /// At a path.
+    pub local: UnixListener,
+}
+
+/// A client's connection.
+enum Stream {
+    Loopback(TcpStream),
+    Local(UnixStream),
+}
+
+impl Doors {
+    async fn accept(&self, gate: &Gate) -> io::Result<(Stream, Connection)> {
+        tokio::select! {
+            accepted = self.loopback.accept() => {
+                let (stream, client) = accepted?;
+                let connection = Connection::tcp(&stream, client, gate.server)?;
+                Ok((Stream::Loopback(stream), connection))
+            }
+            accepted = self.local.accept() => {
+                let (stream, _) = accepted?;
+                let connection = Connection::unix(&stream)?;
+                Ok((Stream::Local(stream), connection))
+            }
+        }
+    }
+}
+
 /// Serves until the daemon asks to drain, then lets running answers end.
-pub async fn serve(gate: Rc<Gate>, listener: TcpListener) {
+pub async fn serve(gate: Rc<Gate>, doors: Doors) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut draining = gate.draining();
     loop {
         let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { return };
         let accepted = tokio::select! {
             _ = draining.wait_for(|draining| *draining) => break,
-            accepted = listener.accept() => accepted,
+            accepted = doors.accept(&gate) => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let gate = Rc::clone(&gate);
                 spawn_local(async move {
-                    connection(gate, stream, peer).await;
+                    match stream {
+                        Stream::Loopback(stream) => converse(gate, stream, peer).await,
+                        Stream::Local(stream) => converse(gate, stream, peer).await,
+                    }
                     drop(permit);
                 });
             }
@@ -59,7 +95,7 @@ pub async fn serve(gate: Rc<Gate>, listener: TcpListener) {
     let _ = tokio::time::timeout(DRAIN_WAIT, connections.acquire_many(all)).await;
 }
 
-async fn connection(gate: Rc<Gate>, stream: TcpStream, peer: SocketAddr) {
+async fn converse(gate: Rc<Gate>, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Connection) {
     let mut draining: watch::Receiver<bool> = gate.draining();
     let service = service_fn(move |request| respond(Rc::clone(&gate), peer, request));
     let connection = http1::Builder::new()
@@ -80,7 +116,7 @@ async fn connection(gate: Rc<Gate>, stream: TcpStream, peer: SocketAddr) {
 
 async fn respond(
     gate: Rc<Gate>,
-    peer: SocketAddr,
+    peer: Connection,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     let (parts, mut incoming) = request.into_parts();
@@ -103,7 +139,7 @@ async fn respond(
 
 async fn answer(
     gate: &Rc<Gate>,
-    peer: SocketAddr,
+    peer: Connection,
     parts: &Parts,
     incoming: &mut Incoming,
 ) -> Result<Response<Body>, Refusal> {
@@ -137,13 +173,13 @@ async fn answer(
 
 /// Who asks, and whether anybody may ask now. The reason of a refusal is for enrolled people, so strangers are turned
 /// away first; unless no caller is known at all, when nobody could ever read it.
-fn admit(gate: &Gate, peer: SocketAddr, parts: &Parts) -> Result<(Sender, Place), Refusal> {
+fn admit(gate: &Gate, peer: Connection, parts: &Parts) -> Result<(Sender, Place), Refusal> {
     let policy = gate.policy().ok_or_else(policy::refusal_before_policy)?;
     let standing = policy.standing(clock::now());
     if !policy.knows_callers() {
         standing.clone()?;
     }
-    let caller = guard::caller(&policy, &parts.headers, || gate.lookup.uid(peer, gate.server))?;
+    let caller = guard::caller(&policy, &parts.headers, || gate.lookup.uid(peer))?;
     standing?;
     let declared = guard::declared_class(&parts.headers)?;
     let place = gate.quotas.admit(caller, policy.bounds(), clock::now().wall_s)?;

@@ -73,6 +73,7 @@ pub fn prepare() -> Result<(Prepared, Runtime), StartError> {
     // Connections inherit it: a token is a small packet, and waits for nothing.
     rustix::net::sockopt::set_tcp_nodelay(&inherited.listener, true)
         .map_err(|errno| StartError::prepare("preparing the listener")(errno.into()))?;
+    inherited.local.set_nonblocking(true).map_err(StartError::prepare("preparing the Unix socket"))?;
     let lookup = PeerLookup::open().map_err(StartError::prepare("opening the lookup of callers"))?;
     let mut seed = [0_u8; 40];
     SystemRandom::new()
@@ -80,11 +81,13 @@ pub fn prepare() -> Result<(Prepared, Runtime), StartError> {
         .map_err(|_| StartError::prepare("reading random bytes")(io::Error::other("no random source")))?;
     // The first call finds the shared page.
     let _ = clock::now();
-    let keep_fds: Vec<_> =
-        [inherited.listener.as_raw_fd(), inherited.control.as_raw_fd(), lookup.as_fd().as_raw_fd()]
-            .into_iter()
-            .chain(inherited.slots.iter().map(OwnedFd::as_raw_fd))
-            .collect();
+    let own = [
+        inherited.listener.as_raw_fd(),
+        inherited.local.as_raw_fd(),
+        inherited.control.as_raw_fd(),
+        lookup.as_fd().as_raw_fd(),
+    ];
+    let keep_fds: Vec<_> = own.into_iter().chain(inherited.slots.iter().map(OwnedFd::as_raw_fd)).collect();
     let limits = ResourceLimits {
         data_bytes: Some(DATA_LEN_MAX),
         open_files: Some(OPEN_FILES_MAX),

@@ -15,10 +15,11 @@ use crate::agent::import::{Imported, Outcome};
 use crate::agent::memory::{BundleProgress, Memory};
 use crate::clock;
 use crate::config::Config;
+use crate::state::paths::Paths;
 
 /// `croft status`.
 #[must_use]
-pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusResponse {
+pub fn status(memory: &Memory, config: &Config, paths: &Paths) -> LocalStatusResponse {
     let enrollment = memory.identity.as_ref().map(|identity| &identity.enrollment);
     let serving = memory.serving(clock::now(), clock::boottime_ms());
     let (serving_text, serving_code, serving_reason) = match &serving {
@@ -31,7 +32,7 @@ pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusRespon
         fleet_name: enrollment.map(|e| e.fleet_name.clone()).unwrap_or_default(),
         node_id: enrollment.map(|e| e.node.to_string()).unwrap_or_default(),
         group: memory.group().map(ToString::to_string).unwrap_or_default(),
-        mode: match mode {
+        mode: match paths.mode {
             Mode::System => "system",
             Mode::User => "user",
         }
@@ -50,6 +51,7 @@ pub fn status(memory: &Memory, config: &Config, mode: Mode) -> LocalStatusRespon
         serving_code,
         serving_reason,
         gateway: format!("http://{}", config.gateway.listen),
+        gateway_socket: paths.api_socket().display().to_string(),
         paused: memory.kept.paused,
         metadata_expires_at: memory.trust.as_ref().map_or(0, |trust| trust.expires_at.0),
         processes: processes(memory),

@@ -109,7 +109,7 @@ impl Local for Service {
     ) -> Result<Response<LocalStatusResponse>, Status> {
         self.caller(&request, Right::Look)?;
         let memory = self.shared.memory();
-        Ok(Response::new(answers::status(&memory, &self.config, self.shared.paths.mode)))
+        Ok(Response::new(answers::status(&memory, &self.config, &self.shared.paths)))
     }
 
     async fn preview_enrollment(

@@ -202,6 +202,12 @@ impl Paths {
         self.run.join("croft.sock")
     }
 
+    /// The local API's socket.
+    #[must_use]
+    pub fn api_socket(&self) -> PathBuf {
+        self.run.join("api.sock")
+    }
+
     /// Lines for a person.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
@@ -215,6 +221,7 @@ impl Paths {
             row("store", &self.store()),
             row("sent", &self.sent()),
             row("socket", &self.socket()),
+            row("API", &self.api_socket()),
         ]
     }
 }

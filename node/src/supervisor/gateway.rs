@@ -2,7 +2,6 @@
 //! everything is made anew.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Event;
+use super::doors::Doors;
 use super::packets::{PacketError, Packets, channel};
 use super::proof::Proof;
 use super::slot::Slot;
@@ -24,7 +24,8 @@ use crate::spawn::{Launch, Output, Process, Program, describe, launch};
 
 const LISTENER_FD: i32 = 3;
 const CONTROL_FD: i32 = 4;
-const FIRST_SLOT_FD: i32 = 5;
+const LOCAL_FD: i32 = 5;
+const FIRST_SLOT_FD: i32 = 6;
 
 /// What one gateway and its workers share. A new one is made for each start of a gateway.
 #[derive(Debug)]
@@ -104,8 +105,8 @@ impl House {
 pub struct Keeper {
     /// `croft-node`.
     pub program: PathBuf,
-    /// The bound port, which stays bound while the gateway is down.
-    pub listener: TcpListener,
+    /// Where the local API listens; it stays bound while the gateway is down.
+    pub doors: Doors,
     /// What the gateway may do.
     pub policies: watch::Receiver<GatewayPolicy>,
     /// What each account has used today: a gateway that is started again goes on from there.
@@ -170,7 +171,9 @@ impl Keeper {
             gateway_ends.push(gateway_end);
         }
         let (control, theirs) = channel()?;
-        let mut descriptors = vec![(self.listener.as_fd(), LISTENER_FD), (theirs.as_fd(), CONTROL_FD)];
+        let Doors { loopback, local } = &self.doors;
+        let mut descriptors =
+            vec![(loopback.as_fd(), LISTENER_FD), (theirs.as_fd(), CONTROL_FD), (local.as_fd(), LOCAL_FD)];
         descriptors.extend(gateway_ends.iter().zip(FIRST_SLOT_FD..).map(|(fd, number)| (fd.as_fd(), number)));
         let process = launch(&Launch {
             program: Program::At(&self.program),

@@ -47,9 +47,16 @@ pub fn open(
 ) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("connect");
     stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
-    let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+    let close = [&[("connection", "close")], headers].concat();
+    stream.write_all(written(&address.to_string(), method, path, &close, body).as_bytes()).expect("write");
+    stream
+}
+
+/// A request in bytes; `host` counts where the headers name none.
+pub fn written(host: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+    let mut head = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        head.push_str(&format!("host: {address}\r\n"));
+        head.push_str(&format!("host: {host}\r\n"));
     }
     if !body.is_empty() {
         head.push_str(&format!("content-length: {}\r\n", body.len()));
@@ -57,8 +64,7 @@ pub fn open(
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("write");
-    stream
+    format!("{head}\r\n{body}")
 }
 
 /// Waits until the answer has begun.
@@ -67,7 +73,7 @@ pub fn begun(stream: &TcpStream) {
 }
 
 /// Reads the whole answer.
-pub fn finish(mut stream: TcpStream) -> Reply {
+pub fn finish(mut stream: impl Read) -> Reply {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).expect("read");
     let text = String::from_utf8(bytes).expect("UTF-8");

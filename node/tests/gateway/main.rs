@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bounds;
+mod callers;
 mod client;
 mod content;
 mod ollama;

@@ -1,10 +1,14 @@
 //! The daemon's and a worker's side of the gateway's sockets.
 #![allow(unsafe_code)] // Handing descriptors to a child by number takes pre_exec.
 
+use std::fs::Permissions;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use croft_proto::frames::{
@@ -13,6 +17,7 @@ use croft_proto::frames::{
 };
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::time::{ClockId, clock_gettime};
+use tempfile::TempDir;
 
 use crate::worker::Worker;
 
@@ -48,6 +53,9 @@ pub fn recv<M: prost::Message + Default>(socket: &OwnedFd, assembler: &mut Assem
 pub struct Gateway {
     child: Child,
     pub address: SocketAddr,
+    /// Path of its Unix socket.
+    pub socket: PathBuf,
+    _run: TempDir,
     control: OwnedFd,
     assembler: Assembler,
     worker_ends: Vec<OwnedFd>,
@@ -81,11 +89,17 @@ impl Gateway {
 
     fn spawn(listener: TcpListener) -> Self {
         let address = listener.local_addr().expect("an address");
+        let run = tempfile::tempdir().expect("a folder");
+        let socket = run.path().join("api.sock");
+        let local = UnixListener::bind(&socket).expect("bind");
+        for place in [run.path(), &socket] {
+            std::fs::set_permissions(place, Permissions::from_mode(0o777)).expect("open to all");
+        }
         let (control, control_inside) = pair();
         let (worker_ends, inside): (Vec<_>, Vec<_>) = (0..SLOTS).map(|_| pair()).unzip();
         // Above all targets, so that none is overwritten before it is copied.
         let high = |fd: &dyn AsFd| rustix::io::fcntl_dupfd_cloexec(fd.as_fd(), 64).expect("a descriptor");
-        let sources: Vec<OwnedFd> = [high(&listener), high(&control_inside)]
+        let sources: Vec<OwnedFd> = [high(&listener), high(&control_inside), high(&local)]
             .into_iter()
             .chain(inside.iter().map(|fd| high(fd)))
             .collect();
@@ -112,13 +126,15 @@ impl Gateway {
         let gateway = Self {
             child,
             address,
+            socket,
+            _run: run,
             control,
             assembler: Assembler::default(),
             worker_ends,
             self_test: SelfTestReport::default(),
         };
         // Only the gateway holds these now, as in life.
-        drop((listener, control_inside, inside, sources));
+        drop((listener, local, control_inside, inside, sources));
         gateway
     }
 

@@ -17,6 +17,8 @@ pub struct StatusView {
     pub serving_code: String,
     pub serving_reason: String,
     pub gateway: String,
+    /// Path of the API's Unix socket.
+    pub gateway_socket: String,
     pub paused: bool,
     pub alarm: String,
     /// What the baseline asks for and nobody agreed to.
@@ -62,6 +64,7 @@ impl From<LocalStatusResponse> for StatusView {
             serving_code,
             serving_reason,
             gateway,
+            gateway_socket,
             paused,
             metadata_expires_at,
             processes,
@@ -79,6 +82,7 @@ impl From<LocalStatusResponse> for StatusView {
             serving_code,
             serving_reason,
             gateway,
+            gateway_socket,
             paused,
             alarm,
             consent_waiting,
@@ -110,6 +114,7 @@ impl StatusView {
         let mut row = |name: &str, value: String| lines.push(format!("{name:<12} {value}"));
         if self.is_serving() {
             row("serving", format!("yes, at {}", one_line(&self.gateway)));
+            row("", format!("and at {}", one_line(&self.gateway_socket)));
         } else {
             let why = format!("{}: {}", one_line(&self.serving_code), one_line(&self.serving_reason));
             row("serving", if self.serving_code.is_empty() { "no".to_owned() } else { format!("no, {why}") });
@@ -173,6 +178,7 @@ mod tests {
             lease_until: 1_795_208_400 + 86_400,
             serving: "serving".to_owned(),
             gateway: "http://127.0.0.1:11535".to_owned(),
+            gateway_socket: "/run/user/1000/croft/api.sock".to_owned(),
             metadata_expires_at: 1_795_208_400 + 14 * 86_400,
             processes: vec![ProcessInfo {
                 role: "worker:starter".to_owned(),
@@ -191,6 +197,7 @@ mod tests {
     fn a_serving_node() {
         insta::assert_snapshot!(StatusView::from(sample()).render(NOW), @r"
     serving      yes, at http://127.0.0.1:11535
+                 and at /run/user/1000/croft/api.sock
     lease        ends in 24 hours (2026-11-21T21:00:00Z)
     fleet        acme, group team-a
     node         00112233445566778899aabbccddeeff (personal)

@@ -3,6 +3,7 @@
 
 mod acceptance;
 mod airgap;
+mod callers;
 mod census;
 mod ceremonies;
 mod clients;
