@@ -76,8 +76,10 @@ pub fn judge_confined(confined: &Confined) -> Result<(), CtlError> {
     croft_confine::enter(&entry)
         .and_then(|_| croft_confine::lock_down(Role::Vetting))
         .map_err(|e| CtlError::Process { operation: "confine vetting", source: std::io::Error::other(e) })?;
-    let policy =
-        Policy::default().with_architectures(&confined.architectures).with_imports(&confined.imports);
+    let policy = Policy::default()
+        .with_architectures(&confined.architectures)
+        .with_imports(&confined.imports)
+        .with_operators(&confined.operators);
     let report = match confined.scope() {
         _ if !shards.is_empty() => {
             let shard = |(name, file, len_bytes)| Shard { name, reader: BufReader::new(file), len_bytes };
@@ -240,7 +242,8 @@ pub async fn judge_shards(
 fn allowed(exceptions: &VettingExceptions) -> Vec<String> {
     let architectures = exceptions.architectures.keys().map(|name| format!("--architecture={name}"));
     let imports = exceptions.pickle_imports.keys().map(|name| format!("--pickle-import={name}"));
-    architectures.chain(imports).collect()
+    let operators = exceptions.operators.keys().map(|name| format!("--operator={name}"));
+    architectures.chain(imports).chain(operators).collect()
 }
 
 /// The child's answer, if it is one and about this length.

@@ -17,13 +17,17 @@ pub struct VettingExceptions {
     /// What a pickle may import, as `module.name`, for files that are judged and never served.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pickle_imports: BTreeMap<String, String>,
+    /// Operators that a graph may hold, `DOMAIN::NAME` of ONNX or `NAME` of TensorFlow, for files that are judged and
+    /// never served.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub operators: BTreeMap<String, String>,
 }
 
 impl VettingExceptions {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.architectures.is_empty() && self.pickle_imports.is_empty()
+        self.architectures.is_empty() && self.pickle_imports.is_empty() && self.operators.is_empty()
     }
 
     /// What is wrong with it, if anything.
@@ -39,6 +43,9 @@ impl VettingExceptions {
         }
         if !bounded(&self.pickle_imports) || !self.pickle_imports.keys().all(|name| is_import(name)) {
             return Some(("vetting.pickle_imports", "at most 64 MODULE.NAME, each with a reason"));
+        }
+        if !bounded(&self.operators) || !self.operators.keys().all(|name| is_operator(name)) {
+            return Some(("vetting.operators", "at most 64 NAME or DOMAIN::NAME, each with a reason"));
         }
         None
     }
@@ -57,6 +64,18 @@ fn is_import(name: &str) -> bool {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     };
     name.len() <= TEXT_LEN_MAX && name.contains('.') && name.split('.').all(is_part)
+}
+
+/// Whether it names an operator as TensorFlow does, or one in a domain as ONNX does.
+fn is_operator(name: &str) -> bool {
+    let is_name = |part: &str, more: &[u8]| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+    };
+    let holds = match name.split_once("::") {
+        Some((domain, name)) => is_name(domain, b"._-") && is_name(name, b"_"),
+        None => is_name(name, b"_>"),
+    };
+    holds && name.len() <= TEXT_LEN_MAX
 }
 
 #[cfg(test)]
@@ -81,6 +100,14 @@ mod tests {
         assert_eq!(import("sklearn.svm._classes.SVC").broken(), None);
         for name in ["os", "os.", ".system", "os.*", "a b.c", "a.1b"] {
             assert!(import(name).broken().is_some(), "{name}");
+        }
+        let operator =
+            |name: &str| VettingExceptions { operators: of(name, "ours"), ..VettingExceptions::default() };
+        for name in ["Addons>Gelu", "com.example::Rotate", "my-ops_2.x::Op_1"] {
+            assert_eq!(operator(name).broken(), None, "{name}");
+        }
+        for name in ["", "::Op", "com.example::", "a b", "com.*::Op", "com.example::a::b", "Op*"] {
+            assert!(operator(name).broken().is_some(), "{name}");
         }
     }
 }

@@ -36,6 +36,12 @@ pub enum Format {
     Onnx,
     /// A TensorFlow SavedModel or graph.
     SavedModel,
+    /// A sentencepiece tokenizer.
+    Sentencepiece,
+    /// Plain text that does not look like a program.
+    Text,
+    /// A PNG image.
+    Png,
     /// A chat template.
     Template,
     /// None of those.
@@ -220,8 +226,10 @@ pub enum Rule {
     O02,
     /// Graph: no data from outside of the model's folder.
     O03,
-    /// Graph: no functions of the model's own.
+    /// Graph: no training steps; functions of the model's own hold what its graph may, and none calls itself.
     O04,
+    /// Graph: what saves and restores goes where its caller says.
+    O05,
 }
 
 /// One broken rule or one thing to look at.

@@ -13,11 +13,14 @@ mod limits;
 mod numpy;
 mod onnx;
 mod pickle;
+mod png;
 mod safetensors;
+mod sentencepiece;
 mod sniff;
 mod source;
 mod tar;
 mod tensorflow;
+mod text;
 mod zip;
 
 use std::io::Read;
@@ -64,6 +67,8 @@ struct Scan {
     nesting: u32,
     members: u64,
     held: u64,
+    /// Calls that pickles have made.
+    calls: u64,
     expansion_left: u64,
 }
 
@@ -85,7 +90,7 @@ impl Scan {
 
     fn stopped(&mut self, stop: Stop) {
         match stop {
-            Stop::Refused(finding) => self.add(finding),
+            Stop::Refused(finding) | Stop::Fatal(finding) => self.add(finding),
             Stop::Unknown(finding) => {
                 self.unknown = true;
                 self.add(finding);
@@ -125,14 +130,20 @@ impl Scan {
             Format::Onnx => onnx::judge(self, source)?,
             Format::SavedModel => tensorflow::judge(self, source)?,
             Format::Hdf5 => hdf5::judge(self, source)?,
-            Format::Unrecognized | Format::Template | Format::TorchZip | Format::TorchLegacy => {
+            Format::Sentencepiece => sentencepiece::judge(source)?,
+            Format::Png => png::judge(source)?,
+            Format::Unrecognized
+            | Format::Text
+            | Format::Template
+            | Format::TorchZip
+            | Format::TorchLegacy => {
                 return self.judge_unrecognized(source, sniffed.known_as);
             }
         }
         Ok(format)
     }
 
-    /// Perhaps a pickle of the oldest protocols, which has no mark to be known by. Else unknown.
+    /// Perhaps a pickle of the oldest protocols, which has no mark to be known by; perhaps plain text. Else unknown.
     fn judge_unrecognized(
         &mut self,
         source: &mut Source<'_>,
@@ -146,23 +157,44 @@ impl Scan {
         let Some(first) = source.peek(1)?.first().copied() else {
             return Err(unknown("the file is empty"));
         };
-        if !pickle::may_begin_with(first) {
-            return Err(unknown("no known format"));
+        if first == b'{' {
+            return Err(unknown("what begins as JSON does and is none"));
         }
-        let refused_before = self.findings.refused();
-        match pickle::judge(self, source, Persistent::Refused, &mut Storages::new()) {
-            Ok(format) => Ok(format),
-            Err(Stop::Refused(finding)) if !refused_before && !self.findings.refused() => {
-                match finding.rule {
-                    Rule::K01 | Rule::K06 | Rule::K07 | Rule::K10 => Err(unknown("no known format")),
-                    Rule::K08 if finding.offset.is_none_or(|at| at < 8) => Err(unknown("no known format")),
-                    _ => {
-                        self.add(finding);
-                        Ok(Format::Pickle)
-                    }
-                }
+        if !pickle::may_begin_with(first) {
+            return text::judge(source).map(|()| Format::Text);
+        }
+        let before = std::mem::take(&mut self.findings);
+        let calls_before = self.calls;
+        let result = pickle::judge(self, source, Persistent::Refused, &mut Storages::new());
+        let found = std::mem::replace(&mut self.findings, before);
+        let stop = match result {
+            Ok(format) => {
+                found.into_vec().into_iter().for_each(|finding| self.findings.add(finding));
+                return Ok(format);
             }
-            Err(stop) => Err(stop),
+            Err(stop) => stop,
+        };
+        let imports = found.refused();
+        match stop {
+            // No reader comes further, and none has imported anything.
+            Stop::Fatal(_) if !imports && source.can_seek() => {
+                source.seek(0);
+                text::judge(source).map(|()| Format::Text)
+            }
+            // A list of labels may begin like that. Nothing was called, but a module may have been loaded.
+            Stop::Fatal(_) if self.calls == calls_before => Err(unknown("no known format")),
+            Stop::Refused(finding) | Stop::Fatal(finding) if !imports => match finding.rule {
+                Rule::K01 | Rule::K06 | Rule::K07 | Rule::K10 => Err(unknown("no known format")),
+                Rule::K08 if finding.offset.is_none_or(|at| at < 8) => Err(unknown("no known format")),
+                _ => {
+                    self.add(finding);
+                    Ok(Format::Pickle)
+                }
+            },
+            stop => {
+                found.into_vec().into_iter().for_each(|finding| self.findings.add(finding));
+                Err(stop)
+            }
         }
     }
 

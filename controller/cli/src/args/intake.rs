@@ -29,7 +29,10 @@ pub struct Change {
     /// What a pickle may import for `croftctl vet`, as module and name; repeat for more
     #[arg(long = "pickle-import", value_name = "MODULE.NAME")]
     pub pickle_imports: Vec<String>,
-    /// Why an architecture or an import is allowed
+    /// What an ONNX or TensorFlow graph may hold for `croftctl vet`, as DOMAIN::NAME or NAME; repeat for more
+    #[arg(long = "operator", value_name = "[DOMAIN::]NAME")]
+    pub operators: Vec<String>,
+    /// Why an architecture, an import or an operator is allowed
     #[arg(long, value_name = "WHY")]
     pub reason: Option<String>,
 }

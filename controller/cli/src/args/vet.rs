@@ -35,6 +35,9 @@ pub struct Confined {
     /// What the fleet lets pickles import
     #[arg(long = "pickle-import", value_name = "MODULE.NAME")]
     pub imports: Vec<String>,
+    /// An operator that the fleet lets graphs hold
+    #[arg(long = "operator", value_name = "[DOMAIN::]NAME")]
+    pub operators: Vec<String>,
 }
 
 impl Confined {

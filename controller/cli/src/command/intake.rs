@@ -47,6 +47,7 @@ pub async fn run(dir: &FleetDir, what: &Intake, format: Format) -> Result<(), Ct
                 let vetting = &mut fleet.vetting;
                 except(&mut vetting.architectures, &change.architectures, reason);
                 except(&mut vetting.pickle_imports, &change.pickle_imports, reason);
+                except(&mut vetting.operators, &change.operators, reason);
             })?
         }
         Intake::Withdraw(change) => workbench.change_fleet(|fleet| {
@@ -54,6 +55,7 @@ pub async fn run(dir: &FleetDir, what: &Intake, format: Format) -> Result<(), Ct
             fleet.sources.retain(|known| !change.sources.contains(known));
             fleet.vetting.architectures.retain(|known, _| !change.architectures.contains(known));
             fleet.vetting.pickle_imports.retain(|known, _| !change.pickle_imports.contains(known));
+            fleet.vetting.operators.retain(|known, _| !change.operators.contains(known));
         })?,
     };
     if !is_change {
@@ -80,18 +82,20 @@ fn listed(workbench: &Workbench) -> Vec<Allowed> {
         of("source", &fleet.sources),
         except("architecture", &fleet.vetting.architectures),
         except("pickle-import", &fleet.vetting.pickle_imports),
+        except("operator", &fleet.vetting.operators),
     ];
     lists.into_iter().flatten().collect()
 }
 
 /// What an exception from vetting cannot do without.
 fn reason(change: &Change) -> Result<&str, CtlError> {
-    let excepts = !change.architectures.is_empty() || !change.pickle_imports.is_empty();
+    let excepts =
+        ![&change.architectures, &change.pickle_imports, &change.operators].iter().all(|l| l.is_empty());
     match &change.reason {
         Some(reason) => Ok(reason),
         None if !excepts => Ok(""),
         None => Err(CtlError::Input {
-            what: "--architecture or --pickle-import".to_owned(),
+            what: "--architecture, --pickle-import or --operator".to_owned(),
             expected: "--reason WHY with it, for those who read the fleet document later".to_owned(),
         }),
     }

@@ -1,6 +1,6 @@
 //! Protocol-buffer messages as ONNX and TensorFlow write them, field by field, without building the message.
 
-use super::limits::MESSAGE_DEPTH_MAX;
+use super::limits::{GRAPH_NAME_LEN_MAX, MESSAGE_DEPTH_MAX};
 use super::source::{Source, Stop};
 use crate::report::Rule;
 
@@ -107,5 +107,5 @@ pub(super) fn text(source: &mut Source<'_>, field: Field) -> Result<Vec<u8>, Sto
     let Wire::Bytes(len) = field.wire else {
         return Err(source.refuse(Rule::O01, "a text is expected"));
     };
-    source.take(len, 1024, Rule::O01, "a text")
+    source.take(len, GRAPH_NAME_LEN_MAX, Rule::O01, "a text")
 }

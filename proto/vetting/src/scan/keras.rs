@@ -33,6 +33,12 @@ const MODULES: &[&str] = &[
     "keras.src.engine.functional",
     "keras.src.engine.sequential",
     "keras.src.engine.input_layer",
+    // Operations of plain arithmetic. Those of `core` take functions, and are not listed.
+    "keras.src.ops.image",
+    "keras.src.ops.linalg",
+    "keras.src.ops.math",
+    "keras.src.ops.nn",
+    "keras.src.ops.numpy",
     "keras.engine.functional",
     "keras.engine.sequential",
     "keras.engine.input_layer",

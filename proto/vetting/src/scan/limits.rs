@@ -76,6 +76,18 @@ pub(super) const JSON_TEXT_LEN_MAX: usize = 256 * 1024;
 /// How deep messages may nest in a graph.
 pub(super) const MESSAGE_DEPTH_MAX: usize = 48;
 
+/// Nodes of a graph that are kept to follow the paths it saves to, in bytes.
+pub(super) const GRAPH_KEPT_LEN_MAX: usize = 16 << 20;
+
+/// Names in graphs, in bytes; of longer ones the beginning is kept.
+pub(super) const GRAPH_NAME_LEN_MAX: usize = 1024;
+
+/// Inputs of one node that are read.
+pub(super) const GRAPH_INPUTS_MAX: usize = 256;
+
+/// Functions of a graph that are kept apart from their nodes: those of a SavedModel's objects, and an ONNX model's own.
+pub(super) const GRAPH_BOUND_MAX: usize = 60_000;
+
 const _: () = assert!(BUFFER_LEN >= SNIFF_LEN);
 // The machine's memory: 16 bytes a value.
 const _: () = assert!((MEMO_MAX + STACK_MAX + ITEMS_MAX) * 16 + TEXTS_LEN_MAX < 40 << 20);

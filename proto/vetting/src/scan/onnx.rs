@@ -1,9 +1,13 @@
-//! ONNX: the graph's operators, their domains, and where tensors say that their data lies.
+//! ONNX: the graph's operators, their domains, and where tensors say that their data lies. Functions of the model's own
+//! are graphs by another name: what they hold is judged like the graph, and calls of them must end.
+
+mod functions;
 
 use super::Scan;
 use super::graph::{Field, Message, Wire, pass, text};
 use super::source::{Source, Stop};
 use crate::report::{Rule, excerpt};
+use functions::Functions;
 
 /// Domains whose operators are defined by ONNX and its best-known runtime.
 const DOMAINS: &[&[u8]] =
@@ -13,34 +17,29 @@ const DOMAINS: &[&[u8]] =
 const CODE: &[&[u8]] =
     &[b"PyOp", b"PythonOp", b"ATen", b"EPContext", b"TritonOp", b"ExternalOp", b"PyCustomOp"];
 
-/// What of the graph is needed to know it for one.
-#[derive(Default)]
-struct Seen {
-    graph: bool,
-}
-
 pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
     let whole = Message::whole(source);
-    let mut seen = Seen::default();
+    let mut functions = Functions::default();
+    let mut has_graph = false;
     while let Some(field) = whole.next(source)? {
         let at = source.offset();
         match (field.number, field.wire) {
             (7, Wire::Bytes(len)) => {
-                seen.graph = true;
+                has_graph = true;
                 let inner = whole.inner(source, len)?;
-                graph(scan, source, inner)?;
+                graph(scan, source, inner, &mut functions)?;
             }
             (8, Wire::Bytes(len)) => {
                 let inner = whole.inner(source, len)?;
-                operator_set(scan, source, inner)?;
+                operator_set(source, inner, &mut functions)?;
             }
             (20, _) => {
                 scan.refuse(Rule::O04, at, "training steps come with the model");
                 pass(source, field)?;
             }
-            (25, _) => {
-                scan.refuse(Rule::O04, at, "functions of the model's own");
-                pass(source, field)?;
+            (25, Wire::Bytes(len)) => {
+                let inner = whole.inner(source, len)?;
+                function(scan, source, inner, &mut functions)?;
             }
             (1..=6 | 14 | 26, _) => pass(source, field)?,
             (number, _) => {
@@ -48,24 +47,54 @@ pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop
             }
         }
     }
-    if !seen.graph {
+    functions.judge(scan);
+    if !has_graph {
         return Err(source.unknown(Rule::O01, "an ONNX model should have a graph"));
     }
     Ok(())
 }
 
-fn domain(scan: &mut Scan, at: u64, domain: &[u8]) {
-    if !DOMAINS.contains(&domain) {
-        scan.refuse(Rule::O02, at, format!("operators of the domain '{}'", excerpt(domain)));
+/// A function of the model's own: a name, operator sets, and nodes.
+fn function(
+    scan: &mut Scan,
+    source: &mut Source<'_>,
+    message: Message,
+    functions: &mut Functions,
+) -> Result<(), Stop> {
+    let (at, mut name, mut domain) = (source.offset(), Vec::new(), Vec::new());
+    functions.enter();
+    while let Some(field) = message.next(source)? {
+        match (field.number, field.wire) {
+            (1, _) => name = text(source, field)?,
+            (10, _) => domain = text(source, field)?,
+            (7, Wire::Bytes(len)) => {
+                let inner = message.inner(source, len)?;
+                node(scan, source, inner, functions)?;
+            }
+            (9, Wire::Bytes(len)) => {
+                let inner = message.inner(source, len)?;
+                operator_set(source, inner, functions)?;
+            }
+            (11, Wire::Bytes(len)) => {
+                let inner = message.inner(source, len)?;
+                attribute(scan, source, inner, functions)?;
+            }
+            (2..=6 | 8 | 12..=14, _) => pass(source, field)?,
+            (number, _) => {
+                return Err(source.refuse(Rule::O01, format!("field {number} is not one of a function")));
+            }
+        }
     }
+    functions.leave(at, &domain, &name);
+    Ok(())
 }
 
-fn operator_set(scan: &mut Scan, source: &mut Source<'_>, message: Message) -> Result<(), Stop> {
+fn operator_set(source: &mut Source<'_>, message: Message, functions: &mut Functions) -> Result<(), Stop> {
     while let Some(field) = message.next(source)? {
         let at = source.offset();
         if field.number == 1 {
             let name = text(source, field)?;
-            domain(scan, at, &name);
+            functions.uses_domain(at, &name);
         } else {
             pass(source, field)?;
         }
@@ -73,12 +102,17 @@ fn operator_set(scan: &mut Scan, source: &mut Source<'_>, message: Message) -> R
     Ok(())
 }
 
-fn graph(scan: &mut Scan, source: &mut Source<'_>, message: Message) -> Result<(), Stop> {
+fn graph(
+    scan: &mut Scan,
+    source: &mut Source<'_>,
+    message: Message,
+    functions: &mut Functions,
+) -> Result<(), Stop> {
     while let Some(field) = message.next(source)? {
         match (field.number, field.wire) {
             (1, Wire::Bytes(len)) => {
                 let inner = message.inner(source, len)?;
-                node(scan, source, inner)?;
+                node(scan, source, inner, functions)?;
             }
             (5, Wire::Bytes(len)) => {
                 let inner = message.inner(source, len)?;
@@ -97,31 +131,39 @@ fn graph(scan: &mut Scan, source: &mut Source<'_>, message: Message) -> Result<(
     Ok(())
 }
 
-fn node(scan: &mut Scan, source: &mut Source<'_>, message: Message) -> Result<(), Stop> {
+fn node(
+    scan: &mut Scan,
+    source: &mut Source<'_>,
+    message: Message,
+    functions: &mut Functions,
+) -> Result<(), Stop> {
+    let (at, mut name, mut domain) = (source.offset(), Vec::new(), Vec::new());
     while let Some(field) = message.next(source)? {
-        let at = source.offset();
         match (field.number, field.wire) {
             (4, _) => {
-                let name = text(source, field)?;
+                name = text(source, field)?;
                 if CODE.contains(&&name[..]) {
                     scan.refuse(Rule::O02, at, format!("the operator {} runs code", excerpt(&name)));
                 }
             }
-            (7, _) => {
-                let name = text(source, field)?;
-                domain(scan, at, &name);
-            }
+            (7, _) => domain = text(source, field)?,
             (5, Wire::Bytes(len)) => {
                 let inner = message.inner(source, len)?;
-                attribute(scan, source, inner)?;
+                attribute(scan, source, inner, functions)?;
             }
             _ => pass(source, field)?,
         }
     }
+    functions.calls(at, &domain, &name);
     Ok(())
 }
 
-fn attribute(scan: &mut Scan, source: &mut Source<'_>, message: Message) -> Result<(), Stop> {
+fn attribute(
+    scan: &mut Scan,
+    source: &mut Source<'_>,
+    message: Message,
+    functions: &mut Functions,
+) -> Result<(), Stop> {
     while let Some(field) = message.next(source)? {
         match (field.number, field.wire) {
             (5 | 10, Wire::Bytes(len)) => {
@@ -130,7 +172,7 @@ fn attribute(scan: &mut Scan, source: &mut Source<'_>, message: Message) -> Resu
             }
             (6 | 11, Wire::Bytes(len)) => {
                 let inner = message.inner(source, len)?;
-                graph(scan, source, inner)?;
+                graph(scan, source, inner, functions)?;
             }
             (22 | 23, Wire::Bytes(len)) => {
                 let inner = message.inner(source, len)?;

@@ -54,21 +54,39 @@ fn format(head: &[u8]) -> Format {
         // Field 1 of a SavedModel is its schema version 1, field 2 its graphs; a graph begins with field 1, its nodes.
         [0x08, 0x01, 0x12, ..] => Format::SavedModel,
         [0x08, 1..=30, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..] => Format::Onnx,
-        [0x0a, length, ..] if *length > 1 && head.len() > 4 && is_node(head) => Format::SavedModel,
+        [0x0a, length, ..] if *length > 1 && head.len() > 4 && is_node(head, 0x15) => Format::Sentencepiece,
+        [0x0a, length, ..] if *length > 1 && head.len() > 4 && is_node(head, 0x12) => Format::SavedModel,
+        _ if head.starts_with(super::png::MAGIC) => Format::Png,
         _ => Format::Unrecognized,
     }
 }
 
-/// A node begins with its name, field 1, printable.
-fn is_node(head: &[u8]) -> bool {
+/// A node begins with its name, field 1, printable; its operator, field 2, follows. In a tokenizer the name is a piece,
+/// and its score follows, a number.
+fn is_node(head: &[u8], next: u8) -> bool {
     let inner = head.iter().skip(1).position(|byte| byte & 0x80 == 0).and_then(|at| head.get(at + 2..));
     let Some([0x0a, len, name @ ..]) = inner else { return false };
-    *len > 0 && name.iter().take(usize::from(*len)).all(u8::is_ascii_graphic)
+    let len = usize::from(*len);
+    let Some((name, rest)) = name.split_at_checked(len) else { return false };
+    !name.is_empty() && (next == 0x15 || name.iter().all(u8::is_ascii_graphic)) && rest.first() == Some(&next)
 }
 
+/// An object, or a list that does not begin as a text does: `[PAD]`, `[section]`.
 fn is_json(head: &[u8]) -> bool {
-    let first = head.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-    matches!(first, Some(b'{' | b'['))
+    let mut after_space = head.iter().skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+    match after_space.next() {
+        // Another letter follows in formats that only look alike.
+        Some(b'{') => {
+            after_space.next().is_none_or(|byte| byte.is_ascii_whitespace() || b"\"}".contains(byte))
+        }
+        Some(b'[') => {
+            let rest: Vec<u8> = after_space.copied().take(5).collect();
+            let is_word = |word: &&[u8]| rest.starts_with(word);
+            !rest.first().is_some_and(u8::is_ascii_alphabetic)
+                || [&b"true"[..], b"false", b"null"].iter().any(is_word)
+        }
+        _ => false,
+    }
 }
 
 fn is_safetensors(head: &[u8]) -> bool {

@@ -17,6 +17,8 @@ impl<T: Read + Seek> ReadSeek for T {}
 pub(super) enum Stop {
     /// A rule is broken.
     Refused(Finding),
+    /// A rule is broken in a way that ends every reader's work here.
+    Fatal(Finding),
     /// It cannot be judged. That is not a pass.
     Unknown(Finding),
 }
@@ -24,6 +26,15 @@ pub(super) enum Stop {
 impl Stop {
     pub(super) fn refused(rule: Rule, offset: u64, message: impl Into<String>) -> Self {
         Self::Refused(Finding {
+            rule,
+            severity: Severity::Refuse,
+            offset: Some(offset),
+            message: message.into(),
+        })
+    }
+
+    pub(super) fn fatal(rule: Rule, offset: u64, message: impl Into<String>) -> Self {
+        Self::Fatal(Finding {
             rule,
             severity: Severity::Refuse,
             offset: Some(offset),
@@ -210,7 +221,7 @@ impl<'a> Source<'a> {
     pub(super) fn array<const N: usize>(&mut self, rule: Rule, what: &str) -> Result<[u8; N], Stop> {
         let bytes = self.peek(N)?;
         let Ok(array) = <[u8; N]>::try_from(bytes) else {
-            return Err(self.refuse(rule, format!("{what}: the data ends within it")));
+            return Err(Stop::fatal(rule, self.offset, format!("{what}: the data ends within it")));
         };
         self.advance(N);
         Ok(array)
@@ -224,7 +235,7 @@ impl<'a> Source<'a> {
             let want = (kept - out.len()).min(BUFFER_LEN);
             let bytes = self.peek(want)?;
             if bytes.is_empty() {
-                return Err(self.refuse(rule, format!("{what}: the data ends within it")));
+                return Err(Stop::fatal(rule, self.offset, format!("{what}: the data ends within it")));
             }
             let count = bytes.len();
             out.extend_from_slice(bytes);
@@ -237,7 +248,8 @@ impl<'a> Source<'a> {
     /// Passes over exactly `len` bytes. In a window nothing is read.
     pub(super) fn skip(&mut self, len: u64, rule: Rule, what: &str) -> Result<(), Stop> {
         if self.remaining().is_some_and(|left| len > left) {
-            return Err(self.refuse(rule, format!("{what}: {len} bytes are claimed, fewer are there")));
+            let message = format!("{what}: {len} bytes are claimed, fewer are there");
+            return Err(Stop::fatal(rule, self.offset, message));
         }
         let mut left = len;
         loop {
@@ -253,7 +265,7 @@ impl<'a> Source<'a> {
             }
             self.fill(1)?;
             if self.ready() == 0 {
-                return Err(self.refuse(rule, format!("{what}: the data ends within it")));
+                return Err(Stop::fatal(rule, self.offset, format!("{what}: the data ends within it")));
             }
         }
     }
@@ -275,7 +287,9 @@ impl Read for Source<'_> {
             Stop::Refused(finding) if finding.rule == Rule::F04 => {
                 std::io::Error::new(ErrorKind::FileTooLarge, finding.message)
             }
-            Stop::Refused(finding) => std::io::Error::new(ErrorKind::InvalidData, finding.message),
+            Stop::Refused(finding) | Stop::Fatal(finding) => {
+                std::io::Error::new(ErrorKind::InvalidData, finding.message)
+            }
             Stop::Unknown(finding) => std::io::Error::other(finding.message),
         })?;
         if bytes.is_empty() {

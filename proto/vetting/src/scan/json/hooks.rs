@@ -60,6 +60,14 @@ pub(super) fn text(scan: &mut Scan, at: u64, key: &[u8], text: &[u8]) {
             format!("a Python class from outside of the known libraries: {}", shown()),
         );
     }
+    // PEFT imports what it finds here.
+    if key == b"parent_library" && !text.starts_with("transformers.") && !text.starts_with("torch.nn.") {
+        scan.refuse(Rule::J02, at, format!("a module to be imported: {}", shown()));
+    }
+    // A name with a slash is fetched, compiled code and all.
+    if matches!(key, b"attn_implementation" | b"_attn_implementation") && text.contains('/') {
+        scan.refuse(Rule::J02, at, format!("code that a loader would fetch: {}", shown()));
+    }
     if key == b"_target_" || key == b"__target__" {
         scan.refuse(Rule::J02, at, format!("names something to call: {}", shown()));
     }

@@ -16,6 +16,10 @@ pub(super) enum Kind {
     Set,
     /// A class that is called without arguments only: a number as argument is how much memory it takes.
     Empty,
+    /// A class that is made from bytes or a text, and not from a number for the same reason.
+    Bytes,
+    /// What makes bytes of a text.
+    Encoded,
     /// `numpy.ndarray`, which is named for [`Kind::Reconstruct`] and never called.
     Array,
     /// What makes an empty numpy array that is then given its state.
@@ -66,6 +70,11 @@ const fn constant(name: &'static str) -> Allowed {
     Allowed { module: "torch", name, kind: Kind::Constant }
 }
 
+/// A type of numpy's numbers, which stands beside data to say what it was.
+const fn number_type(name: &'static str) -> Allowed {
+    Allowed { module: "numpy", name, kind: Kind::Constant }
+}
+
 /// The list.
 pub(super) const ALLOWED: &[Allowed] = &[
     mapping("collections", "OrderedDict"),
@@ -83,7 +92,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
     numpy("numpy._core.numeric", "_frombuffer", Kind::Buffer),
     plain("torch._utils", "_rebuild_tensor"),
     plain("torch._utils", "_rebuild_tensor_v2"),
+    // The same for types without a storage class of their own.
+    plain("torch._utils", "_rebuild_tensor_v3"),
     plain("torch._utils", "_rebuild_parameter"),
+    // A tensor without data.
+    plain("torch._utils", "_rebuild_meta_tensor_no_storage"),
     plain("torch", "Size"),
     plain("torch", "device"),
     storage("DoubleStorage", 8),
@@ -109,15 +122,43 @@ pub(super) const ALLOWED: &[Allowed] = &[
     constant("int8"),
     constant("uint8"),
     constant("bool"),
+    constant("uint16"),
+    constant("uint32"),
+    constant("uint64"),
+    constant("complex32"),
+    constant("complex64"),
+    constant("complex128"),
+    constant("float8_e4m3fn"),
+    constant("float8_e4m3fnuz"),
+    constant("float8_e5m2"),
+    constant("float8_e5m2fnuz"),
+    number_type("float16"),
+    number_type("float32"),
+    number_type("float64"),
+    number_type("int8"),
+    number_type("int16"),
+    number_type("int32"),
+    number_type("int64"),
+    number_type("uint8"),
+    number_type("uint16"),
+    number_type("uint32"),
+    number_type("uint64"),
+    number_type("bool_"),
+    number_type("complex64"),
+    number_type("complex128"),
     // How bytes are written up to protocol 2: as text, to be encoded.
-    plain("_codecs", "encode"),
+    Allowed { module: "_codecs", name: "encode", kind: Kind::Encoded },
     plain("datetime", "datetime"),
     plain("datetime", "date"),
+    plain("datetime", "time"),
+    plain("datetime", "timezone"),
     plain("datetime", "timedelta"),
     plain("decimal", "Decimal"),
     sequence("builtins", "list"),
     mapping("builtins", "dict"),
     Allowed { module: "builtins", name: "set", kind: Kind::Set },
+    Allowed { module: "builtins", name: "bytearray", kind: Kind::Bytes },
+    plain("builtins", "slice"),
     plain("builtins", "frozenset"),
     plain("builtins", "complex"),
     plain("builtins", "int"),
@@ -128,6 +169,8 @@ pub(super) const ALLOWED: &[Allowed] = &[
     Allowed { module: "__builtin__", name: "set", kind: Kind::Set },
     // What empty bytes are called there.
     Allowed { module: "__builtin__", name: "bytes", kind: Kind::Empty },
+    Allowed { module: "__builtin__", name: "bytearray", kind: Kind::Bytes },
+    plain("__builtin__", "slice"),
     plain("__builtin__", "frozenset"),
     plain("__builtin__", "complex"),
     plain("__builtin__", "int"),

@@ -15,11 +15,14 @@ impl Machine<'_> {
         let value = match code {
             b'I' | b'L' | b'F' => {
                 let line = opcode::line(source)?;
+                if !can_be_number(code, &line) {
+                    return Err(self.fatal(Rule::K01, "a number should be written with digits"));
+                }
                 if !line.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) {
                     return Err(self.stop(Rule::K01, "a number should be written plainly"));
                 }
                 let number = std::str::from_utf8(&line).ok().and_then(|text| text.parse().ok());
-                number.map_or(Value::Plain, Value::Int)
+                number.map_or(Value::Number, Value::Int)
             }
             b'J' => Value::Int(i32::from_le_bytes(source.array(Rule::K01, what)?).into()),
             b'K' => Value::Int(source.array::<1>(Rule::K01, what)?[0].into()),
@@ -30,14 +33,14 @@ impl Machine<'_> {
                 if bytes == TORCH_MAGIC {
                     Value::TorchMagic
                 } else if len > 8 {
-                    Value::Plain
+                    Value::Number
                 } else {
-                    opcode::long(&bytes).map_or(Value::Plain, Value::Int)
+                    opcode::long(&bytes).map_or(Value::Number, Value::Int)
                 }
             }
             b'G' => {
                 source.array::<8>(Rule::K01, what)?;
-                Value::Plain
+                Value::Number
             }
             0x88 => Value::True,
             b'N' => Value::None,
@@ -51,6 +54,9 @@ impl Machine<'_> {
         let (bytes, len) = match code {
             b'S' | b'V' => {
                 let line = opcode::line(source)?;
+                if code == b'S' && !matches!(line.first(), Some(b'\'' | b'"')) {
+                    return Err(self.fatal(Rule::K01, "a text should stand in quotes"));
+                }
                 let text = if code == b'S' {
                     opcode::unquoted(&line)
                 } else {
@@ -114,7 +120,7 @@ impl Machine<'_> {
                 self.push(tuple);
             }
             b'a' | b'e' | b's' | b'u' | 0x90 => self.insert(code)?,
-            _ => return Err(self.stop(Rule::K01, format!("0x{code:02x} is no opcode"))),
+            _ => return Err(self.fatal(Rule::K01, format!("0x{code:02x} is no opcode"))),
         }
         Ok(())
     }
@@ -150,4 +156,10 @@ impl Machine<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether any reader could take the line for a number: digits of any base, `inf` and `nan`, `L`, and separators.
+fn can_be_number(code: u8, line: &[u8]) -> bool {
+    let letters: &[u8] = if code == b'F' { b"aefinty" } else { b"abcdefxolinty" };
+    line.iter().all(|byte| !byte.is_ascii_alphabetic() || letters.contains(&byte.to_ascii_lowercase()))
 }

@@ -55,7 +55,7 @@ pub(super) fn run(
         machine.at = source.offset();
         machine.check_frame()?;
         let Some(code) = source.next()? else {
-            return Err(machine.stop(Rule::K08, "the data ends before the pickle does (no STOP)"));
+            return Err(machine.fatal(Rule::K08, "the data ends before the pickle does (no STOP)"));
         };
         let was_fresh = std::mem::take(&mut machine.state_is_fresh);
         match code {
@@ -86,6 +86,11 @@ pub(super) fn run(
 impl Machine<'_> {
     pub(super) fn stop(&self, rule: Rule, message: impl Into<String>) -> Stop {
         Stop::refused(rule, self.at, message)
+    }
+
+    /// What ends every reader's work.
+    pub(super) fn fatal(&self, rule: Rule, message: impl Into<String>) -> Stop {
+        Stop::fatal(rule, self.at, message)
     }
 
     fn lie(&self, lie: numpy::Lie) -> Stop {
@@ -158,21 +163,21 @@ impl Machine<'_> {
     pub(super) fn pop(&mut self) -> Result<Value, Stop> {
         let fence = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= fence {
-            return Err(self.stop(Rule::K01, "the stack is empty here"));
+            return Err(self.fatal(Rule::K01, "the stack is empty here"));
         }
-        self.stack.pop().ok_or_else(|| self.stop(Rule::K01, "the stack is empty here"))
+        self.stack.pop().ok_or_else(|| self.fatal(Rule::K01, "the stack is empty here"))
     }
 
     pub(super) fn top(&self) -> Result<Value, Stop> {
         let fence = self.marks.last().copied().unwrap_or(0);
         let top = self.stack.get(fence..).and_then(<[Value]>::last).copied();
-        top.ok_or_else(|| self.stop(Rule::K01, "the stack is empty here"))
+        top.ok_or_else(|| self.fatal(Rule::K01, "the stack is empty here"))
     }
 
     /// Everything above the last mark.
     pub(super) fn pop_mark(&mut self) -> Result<Vec<Value>, Stop> {
         let Some(mark) = self.marks.pop() else {
-            return Err(self.stop(Rule::K01, "there is no mark on the stack"));
+            return Err(self.fatal(Rule::K01, "there is no mark on the stack"));
         };
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
@@ -190,8 +195,13 @@ impl Machine<'_> {
         } else {
             (opcode::line(source)?, opcode::line(source)?)
         };
+        if !is_importable(&module) {
+            let shown = format!("{}.{}", excerpt(&module), excerpt(&name));
+            return Err(self.fatal(Rule::K02, format!("imports {shown}, which no module is called")));
+        }
         let value = self.resolve(&module, &name);
         if code == b'i' {
+            self.scan.calls += 1;
             self.pop_mark()?;
             let made = self.made_by(value, None);
             self.push(made);
@@ -221,6 +231,7 @@ impl Machine<'_> {
     }
 
     fn call(&mut self, code: u8) -> Result<(), Stop> {
+        self.scan.calls += 1;
         let (callee, arguments) = match code {
             b'o' => {
                 let items = self.pop_mark()?;
@@ -252,19 +263,23 @@ impl Machine<'_> {
         match callee {
             Value::Global(index) => match allow::kind(index) {
                 Kind::Plain => Value::Object,
+                Kind::Encoded => Value::Plain,
                 Kind::Mapping => Value::Mapping,
                 Kind::Sequence => Value::Sequence,
                 Kind::Set => Value::Set,
                 Kind::ArrayWrapper => Value::ArrayWrapper,
-                kind @ (Kind::Dtype | Kind::Reconstruct | Kind::Scalar | Kind::Buffer | Kind::Empty) => {
-                    match numpy::made(&self.arena, kind, arguments) {
-                        Ok(value) => value,
-                        Err(expected) => {
-                            self.note(Rule::K05, expected);
-                            Value::Foreign
-                        }
+                kind @ (Kind::Dtype
+                | Kind::Reconstruct
+                | Kind::Scalar
+                | Kind::Buffer
+                | Kind::Empty
+                | Kind::Bytes) => match numpy::made(&self.arena, kind, arguments) {
+                    Ok(value) => value,
+                    Err(expected) => {
+                        self.note(Rule::K05, expected);
+                        Value::Foreign
                     }
-                }
+                },
                 Kind::Storage(_) | Kind::Constant | Kind::Array => {
                     self.note(Rule::K05, "calls a name that is a value here, not a function");
                     Value::Object
@@ -316,7 +331,7 @@ impl Machine<'_> {
         if matches!(code, b'g' | b'h' | b'j') {
             let value = self.memo.get(index).copied().unwrap_or(Value::Unset);
             if value == Value::Unset {
-                return Err(self.stop(Rule::K06, format!("memo {index} was never written in this pickle")));
+                return Err(self.fatal(Rule::K06, format!("memo {index} was never written in this pickle")));
             }
             self.push(value);
             return Ok(());
@@ -362,4 +377,10 @@ impl Machine<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a module can be called so: no file that a module is read from has other ASCII characters in its name, unless
+/// somebody gave it that name for this.
+fn is_importable(module: &[u8]) -> bool {
+    module.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | 0x80..))
 }

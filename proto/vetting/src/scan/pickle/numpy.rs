@@ -28,6 +28,11 @@ pub(super) fn made(arena: &Arena, kind: Kind, arguments: Option<Value>) -> Resul
     match (kind, items) {
         (Kind::Empty, []) if arguments.is_some() => Ok(Value::Object),
         (Kind::Empty, _) => Err("bytes are made from more than nothing"),
+        (
+            Kind::Bytes,
+            [] | [Value::Plain | Value::Text { .. }] | [Value::Text { .. }, Value::Text { .. }],
+        ) if arguments.is_some() => Ok(Value::Object),
+        (Kind::Bytes, _) => Err("bytes are made from something other than bytes"),
         (Kind::Dtype, [first, ..]) => element(arena.text_of(*first).unwrap_or_default())
             .map(|(len_bytes, object)| Value::Dtype { len_bytes, object })
             .ok_or("numpy.dtype of something other than one plain type"),

@@ -7,7 +7,7 @@ use crate::report::Rule;
 /// Opcodes with which a pickle of protocol 0 or 1 begins.
 pub(in super::super) const fn starts_text_pickle(byte: u8) -> bool {
     matches!(byte, b'(' | b')' | b']' | b'}' | b'c' | b'i' | b'I' | b'K' | b'M' | b'J' | b'L' | b'F' | b'G')
-        || matches!(byte, b'S' | b'U' | b'T' | b'V' | b'X' | b'N' | b'P' | b'l' | b'd' | b't')
+        || matches!(byte, b'S' | b'U' | b'T' | b'V' | b'X' | b'N' | b'P' | b'l' | b'd' | b't' | b'B' | b'C')
 }
 
 /// The rest of a line, without its end.

@@ -7,8 +7,10 @@ use super::super::limits::{ITEMS_MAX, TEXT_LEN_MAX, TEXTS_LEN_MAX, TUPLE_LEN_MAX
 pub(super) enum Value {
     /// A memo place that was never written.
     Unset,
-    /// A number, text or bytes that cannot name anything.
+    /// A text or bytes that cannot name anything.
     Plain,
+    /// A number that is not a whole one of 64 bits.
+    Number,
     /// Python's `None`.
     None,
     True,

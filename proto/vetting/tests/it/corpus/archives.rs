@@ -128,6 +128,11 @@ fn json() -> Vec<Sample> {
         ("trust_remote_code as text", r#"{"trust_remote_code":"True"}"#),
         ("custom_pipelines", r#"{"custom_pipelines":{"x":{"impl":"pipe.P","pt":["AutoModel"]}}}"#),
         ("custom_pipeline", r#"{"custom_pipeline":"pipeline"}"#),
+        (
+            "module of an adapter",
+            r#"{"auto_mapping":{"base_model_class":"M","parent_library":"evil.module"}}"#,
+        ),
+        ("kernel from elsewhere", r#"{"_attn_implementation":"other/kernel"}"#),
         ("file of code", r#"{"entry":"modeling.py"}"#),
         ("library", r#"{"ops":"custom/ops.so"}"#),
         ("class path", r#"[{"idx":0,"name":"0","path":"","type":"evil_module.Model"}]"#),

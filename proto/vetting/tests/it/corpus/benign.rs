@@ -1,6 +1,7 @@
 //! Honest files, as the public tools write them.
 
-use super::graphs::{external, keras_h5, keras_zip, onnx, saved_model};
+use super::graphs::{external, function, keras_h5, keras_zip, onnx, saved_model};
+use super::savers::{call, node, saved, saver};
 use super::torch::{data_pkl, legacy_torch, members};
 use super::write::{
     Member, deflated, field, framed, global, gzip, hdf5, join, member, npy, number, safetensors, short, tar,
@@ -224,6 +225,8 @@ fn json() -> Vec<Sample> {
         ("diffusers", r#"{"_class_name":"StableDiffusionPipeline","unet":["diffusers","UNet2DConditionModel"]}"#),
         ("unigram vocabulary", r#"{"model":{"type":"Unigram","vocab":[["main.py",-9.5],["a",0.0]]},"added_tokens":[{"content":"setup.py"}]}"#),
         ("lines", "{\"a\": 1}\n{\"a\": 2}\n"),
+        ("adapter", r#"{"auto_mapping":{"base_model_class":"B","parent_library":"transformers.models.bert.modeling_bert"}}"#),
+        ("attention", r#"{"_attn_implementation":"flash_attention_2"}"#),
         ("generation", r#"{"bos_token_id":1,"temperature":0.6}"#),
     ]
     .into_iter()
@@ -241,10 +244,28 @@ fn graphs() -> Vec<Sample> {
         sample(t, "Keras 3", keras_zip(dense)),
         sample(t, "Keras HDF5", keras_h5(old)),
         sample(t, "weights in HDF5", hdf5(&[0x3f; 4096])),
+        sample(t, "SavedModel", saved_model(&["Const", "MatMul", "StatefulPartitionedCall"], false)),
         sample(
             t,
-            "SavedModel",
-            saved_model(&["Const", "MatMul", "SaveV2", "RestoreV2", "StatefulPartitionedCall"], false),
+            "SavedModel that is fed its path",
+            saved(
+                &[node("fed", "Placeholder", &[], None), call("c", "traced_save", &["fed", "v"])],
+                &[("traced_save", &["file_prefix", "v"], saver("file_prefix", "_temp/part"))],
+                &[],
+            ),
+        ),
+        sample(
+            t,
+            "ONNX with functions",
+            onnx(
+                &join(&[&field(4, b"outer"), &field(7, b"local")]),
+                &weights,
+                &join(&[
+                    &field(8, &field(1, b"local")),
+                    &function("outer", &[("local", "inner")]),
+                    &function("inner", &[("", "Relu")]),
+                ]),
+            ),
         ),
         sample(t, "SavedModel with functions", saved_model(&["MatMul", "Relu"], true)),
         sample(t, "ONNX", onnx(&relu, &weights, &[])),

@@ -145,9 +145,27 @@ pub fn onnx(node: &[u8], tensor: &[u8], more: &[u8]) -> Vec<u8> {
     join(&[&number(1, 8), &field(2, b"made"), &field(7, &graph), &field(8, &number(2, 17)), more])
 }
 
+/// An ONNX model of one node of that domain.
+pub fn onnx_node(domain: &str, name: &str) -> Vec<u8> {
+    let weights = join(&[&number(1, 1), &field(9, &[0; 4])]);
+    let node = join(&[&field(4, name.as_bytes()), &field(7, domain.as_bytes())]);
+    onnx(&node, &weights, &field(8, &field(1, domain.as_bytes())))
+}
+
 pub fn external(location: &str) -> Vec<u8> {
     let entry = join(&[&field(1, b"location"), &field(2, location.as_bytes())]);
     join(&[&number(1, 2), &field(8, b"w"), &field(13, &entry), &number(14, 1)])
+}
+
+/// A function of the domain `local` that holds these operators.
+pub fn function(name: &str, operators: &[(&str, &str)]) -> Vec<u8> {
+    let nodes: Vec<u8> = operators
+        .iter()
+        .flat_map(|(domain, name)| {
+            field(7, &join(&[&field(4, name.as_bytes()), &field(7, domain.as_bytes())]))
+        })
+        .collect();
+    field(25, &join(&[&field(1, name.as_bytes()), &nodes, &field(10, b"local")]))
 }
 
 fn onnx_models() -> Vec<Sample> {
@@ -169,7 +187,43 @@ fn onnx_models() -> Vec<Sample> {
         sample(t, "custom domain of the set", onnx(&relu, &weights, &field(8, &field(1, b"evil.ops")))),
         sample(t, "custom operator in a branch", onnx(&join(&[&relu, &field(5, &inner)]), &weights, &[])),
         sample(t, "PyOp", onnx(&field(4, b"PyOp"), &weights, &[])),
-        sample(t, "function", onnx(&relu, &weights, &field(25, &field(1, b"f")))),
+        sample(t, "PyOp in a function", onnx(&relu, &weights, &function("f", &[("", "PyOp")]))),
+        sample(
+            t,
+            "other domain in a function",
+            onnx(&relu, &weights, &function("f", &[("evil.ops", "Run")])),
+        ),
+        sample(t, "function that calls itself", onnx(&relu, &weights, &function("f", &[("local", "f")]))),
+        sample(
+            t,
+            "functions that call each other",
+            onnx(
+                &relu,
+                &weights,
+                &join(&[&function("f", &[("local", "g")]), &function("g", &[("local", "f")])]),
+            ),
+        ),
+        sample(
+            t,
+            "operator beside a function",
+            onnx(&join(&[&field(4, b"g"), &field(7, b"local")]), &weights, &function("f", &[("", "Relu")])),
+        ),
+        sample(
+            t,
+            "data above, in a function",
+            onnx(
+                &relu,
+                &weights,
+                &field(
+                    25,
+                    &join(&[
+                        &field(1, b"f"),
+                        &field(10, b"local"),
+                        &field(7, &join(&[&field(4, b"Constant"), &field(5, &field(5, &external("../x")))])),
+                    ]),
+                ),
+            ),
+        ),
         sample(t, "training", onnx(&relu, &weights, &field(20, b""))),
         sample(t, "unknown field", onnx(&relu, &weights, &field(99, &evil()))),
         sample(t, "pickle behind", join(&[&onnx(&relu, &weights, &[]), &evil()])),
