@@ -11,7 +11,6 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use zeroize::Zeroizing;
 
 pub use token::names_production;
@@ -29,7 +28,7 @@ const ENTRIES_MAX: usize = 20_000;
 const ENVIRONMENT_DEPTH_MAX: usize = 3;
 
 /// What one rule found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFinding {
     /// For example `aws-profiles`.
     pub id: &'static str,
@@ -38,8 +37,7 @@ pub struct RuleFinding {
 }
 
 /// Whether a rule could look, and what it saw.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Names that say production. Only for this machine's own screen.
     Found(BTreeSet<String>),

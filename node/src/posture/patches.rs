@@ -4,28 +4,33 @@
 //! that the baseline does not list, and a package manager that cannot be read, are unknown.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
 
 use croft_domain::baseline::PatchMinimum;
 use croft_domain::fact::{Confidence, Observation};
 use croft_domain::version::{compare, compare_releases};
 
-use super::platform::Platform;
 use super::{CollectRequest, Draft};
 
+/// Largest list of installed packages that is read, in bytes: a workstation's is some 10 MiB.
+const STATUS_LEN_MAX: u64 = 64 << 20;
+
 /// The facts of the check `patch-level`.
-pub(super) fn collect(request: &CollectRequest<'_>, platform: &dyn Platform) -> Vec<Draft> {
-    let Some(release) = platform.release() else {
-        return vec![Draft::unavailable("system", "it cannot be found out which system this is")];
+pub(super) fn collect(request: &CollectRequest<'_>) -> Vec<Draft> {
+    let Some(system) = system(request.root) else {
+        return vec![Draft::unavailable("system", "os-release does not say which system this is")];
     };
-    let listed = request.baseline.patches.iter().find(|minimum| minimum.os == release.system);
-    let Some(minimum) = listed else {
-        let reason = format!("the baseline names no least versions for {}", release.system);
+    let Some(minimum) = request.baseline.patches.iter().find(|minimum| minimum.os == system) else {
+        let reason = format!("the baseline names no least versions for {system}");
         return vec![Draft::unavailable("system", &reason)];
     };
     let mut drafts = vec![flag("system", true, "os-release")];
-    drafts.extend(minimum.kernel.as_deref().map(|least| kernel(release.kernel.as_deref(), least)));
+    drafts.extend(minimum.kernel.as_deref().map(|least| kernel(request.root, least)));
     if !minimum.packages.is_empty() {
-        drafts.extend(packages(platform, minimum));
+        drafts.extend(packages(request.root, minimum));
     }
     drafts
 }
@@ -40,20 +45,36 @@ fn flag(subject: &str, value: bool, method: &'static str) -> Draft {
     }
 }
 
-fn kernel(running: Option<&str>, least: &str) -> Draft {
-    match running {
-        Some(running) => {
-            let mut draft = flag("kernel", compare_releases(running, least) != Ordering::Less, "osrelease");
+/// `debian 12`, from os-release(5).
+fn system(root: &Path) -> Option<String> {
+    let text = ["etc/os-release", "usr/lib/os-release"]
+        .iter()
+        .find_map(|file| fs::read_to_string(root.join(file)).ok())?;
+    let value = |key: &str| {
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        values.next_back().map(|value| value.trim().trim_matches(['"', '\'']).to_owned())
+    };
+    let id = value("ID")?;
+    Some(match value("VERSION_ID").filter(|version| !version.is_empty()) {
+        Some(version) => format!("{id} {version}"),
+        None => id,
+    })
+}
+
+fn kernel(root: &Path, least: &str) -> Draft {
+    match fs::read_to_string(root.join("proc/sys/kernel/osrelease")) {
+        Ok(release) => {
+            let suffices = compare_releases(release.trim(), least) != Ordering::Less;
+            let mut draft = flag("kernel", suffices, "osrelease");
             draft.confidence = Confidence::Table;
             draft
         }
-        None => Draft::unavailable("kernel", "the kernel's release cannot be read"),
+        Err(_) => Draft::unavailable("kernel", "the kernel's release cannot be read"),
     }
 }
 
-fn packages(platform: &dyn Platform, minimum: &PatchMinimum) -> Vec<Draft> {
-    let wanted: Vec<&str> = minimum.packages.keys().map(String::as_str).collect();
-    let installed = platform.packages(&wanted);
+fn packages(root: &Path, minimum: &PatchMinimum) -> Vec<Draft> {
+    let installed = installed(root, minimum);
     let each = minimum.packages.iter().filter_map(|(name, least)| {
         let subject = format!("package:{name}");
         let Some(installed) = &installed else {
@@ -61,7 +82,31 @@ fn packages(platform: &dyn Platform, minimum: &PatchMinimum) -> Vec<Draft> {
         };
         // What is not installed cannot be old.
         let version = installed.get(name)?;
-        Some(flag(&subject, compare(version, least) != Ordering::Less, "package-list"))
+        Some(flag(&subject, compare(version, least) != Ordering::Less, "dpkg-status"))
     });
     each.collect()
+}
+
+/// Versions of the wanted packages that are installed (deb822 stanzas of dpkg's status file). None without dpkg.
+fn installed(root: &Path, minimum: &PatchMinimum) -> Option<BTreeMap<String, String>> {
+    let file = File::open(root.join("var/lib/dpkg/status")).ok()?;
+    let mut bytes = Vec::new();
+    file.take(STATUS_LEN_MAX).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut found = BTreeMap::new();
+    for stanza in text.split("\n\n") {
+        let field = |key: &str| stanza.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "));
+        let Some(name) = field("Package").filter(|name| minimum.packages.contains_key(*name)) else {
+            continue;
+        };
+        if let Some(version) = field("Version").filter(|_| field("Status") == Some("install ok installed")) {
+            // Of two architectures the older one counts.
+            let version = version.to_owned();
+            let older = |known: &String| compare(known, &version) == Ordering::Less;
+            if !found.get(name).is_some_and(older) {
+                found.insert(name.to_owned(), version);
+            }
+        }
+    }
+    Some(found)
 }

@@ -2,13 +2,15 @@
 //! evaluated, what an exact repeat costs, and what guesses ahead save where text is copied. Prints a table; asserts
 //! nothing.
 //!
-//! `cargo bench -p croft-worker` measures the starter model; `cargo bench -p croft-worker -- FILE` another GGUF file.
+//! `cargo bench -p croft-worker` measures the starter model; `cargo bench -p croft-worker -- FILE` another GGUF file. First
+//! come the levels of the processor back end, each in a process of its own.
 #![allow(clippy::unwrap_used)]
 
 use std::time::{Duration, Instant};
 
 use croft_domain::memory::KvType;
 use croft_proto::frames::{Generate, Sampling, Step, generate, to_worker};
+use croft_worker::cpu;
 use croft_worker::engine::load::Extent;
 use croft_worker::engine::pulse::Pulse;
 use croft_worker::engine::{Engine, Outbound, Size, load};
@@ -24,6 +26,11 @@ fn main() {
     croft_worker::environment::settle();
     let path = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let path = path.unwrap_or_else(|| STARTER.to_owned());
+    let level = std::env::args().find_map(|argument| argument.strip_prefix("--cpu=").map(str::to_owned));
+    if level.is_none() {
+        levels(&path);
+    }
+    cpu::choose(level.as_deref()).unwrap();
     let backend = LlamaBackend::init().unwrap();
     croft_worker::engine::log::silence();
     let file = std::fs::File::open(&path).unwrap();
@@ -33,10 +40,35 @@ fn main() {
     let size = Size { context_tokens: 4096, slots: 4, threads, kv: KvType::F16 };
     let mut engine = Engine::new(&backend, &model, None, size, &pulse).unwrap();
     let context = usize::try_from(engine.context_tokens()).unwrap();
-    println!("| figure, median of {REPETITIONS} | value |\n|---|---|");
+    if let Some(level) = level {
+        return speeds(&mut engine, &level);
+    }
+    println!("\n| figure, median of {REPETITIONS} | value |\n|---|---|");
     gaps(&mut engine, context);
     repeats(&mut engine, context);
     guesses(&mut engine);
+}
+
+/// Runs this program once for every level of this machine.
+fn levels(path: &str) {
+    println!("| level | prompts, tokens/s | decode, tokens/s |\n|---|---|---|");
+    for level in cpu::runnable() {
+        let cpu = format!("--cpu={level}");
+        let status = std::process::Command::new(std::env::current_exe().unwrap()).args([path, &cpu]).status();
+        assert!(status.unwrap().success(), "{level}");
+    }
+}
+
+fn speeds(engine: &mut Engine<'_>, level: &str) {
+    let (mut reads, mut writes) = (Vec::new(), Vec::new());
+    for round in 0..REPETITIONS {
+        let began = Instant::now();
+        ask(engine, 1, &words(500, 500 + round), 64, false);
+        let (came, read) = finish(engine, 1);
+        reads.push(f64::from(read) / (came[0].0 - began).as_secs_f64());
+        writes.push((came.len() - 1) as f64 / (came.last().unwrap().0 - came[0].0).as_secs_f64());
+    }
+    println!("| {level} | {:.0} | {:.1} |", median(&mut reads), median(&mut writes));
 }
 
 /// Words that no two calls share, of about so many tokens.
@@ -70,19 +102,24 @@ fn ask(engine: &mut Engine<'_>, request: u64, prompt: &str, max_tokens: u32, gue
 
 /// Steps until `request` has ended; gives when each of its pieces came and how many tokens it had.
 fn run(engine: &mut Engine<'_>, request: u64) -> Vec<(Instant, u32)> {
+    finish(engine, request).0
+}
+
+/// The same, with the tokens of its prompt.
+fn finish(engine: &mut Engine<'_>, request: u64) -> (Vec<(Instant, u32)>, u32) {
     let mut came = Vec::new();
     while engine.busy() {
         for frame in engine.step() {
             let Outbound::Step(Step { pieces }) = frame else { panic!("{frame:?}") };
             for piece in pieces.iter().filter(|piece| piece.request == request) {
                 came.push((Instant::now(), piece.tokens));
-                if piece.finished.is_some() {
-                    return came;
+                if let Some(finished) = &piece.finished {
+                    return (came, finished.prompt_tokens);
                 }
             }
         }
     }
-    came
+    (came, 0)
 }
 
 fn largest_gap(came: &[(Instant, u32)]) -> Duration {

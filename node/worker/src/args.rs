@@ -38,6 +38,9 @@ pub struct Args {
     /// Threads that compute.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=i64::from(THREADS_MAX)))]
     pub threads: u32,
+    /// Level of the processor back end, see `--self-test`; without it, the fastest that this processor can run.
+    #[arg(long)]
+    pub cpu: Option<String>,
     /// How keys and values are stored: f16 or q8_0.
     #[arg(long, default_value = "f16", value_parser = kv_type)]
     pub kv_type: KvType,

@@ -8,6 +8,7 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 
 use crate::args::Args;
 use crate::complaint;
+use crate::cpu;
 use crate::engine::log;
 use crate::fault::Fault;
 use crate::inherit::Inherited;
@@ -20,6 +21,8 @@ pub struct SelfTest {
     pub layers: Vec<String>,
     /// Attempts: a name, and the errno that refused it.
     pub attempts: Vec<(String, Option<String>)>,
+    /// Level of the processor back end that computes.
+    pub cpu: &'static str,
 }
 
 impl SelfTest {
@@ -55,11 +58,11 @@ pub fn confine(args: &Args, inherited: &Inherited) -> Result<(LlamaBackend, Self
     // other, may be opened again.
     let readable: Vec<_> = if model.len() > 1 { model.iter().map(AsFd::as_fd).collect() } else { Vec::new() };
     let data_bytes = args.memory_bytes.unwrap_or_else(|| memory_bytes(args, model_bytes));
-    confine_with(keep_fds, &readable, data_bytes)
+    confine_with(keep_fds, &readable, data_bytes, args.cpu.as_deref())
 }
 
 /// The same for a process that will serve nothing: `keep_fds` are the descriptors that it needs, and `readable` are those
-/// that it may open again.
+/// that it may open again; `cpu` as in [`cpu::choose`].
 ///
 /// # Errors
 /// As above.
@@ -67,7 +70,11 @@ pub fn confine_with(
     mut keep_fds: Vec<RawFd>,
     readable: &[BorrowedFd<'_>],
     data_bytes: u64,
+    cpu: Option<&str>,
 ) -> Result<(LlamaBackend, SelfTest), Fault> {
+    if let Some(missing) = cpu::lacks() {
+        return Err(Fault::Processor(missing.to_owned()));
+    }
     keep_fds.push(complaint::keep_to_ourselves().map_err(Fault::Quiet)?);
     let limits = ResourceLimits {
         data_bytes: Some(data_bytes),
@@ -76,6 +83,7 @@ pub fn confine_with(
     };
     let entry = Entry { role: Role::Worker, keep_fds: &keep_fds, readable, limits };
     let layers = croft_confine::enter(&entry).map_err(Fault::Confine)?;
+    let cpu = cpu::choose(cpu).ok_or_else(|| Fault::Processor(cpu.unwrap_or_default().to_owned()))?;
     let backend = LlamaBackend::init().map_err(Fault::Backend)?;
     log::silence();
     croft_confine::lock_down(Role::Worker).map_err(Fault::Confine)?;
@@ -84,7 +92,7 @@ pub fn confine_with(
         .map(|attempt| (attempt.name.as_str().to_owned(), attempt.errno))
         .collect();
     let layers = layers.names().iter().map(|name| name.as_str().to_owned()).collect();
-    Ok((backend, SelfTest { layers, attempts }))
+    Ok((backend, SelfTest { layers, attempts, cpu }))
 }
 
 /// A ceiling that no honest model reaches: weights once more, because back ends repack them, and the context.
@@ -101,7 +109,7 @@ mod tests {
 
     fn test(attempts: &[(&str, Option<&str>)]) -> SelfTest {
         let own = |(name, errno): &(&str, Option<&str>)| ((*name).to_owned(), errno.map(str::to_owned));
-        SelfTest { layers: Vec::new(), attempts: attempts.iter().map(own).collect() }
+        SelfTest { layers: Vec::new(), attempts: attempts.iter().map(own).collect(), cpu: cpu::PORTABLE }
     }
 
     #[test]

@@ -15,6 +15,9 @@ pub enum Fault {
     /// The kernel let an attempt to break out succeed.
     #[error("the sandbox did not refuse: {0}")]
     Unproven(String),
+    /// This processor lacks an instruction set that every back end here needs, or the one that was asked for needs.
+    #[error("this processor cannot run the {0} instructions of the back end")]
+    Processor(String),
     /// The back end did not come up.
     #[error("llama.cpp did not start")]
     Backend(#[source] llama_cpp_2::LlamaCppError),
@@ -72,9 +75,12 @@ impl Fault {
             Self::Model(_) => Code::VetRefused,
             Self::Template | Self::Trial => Code::Input,
             Self::Check { .. } => Code::CheckFailed,
-            Self::Backend(_) | Self::Context { .. } | Self::Socket(_) | Self::Quiet(_) | Self::Thread(_) => {
-                Code::WorkerCrashed
-            }
+            Self::Processor(_)
+            | Self::Backend(_)
+            | Self::Context { .. }
+            | Self::Socket(_)
+            | Self::Quiet(_)
+            | Self::Thread(_) => Code::WorkerCrashed,
             Self::Descriptor(_) | Self::Frame(_) | Self::Internal(_) => Code::Internal,
         }
     }

@@ -10,6 +10,7 @@ pub mod channel;
 pub mod clock;
 pub mod complaint;
 pub mod confinement;
+pub mod cpu;
 pub mod engine;
 pub mod environment;
 pub mod fault;

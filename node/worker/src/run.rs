@@ -38,7 +38,7 @@ use crate::trial;
 pub fn self_test(args: &SelfTestArgs) -> Result<(), Fault> {
     let reporter = args.report_fd.map(inherit::socket).transpose()?.map(Reporter::new);
     let keep_fds = args.report_fd.into_iter().collect();
-    let proof = confinement::confine_with(keep_fds, &[], MEMORY_BASE_BYTES);
+    let proof = confinement::confine_with(keep_fds, &[], MEMORY_BASE_BYTES, None);
     let proof = proof.inspect_err(|fault| {
         if let Some(reporter) = &reporter {
             reporter.refusal(fault);
@@ -54,7 +54,7 @@ pub fn self_test(args: &SelfTestArgs) -> Result<(), Fault> {
 
 /// Nobody may be there to read it, which is no failure.
 fn print(test: &SelfTest) {
-    let mut text = format!("layers: {}\n", test.layers.join(" "));
+    let mut text = format!("layers: {}\nprocessor: {}\n", test.layers.join(" "), test.cpu);
     for (name, errno) in &test.attempts {
         text.push_str(&format!("{name}: {}\n", errno.as_deref().unwrap_or("NOT REFUSED")));
     }
@@ -68,7 +68,7 @@ fn print(test: &SelfTest) {
 pub fn render_probes(args: &ProbeArgs) -> Result<(), Fault> {
     let (model, template) = inherit::inherit_files(args.model_fd, args.template_fd)?;
     let keep_fds = vec![args.model_fd, args.template_fd];
-    let (backend, test) = confinement::confine_with(keep_fds, &[], MEMORY_BASE_BYTES)?;
+    let (backend, test) = confinement::confine_with(keep_fds, &[], MEMORY_BASE_BYTES, None)?;
     test.proven()?;
     let template = Template::read(&template)?;
     let model = load::load(&backend, vec![model], Extent::Vocabulary, |_| true)?;
@@ -109,13 +109,14 @@ pub fn run(args: &Args) -> Result<(), Fault> {
     let (backend, self_test) = proof.map_err(refuse)?;
     reporter.self_test(&self_test)?;
     self_test.proven().map_err(refuse)?;
+    let cpu = self_test.cpu;
     // Threads exist only from here on: the confinement is complete.
     let args = args.clone();
     let engine = std::thread::Builder::new().name("engine".into()).stack_size(ENGINE_STACK_BYTES);
     let engine = engine
         .spawn(move || {
             let given = Given { model, template, trial };
-            serve(&args, slot, given, &reporter, &backend).inspect_err(|fault| reporter.refusal(fault))
+            serve(&args, slot, given, &reporter, &backend, cpu).inspect_err(|fault| reporter.refusal(fault))
         })
         .map_err(Fault::Thread)?;
     engine.join().unwrap_or(Err(Fault::Internal("the engine stopped at a defect")))
@@ -134,6 +135,7 @@ fn serve(
     given: Given,
     reporter: &Arc<Reporter>,
     backend: &LlamaBackend,
+    cpu: &str,
 ) -> Result<(), Fault> {
     let began = clock::now();
     let Given { model, template, trial } = given;
@@ -158,7 +160,13 @@ fn serve(
     let load_ms = clock::micros(began, clock::now()) / 1000;
     let checks_passed = trial::pass(&mut engine, &trial, template_given)?;
     let context_tokens = engine.context_tokens();
-    reporter.ready(WorkerReady { context_tokens, slots: args.slots, load_ms, checks_passed })?;
+    reporter.ready(WorkerReady {
+        context_tokens,
+        slots: args.slots,
+        load_ms,
+        checks_passed,
+        cpu: cpu.to_owned(),
+    })?;
     let ready = Ready {
         context_tokens: engine.context_tokens(),
         slots: args.slots,

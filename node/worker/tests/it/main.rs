@@ -7,6 +7,7 @@ mod encoders;
 mod exact;
 mod families;
 mod forms;
+mod levels;
 mod peer;
 mod stopping;
 mod tiny;
