@@ -100,6 +100,12 @@ pub const YEAR_S: u64 = 31_557_600;
 /// How often old bodies are looked for, in seconds.
 pub const ERASE_EVERY_S: u64 = 86_400;
 
+/// Open requests of one node for other models: more is not read anyway.
+pub const REQUESTS_OF_NODE_MAX: u64 = 8;
+
+/// Most open requests in one answer, oldest first: what fits a message.
+pub const REQUESTS_SHOWN_MAX: i64 = 1_000;
+
 /// Most admin actions in one answer.
 pub const ACTIONS_MAX: u32 = 1000;
 

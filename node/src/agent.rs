@@ -21,6 +21,7 @@ pub mod keeper;
 pub mod leave;
 pub mod memory;
 pub mod recheck;
+pub mod request;
 pub mod schedule;
 pub mod senses;
 pub mod session;

@@ -5,6 +5,7 @@ mod bundle;
 mod intake;
 mod lease;
 mod recall;
+mod requests;
 mod trust;
 mod vet;
 mod waiver;
@@ -20,6 +21,7 @@ pub use bundle::{Bundle, Export, Import};
 pub use intake::{Change, Intake};
 pub use lease::Lease;
 pub use recall::{Policy, Recall, RecallWhat, Runtime};
+pub use requests::Requests;
 pub use trust::{NewKey, Replaceable, Service, Trust};
 pub use vet::{Confined, Vet};
 pub use waiver::{Grant, Until, Waiver};
@@ -108,6 +110,9 @@ pub enum Command {
     /// Compliance reports
     #[command(subcommand)]
     Report(Report),
+    /// What people ask for with croft request
+    #[command(subcommand)]
+    Requests(Requests),
     /// Judge model files of any format by their content; needs no fleet
     Vet(Vet),
     /// Print a completion script

@@ -20,6 +20,7 @@ mod node;
 mod policy;
 mod recall;
 mod report;
+mod requests;
 pub mod roles;
 mod runtime;
 mod trust;
@@ -69,6 +70,7 @@ pub async fn run(args: Args) -> Result<(), CtlError> {
         Command::Audit(verb) => audit::run(&dir, &verb, output).await,
         Command::Trust(verb) => trust::run(&dir, verb, output).await,
         Command::Report(verb) => report::run(&dir, &verb, output).await,
+        Command::Requests(verb) => requests::run(&dir, &verb, output).await,
         Command::Vet(arguments) => vet::run(&arguments.paths, &import::exceptions(&dir)?, output).await,
         Command::Completions { .. } | Command::VetConfined(_) => Ok(()),
     }

@@ -299,6 +299,36 @@ impl Admin for Service {
         got.await.map(Response::new).map_err(|e| self.refuse(&e))
     }
 
+    async fn list_model_requests(
+        &self,
+        request: Request<ListModelRequestsRequest>,
+    ) -> Result<Response<ListModelRequestsResponse>, Status> {
+        self.admin(request).await?;
+        let requests = self.app.model_requests().await.map_err(|e| self.refuse(&e))?;
+        let requests = requests.into_iter().map(|(row, group)| ModelRequest {
+            request_id: row.id.0.to_vec(),
+            node_id: row.node.0.to_vec(),
+            group: group.to_string(),
+            source: row.source,
+            reason: row.reason,
+            at: row.at.0,
+        });
+        Ok(Response::new(ListModelRequestsResponse { requests: requests.collect() }))
+    }
+
+    async fn close_model_request(
+        &self,
+        request: Request<CloseModelRequestRequest>,
+    ) -> Result<Response<CloseModelRequestResponse>, Status> {
+        let (actor, CloseModelRequestRequest { request_id, note }) = self.admin(request).await?;
+        let closed = async {
+            let id = convert::id("request_id", &request_id)?;
+            self.app.close_request(&actor, id, &note, now()).await
+        };
+        let source = closed.await.map_err(|e| self.refuse(&e))?;
+        Ok(Response::new(CloseModelRequestResponse { source }))
+    }
+
     async fn export_chain(
         &self,
         request: Request<ExportChainRequest>,

@@ -3,7 +3,7 @@
 use croft_proto::grpc::node_server::Node;
 use croft_proto::grpc::{
     AttestRequest, AttestResponse, ChallengeRequest, ChallengeResponse, LeaveRequest, LeaveResponse,
-    SubmitReceiptRequest, SubmitReceiptResponse, WatchRequest,
+    RequestModelRequest, RequestModelResponse, SubmitReceiptRequest, SubmitReceiptResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -86,5 +86,14 @@ impl Node for Service {
         };
         left.await.map_err(|e| self.refuse(&e))?;
         Ok(Response::new(LeaveResponse {}))
+    }
+
+    async fn request_model(
+        &self,
+        request: Request<RequestModelRequest>,
+    ) -> Result<Response<RequestModelResponse>, Status> {
+        let (node, RequestModelRequest { source, reason }) = self.node(request).await?;
+        self.app.request_model(&node, &source, &reason, now()).await.map_err(|e| self.refuse(&e))?;
+        Ok(Response::new(RequestModelResponse {}))
     }
 }

@@ -57,6 +57,9 @@ pub enum AppError {
     /// Somebody else was first.
     #[error("{0}")]
     Conflict(String),
+    /// Too much waits already.
+    #[error("{0}")]
+    Full(String),
     /// The published set does not hold.
     #[error("the published set is refused: {0}")]
     Trust(TrustError),
@@ -92,6 +95,7 @@ impl AppError {
             Self::Forged(_) => Code::TrustForged,
             Self::Input(_) => Code::Input,
             Self::Conflict(_) => Code::Conflict,
+            Self::Full(_) => Code::QueueFull,
             Self::Trust(error) => error.code(),
             Self::Certificate(error) => error.code(),
             Self::Blob(error) => error.code(),

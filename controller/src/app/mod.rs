@@ -14,6 +14,7 @@ mod nonce;
 mod policy;
 mod recall;
 mod report;
+mod request;
 mod standing;
 mod upload;
 mod watch;

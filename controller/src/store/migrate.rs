@@ -6,7 +6,7 @@ use super::{Engine, Store, StoreError, failed};
 
 // Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA and writes
 // X'' as ''; all else is shared.
-const VERSIONS: &[&[&str]] = &[V1, V2, V3];
+const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4];
 
 // The node's signature over each evidence, so that an auditor can check which head the node countersigned.
 const V2: &[&str] = &["ALTER TABLE verdicts ADD COLUMN evidence_signature BLOB NOT NULL DEFAULT X''"];
@@ -17,6 +17,11 @@ const V3: &[&str] = &[
     "ALTER TABLE verdicts ADD COLUMN verdict_commitment BLOB NOT NULL DEFAULT X''",
     "ALTER TABLE verdicts ADD COLUMN rules BLOB NOT NULL DEFAULT X''",
 ];
+
+// What people ask for. One node asks for one source once.
+const V4: &[&str] = &["CREATE TABLE model_requests (
+        id BLOB NOT NULL PRIMARY KEY, node BLOB NOT NULL REFERENCES nodes (id), source TEXT NOT NULL,
+        reason TEXT NOT NULL, at BIGINT NOT NULL, UNIQUE (node, source))"];
 
 const V1: &[&str] = &[
     "CREATE TABLE settings (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL)",

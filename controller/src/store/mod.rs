@@ -13,6 +13,7 @@ mod migrate;
 mod node;
 mod recall;
 mod report;
+mod request;
 mod settings;
 mod verdict;
 
@@ -31,6 +32,7 @@ pub use erase::Erasure;
 pub use invite::{InviteRow, Redeemed};
 pub use node::{NewNode, NodeRow, Receipt, Standing};
 pub use report::{ReportRow, StoredReport};
+pub use request::RequestRow;
 pub use settings::AdminRow;
 pub use verdict::{Appended, BundleNow, NewVerdict, VerdictRow};
 

@@ -64,6 +64,8 @@ pub enum Command {
     Posture(PassedArguments),
     /// Lists the local AI tools on this machine as the daemon would see them.
     Census(PassedArguments),
+    /// Asks the admin for another model.
+    Request(RequestArguments),
     /// Stops serving until resume.
     Pause,
     /// Serves again.
@@ -180,6 +182,15 @@ pub struct ChatArguments {
     /// Which model.
     #[arg(long, short, default_value = "chat")]
     pub model: String,
+}
+
+#[derive(Debug, Args)]
+pub struct RequestArguments {
+    /// Where the model is: https://… (what follows ? or # is not sent).
+    pub url: String,
+    /// What it is for, in a sentence that your admin reads.
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ mod leave;
 mod models;
 mod pause;
 mod privacy;
+mod request;
 mod service;
 mod status;
 mod uninstall;
@@ -61,6 +62,7 @@ async fn dispatch(command: Command, paths: &Paths) -> Result<ExitCode, Failure> 
         Command::Census(passed) => return census::run(paths, passed.arguments).await,
         Command::Adopt(arguments) => adopt::run(paths, &arguments).await,
         Command::Fix(arguments) => fix::run(paths, &arguments).await,
+        Command::Request(arguments) => request::run(paths, arguments).await,
         Command::Pause => pause::run(paths, true).await,
         Command::Resume => pause::run(paths, false).await,
         Command::Leave(arguments) => leave::run(paths, &arguments).await,

@@ -11,8 +11,8 @@ use croft_link::fetch::HttpsClient;
 use croft_link::tls::{ClientIdentity, client_config};
 use croft_proto::grpc::node_client::NodeClient;
 use croft_proto::grpc::{
-    AttestRequest, ChainLink, ChallengeRequest, DesiredState, LeaveRequest, MESSAGE_LEN_MAX, SignedDocument,
-    SubmitReceiptRequest, WatchEvent, WatchRequest, watch_event,
+    AttestRequest, ChainLink, ChallengeRequest, DesiredState, LeaveRequest, MESSAGE_LEN_MAX,
+    RequestModelRequest, SignedDocument, SubmitReceiptRequest, WatchEvent, WatchRequest, watch_event,
 };
 use croft_trust::chain::{Link, commitment};
 use croft_trust::sign::SigningKey;
@@ -182,6 +182,18 @@ impl Enrolled {
                 Err(status) => Some(Err(CallError::of_status(CALL, &status))),
             })
         }))
+    }
+
+    /// Asks the admin for a model.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn request_model(&self, source: &str, reason: &str) -> Result<(), CallError> {
+        const CALL: &str = "RequestModel";
+        let shown = serde_json::json!({"call": CALL, "source": source, "reason": reason});
+        self.recorder.record(CALL, "you asked your admin for a model", shown.to_string())?;
+        let request = RequestModelRequest { source: source.to_owned(), reason: reason.to_owned() };
+        within(CALL, self.client.clone().request_model(request)).await.map(drop)
     }
 
     /// Says that this node leaves, with a signature that makes it the owner's word.

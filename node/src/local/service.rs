@@ -9,12 +9,12 @@ use croft_domain::id::BundleRef;
 use croft_proto::grpc::local_server::Local;
 use croft_proto::grpc::{
     AcceptPolicyRequest, AcceptPolicyResponse, AdoptRequest, AdoptResponse, ApiKeyRequest, ApiKeyResponse,
-    CatalogRequest, CatalogResponse, ConsentAnswer, ConsentRequest, ConsentResponse, EnrollNodeRequest,
-    EnrollNodeResponse, ExportEvidenceRequest, ExportEvidenceResponse, ImportArchiveRequest,
-    ImportArchiveResponse, ImportLeaseRequest, ImportLeaseResponse, LeaveFleetRequest, LeaveFleetResponse,
-    LocalAttestRequest, LocalAttestResponse, LocalStatusRequest, LocalStatusResponse, ModelsRequest,
-    ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse,
-    SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
+    AskModelRequest, AskModelResponse, CatalogRequest, CatalogResponse, ConsentAnswer, ConsentRequest,
+    ConsentResponse, EnrollNodeRequest, EnrollNodeResponse, ExportEvidenceRequest, ExportEvidenceResponse,
+    ImportArchiveRequest, ImportArchiveResponse, ImportLeaseRequest, ImportLeaseResponse, LeaveFleetRequest,
+    LeaveFleetResponse, LocalAttestRequest, LocalAttestResponse, LocalStatusRequest, LocalStatusResponse,
+    ModelsRequest, ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest,
+    PrivacyResponse, SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
@@ -30,6 +30,7 @@ use crate::agent::enroll::{Consent, application, collected, enroll};
 use crate::agent::import::import;
 use crate::agent::leave::leave;
 use crate::agent::memory::Shared;
+use crate::agent::request;
 use crate::bundles::adopt;
 use crate::clock;
 use crate::config::Config;
@@ -245,6 +246,16 @@ impl Local for Service {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let next = missing.first().copied().map(number);
         Ok(Response::new(AdoptResponse { chunk_len_bytes, next, left: number(missing.len()) }))
+    }
+
+    async fn ask_model(
+        &self,
+        request: Request<AskModelRequest>,
+    ) -> Result<Response<AskModelResponse>, Status> {
+        self.caller(&request, Right::Act)?;
+        let AskModelRequest { source, reason } = request.into_inner();
+        let source = request::request(&self.shared, &source, &reason).await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(AskModelResponse { source }))
     }
 
     async fn catalog(&self, request: Request<CatalogRequest>) -> Result<Response<CatalogResponse>, Status> {

@@ -88,6 +88,9 @@ random_id!(
 random_id!(
     /// One report.
     ReportId, "report id");
+random_id!(
+    /// A person's request for another model.
+    RequestId, "request id");
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $kind:literal) => {

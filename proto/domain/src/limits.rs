@@ -16,6 +16,9 @@ pub const TRACE_LINES_MAX: usize = 32;
 /// Longest free text a peer may send in one field (a reason, a trace line, a path), in bytes.
 pub const TEXT_LEN_MAX: usize = 1024;
 
+/// Longest address of a model that a person asks for, in bytes.
+pub const MODEL_SOURCE_LEN_MAX: usize = 512;
+
 /// Largest bundle manifest, in bytes: the chunk list of a 200 GB model in 4 MiB chunks is about 4 MB.
 pub const MANIFEST_LEN_MAX: usize = 8 * 1024 * 1024;
 

@@ -141,6 +141,12 @@ impl Local for Daemon {
         Ok(Response::new(AdoptResponse { chunk_len_bytes: 4, next, left: next.map_or(0, |next| 2 - next) }))
     }
 
+    async fn ask_model(&self, request: Request<AskModelRequest>) -> Answer<AskModelResponse> {
+        let AskModelRequest { source, reason } = request.into_inner();
+        self.note(format!("model {source} {reason}"));
+        Ok(Response::new(AskModelResponse { source }))
+    }
+
     async fn set_paused(&self, request: Request<SetPausedRequest>) -> Answer<SetPausedResponse> {
         self.note(format!("paused {}", request.into_inner().paused));
         Ok(Response::new(SetPausedResponse {}))

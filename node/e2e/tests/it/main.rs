@@ -22,6 +22,7 @@ mod playbooks;
 mod privacy;
 mod recall;
 mod renewal;
+mod requests;
 mod reranking;
 mod tools;
 mod trial;
