@@ -228,7 +228,12 @@ fn production_credentials(home: &Path) -> Vec<Draft> {
         // Names stay on the machine whoever owns it.
         trace: Vec::new(),
     };
-    let mut drafts = vec![count("all", survey.total())];
+    let unread = survey.rules.iter().any(|rule| matches!(rule.outcome, Outcome::Unreadable(_)));
+    // Nothing found where not everything was read is no answer.
+    let mut drafts = vec![match survey.total() {
+        0 if unread => Draft::unavailable("all", "a file that may hold some cannot be read"),
+        total => count("all", total),
+    }];
     for rule in &survey.rules {
         match &rule.outcome {
             Outcome::Found(names) if names.is_empty() => {}

@@ -209,7 +209,7 @@ pub enum Node {
     Evict(Standing),
     /// Take a node out of the fleet for good
     Ban(Standing),
-    /// Let an evicted or banned node back in
+    /// Let an evicted or banned node back in, or take back that it was noticed as restored or copied
     Restore(Standing),
     /// Put a node into another group, by a signed document; needs a publisher's key
     Move {

@@ -61,6 +61,8 @@ fn summary(row: &NodeRow, outcome: Outcome) -> NodeSummary {
         }
         .to_owned(),
         agent_version: row.agent_version.clone(),
+        notice: row.notice.clone(),
+        notice_at: row.notice_at.0,
     }
 }
 

@@ -13,8 +13,18 @@ use crate::app::{AppError, Enrollment};
 use crate::clock::now;
 
 fn enrollment(request: EnrollRequest) -> Result<Enrollment, AppError> {
-    let EnrollRequest { invite_id, invite_secret, csr_der, ownership, mode, os, arch, agent_version } =
-        request;
+    let EnrollRequest {
+        invite_id,
+        invite_secret,
+        csr_der,
+        ownership,
+        mode,
+        os,
+        arch,
+        agent_version,
+        machine,
+    } = request;
+    let machine = if machine.is_empty() { None } else { Some(convert::digest("machine", &machine)?) };
     Ok(Enrollment {
         invite: convert::id::<InviteId>("invite_id", &invite_id)?,
         secret: convert::array("invite_secret", &invite_secret)?,
@@ -24,6 +34,7 @@ fn enrollment(request: EnrollRequest) -> Result<Enrollment, AppError> {
         os,
         arch,
         agent_version,
+        machine,
     })
 }
 

@@ -41,6 +41,7 @@ const fn kind(code: Code) -> Kind {
         Code::InviteExpired
         | Code::InviteUsed
         | Code::EvidenceStale
+        | Code::NodeCloned
         | Code::Unapproved
         | Code::TrustExpired
         | Code::ClockBehind => Kind::FailedPrecondition,

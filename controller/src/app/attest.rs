@@ -23,6 +23,9 @@ use super::{App, AppError, random};
 use crate::metrics::VerdictLabel;
 use crate::store::{Appended, BundleNow, NewVerdict, NodeRow, Receipt};
 
+/// Earlier enrollments of a machine that count for its grace.
+const EARLIER_MAX: u32 = 16;
+
 /// The answer to evidence.
 pub struct Attested {
     /// The verdict's id.
@@ -62,6 +65,8 @@ impl App {
         now: Timestamp,
     ) -> Result<Attested, AppError> {
         let evidence = self.read_evidence(node, envelope, now)?;
+        self.check_counter(node, &evidence, now).await?;
+        let boots = self.check_boot(node, &evidence, now).await?;
         let published = self.mirror.current().ok_or(AppError::Unpublished)?;
         let view = &published.view;
         let baseline = baseline_of(view, &node.group)?;
@@ -96,6 +101,7 @@ impl App {
             head,
             counter: evidence.counter,
             boot_id: evidence.boot_id.clone(),
+            boots,
             agent_version: evidence.agent_version.clone(),
             id: verdict_id,
             at: now,
@@ -117,8 +123,7 @@ impl App {
             self.active_node(node.id).await?;
             return Err(AppError::EvidenceStale);
         }
-        let outcome = if verdict.allows_serving() { "allowed" } else { "blocked" };
-        self.metrics.verdicts.get_or_create(&VerdictLabel { outcome }).inc();
+        self.count(&verdict);
         Ok(Attested {
             verdict_id,
             verdict_json,
@@ -129,6 +134,11 @@ impl App {
             rules: link.rules,
             at: now,
         })
+    }
+
+    fn count(&self, verdict: &Verdict) {
+        let outcome = if verdict.allows_serving() { "allowed" } else { "blocked" };
+        self.metrics.verdicts.get_or_create(&VerdictLabel { outcome }).inc();
     }
 
     fn read_evidence(
@@ -153,9 +163,6 @@ impl App {
         if !self.nonces.check(&nonce, Purpose::Attest(node.chain_head), node.id, now) {
             return Err(AppError::EvidenceStale);
         }
-        if evidence.counter <= node.counter {
-            return Err(invalid("its counter does not rise: this installation was restored or cloned"));
-        }
         Ok(evidence)
     }
 
@@ -163,10 +170,18 @@ impl App {
     async fn history(&self, node: &NodeRow) -> Result<History, AppError> {
         let last = self.store.last_verdict(node.id).await?;
         // Only a node that was out of the fleet can have lost its last one.
-        let Some(last) = last.filter(|last| !last.verdict.is_empty()) else { return Ok(History::new()) };
-        let verdict: Verdict = serde_json::from_slice(&last.verdict)
-            .map_err(|_| AppError::Internal("a stored verdict does not parse"))?;
-        Ok(history_of(&verdict))
+        if let Some(last) = last.filter(|last| !last.verdict.is_empty()) {
+            return parse_history(&last.verdict);
+        }
+        let Some(machine) = &node.machine else { return Ok(History::new()) };
+        // Its first: what this machine failed under another name goes on, so that enrolling again restarts no grace.
+        let mut history = History::new();
+        for verdict in self.store.verdicts_of_machine(machine, node.id, EARLIER_MAX).await? {
+            for (key, remembered) in parse_history(&verdict)? {
+                history.entry(key).or_insert(remembered);
+            }
+        }
+        Ok(history)
     }
 
     async fn lease(
@@ -312,6 +327,12 @@ pub(super) fn check_clock(at: Timestamp, now: Timestamp) -> Result<(), AppError>
         return Err(AppError::EvidenceInvalid("it was made in the future: set the node's clock".to_owned()));
     }
     Ok(())
+}
+
+fn parse_history(verdict: &[u8]) -> Result<History, AppError> {
+    let verdict: Verdict =
+        serde_json::from_slice(verdict).map_err(|_| AppError::Internal("a stored verdict does not parse"))?;
+    Ok(history_of(&verdict))
 }
 
 fn bundles_now(evidence: &Evidence) -> Vec<BundleNow> {

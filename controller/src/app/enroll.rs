@@ -31,6 +31,8 @@ pub struct Enrollment {
     pub arch: String,
     /// Version of the daemon.
     pub agent_version: String,
+    /// The machine's hash in this fleet; none where it has none.
+    pub machine: Option<Sha256Digest>,
 }
 
 /// What the first admin gets.
@@ -72,6 +74,7 @@ impl App {
             os: enrollment.os,
             arch: enrollment.arch,
             agent_version: enrollment.agent_version,
+            machine: enrollment.machine,
         };
         // Certified first: a use of the invite is only spent when there is something to hand out for it.
         let subject = Subject::Node(node.id);

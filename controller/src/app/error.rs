@@ -39,6 +39,11 @@ pub enum AppError {
     /// Evidence does not hold.
     #[error("the evidence does not hold: {0}")]
     EvidenceInvalid(String),
+    /// It says less than the node said before.
+    #[error(
+        "the evidence's counter does not rise: this installation was restored from an older state, or runs twice"
+    )]
+    Cloned,
     /// Nothing was published yet.
     #[error("nothing is published yet: the admin must run croftctl init")]
     Unpublished,
@@ -90,6 +95,7 @@ impl AppError {
             Self::Denied(_) => Code::Denied,
             Self::EvidenceStale => Code::EvidenceStale,
             Self::EvidenceInvalid(_) => Code::EvidenceInvalid,
+            Self::Cloned => Code::NodeCloned,
             Self::Unpublished | Self::NotFound(_) => Code::NotFound,
             Self::Unapproved(_) => Code::Unapproved,
             Self::Forged(_) => Code::TrustForged,

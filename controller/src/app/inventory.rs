@@ -7,6 +7,7 @@ use croft_domain::report::{NodeLine, Standing as Columns};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::Verdict;
 
+use super::cloned::notice_of;
 use super::policy::{is_recalled, recalls_in_force};
 use super::{App, AppError};
 use crate::store::{NodeRow, Standing, VerdictRow};
@@ -169,6 +170,7 @@ pub(super) fn node_line(row: &NodeRow, last: Option<&VerdictRow>) -> Result<Node
         last_seen: known(row.last_seen),
         lease_until: known(row.lease_until),
         revoked: row.standing != Standing::Active,
+        notice: notice_of(row),
         verdict,
     })
 }

@@ -4,6 +4,7 @@
 
 mod attest;
 mod chain;
+mod cloned;
 mod enroll;
 mod erase;
 mod error;

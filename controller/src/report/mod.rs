@@ -67,6 +67,7 @@ struct NodeView {
     outcome: &'static str,
     class: &'static str,
     assurance: &'static str,
+    notice: String,
     findings: Vec<FindingView>,
 }
 
@@ -163,6 +164,11 @@ fn node_view(node: &NodeLine, as_of: Timestamp) -> NodeView {
             Assurance::HardwareKey => "hardware-key",
             Assurance::Measured => "measured",
         }),
+        notice: node
+            .notice
+            .as_ref()
+            .map(|notice| format!("Noticed at {}: {}", text(notice.at), notice.what))
+            .unwrap_or_default(),
         findings: verdict
             .map(|verdict| verdict.checks.iter().filter(|c| c.status != Status::Pass).map(finding).collect())
             .unwrap_or_default(),

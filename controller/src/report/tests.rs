@@ -44,6 +44,7 @@ fn node(reason: &str) -> NodeLine {
         last_seen: Some(Timestamp(999_000)),
         lease_until: Some(Timestamp(1_100_000)),
         revoked: false,
+        notice: None,
         verdict: Some(Verdict {
             baseline: "starter@1".parse().unwrap(),
             at: Timestamp(999_000),

@@ -11,6 +11,15 @@ const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4];
 // The node's signature over each evidence, so that an auditor can check which head the node countersigned.
 const V2: &[&str] = &["ALTER TABLE verdicts ADD COLUMN evidence_signature BLOB NOT NULL DEFAULT X''"];
 
+// Which machine, so that grace survives enrolling again; and what shows that a node's state was restored or copied.
+const V4: &[&str] = &[
+    "ALTER TABLE nodes ADD COLUMN machine BLOB NOT NULL DEFAULT X''",
+    "CREATE INDEX nodes_by_machine ON nodes (machine)",
+    "ALTER TABLE nodes ADD COLUMN boots TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE nodes ADD COLUMN notice TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE nodes ADD COLUMN notice_at BIGINT NOT NULL DEFAULT 0",
+];
+
 // Verdicts are committed to with a salt of their own, so that they can be erased too; and which rules they rest on.
 const V3: &[&str] = &[
     "ALTER TABLE verdicts ADD COLUMN verdict_salt BLOB NOT NULL DEFAULT X''",

@@ -7,7 +7,8 @@ use croft_domain::time::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row, Transaction};
 
-use super::{Store, StoreError, blob, bytes, failed, name, number, signed, text, time};
+use super::audit::insert_audit;
+use super::{AuditEntry, Store, StoreError, blob, bytes, failed, name, number, signed, text, time};
 
 /// Whether a node belongs to the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub struct NewNode {
     pub arch: String,
     /// Version of the daemon.
     pub agent_version: String,
+    /// The machine's hash in this fleet; none where it has none.
+    pub machine: Option<Sha256Digest>,
 }
 
 /// A node as it stands.
@@ -110,6 +113,14 @@ pub struct NodeRow {
     pub chain_head: Option<Sha256Digest>,
     /// Verdicts in its chain.
     pub chain_length: u64,
+    /// The machine's hash in this fleet; none where it has none.
+    pub machine: Option<Sha256Digest>,
+    /// Hashes of its last boots, with spaces between, the newest last.
+    pub boots: String,
+    /// What was noticed of it, in one sentence; empty if nothing.
+    pub notice: String,
+    /// When; zero if nothing.
+    pub notice_at: Timestamp,
 }
 
 /// A node's signed word on one bundle.
@@ -136,8 +147,8 @@ pub(super) async fn insert_node(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO nodes (id, group_name, key_point, ownership, mode, os, arch, agent_version, standing, reason,
-            enrolled_at, last_seen, lease_until, counter, boot_id, chain_head, chain_length)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', '', $9, $10, 0, 0, '', $11, 0)",
+            enrolled_at, last_seen, lease_until, counter, boot_id, chain_head, chain_length, machine)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', '', $9, $10, 0, 0, '', $11, 0, $12)",
     )
     .bind(node.id.0.to_vec())
     .bind(node.group.as_str())
@@ -150,6 +161,7 @@ pub(super) async fn insert_node(
     .bind(signed(now.0))
     .bind(signed(now.0))
     .bind(Vec::<u8>::new())
+    .bind(node.machine.map_or_else(Vec::new, |machine| machine.0.to_vec()))
     .execute(&mut **tx)
     .await
     .map(drop)
@@ -184,7 +196,7 @@ macro_rules! node_columns {
     ($rest:literal) => {
         concat!(
             "SELECT id, group_name, key_point, ownership, mode, os, agent_version, standing, reason, last_seen, ",
-            "lease_until, counter, chain_head, chain_length FROM nodes ",
+            "lease_until, counter, chain_head, chain_length, machine, boots, notice, notice_at FROM nodes ",
             $rest
         )
     };
@@ -207,6 +219,10 @@ fn node_row(row: &AnyRow) -> Result<NodeRow, StoreError> {
         counter: number(row, "counter")?,
         chain_head: if head.is_empty() { None } else { Some(Sha256Digest(blob(row, "chain_head")?)) },
         chain_length: number(row, "chain_length")?,
+        machine: bytes(row, "machine")?.try_into().ok().map(Sha256Digest),
+        boots: text(row, "boots")?,
+        notice: text(row, "notice")?,
+        notice_at: time(row, "notice_at")?,
     })
 }
 
@@ -237,7 +253,7 @@ impl Store {
     }
 
     /// Changes a node's standing. What ends a node's membership ends its lease in the books as well; a ban is only
-    /// lifted by hand. Returns false if there is no such node, or it left by itself.
+    /// lifted by hand, and so is what was noticed: becoming active again takes it back. Returns false if there is no such node, or it left by itself.
     ///
     /// # Errors
     /// If the database fails.
@@ -257,8 +273,68 @@ impl Store {
         .execute(&mut *write.tx)
         .await
         .map_err(failed("change a node's standing"))?;
+        if standing == Standing::Active {
+            sqlx::query("UPDATE nodes SET notice = '', notice_at = 0 WHERE id = $1")
+                .bind(id.0.to_vec())
+                .execute(&mut *write.tx)
+                .await
+                .map_err(failed("take back a notice"))?;
+        }
         write.commit().await?;
         Ok(done.rows_affected() == 1)
+    }
+
+    /// Keeps what was noticed of a node, and logs it; the first notice stays until it is taken back. Returns whether it was
+    /// the first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn notice(
+        &self,
+        id: NodeId,
+        audit_id: [u8; 16],
+        entry: &AuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut write = self.begin().await?;
+        let done =
+            sqlx::query("UPDATE nodes SET notice = $1, notice_at = $2 WHERE id = $3 AND notice_at = 0")
+                .bind(entry.detail.as_str())
+                .bind(signed(entry.at.0))
+                .bind(id.0.to_vec())
+                .execute(&mut *write.tx)
+                .await
+                .map_err(failed("keep a notice"))?;
+        let is_first = done.rows_affected() == 1;
+        if is_first {
+            insert_audit(&mut write.tx, audit_id, entry).await?;
+        }
+        write.commit().await?;
+        Ok(is_first)
+    }
+
+    /// The last verdicts of the other nodes that this machine was, newest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn verdicts_of_machine(
+        &self,
+        machine: &Sha256Digest,
+        but: NodeId,
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT v.verdict AS verdict FROM verdicts v
+             JOIN nodes n ON n.id = v.node AND n.chain_length = v.position
+             WHERE n.machine = $1 AND n.id <> $2 ORDER BY v.at DESC LIMIT $3",
+        )
+        .bind(machine.0.to_vec())
+        .bind(but.0.to_vec())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(failed("read the verdicts of a machine"))?;
+        let verdicts: Result<Vec<_>, _> = rows.iter().map(|row| bytes(row, "verdict")).collect();
+        Ok(verdicts?.into_iter().filter(|verdict| !verdict.is_empty()).collect())
     }
 
     /// Takes in a receipt; an older one than is known changes nothing.

@@ -22,6 +22,8 @@ pub struct NewVerdict {
     pub counter: u64,
     /// The evidence's boot id.
     pub boot_id: String,
+    /// Hashes of the node's last boots with this one, as [`NodeRow`](super::NodeRow) has them.
+    pub boots: String,
     /// Version of the daemon that sent it.
     pub agent_version: String,
     /// The verdict's id.
@@ -106,7 +108,7 @@ impl Store {
         let before = new.head_before.map(|head| head.0.to_vec()).unwrap_or_default();
         let moved = sqlx::query(
             "UPDATE nodes SET chain_head = $1, chain_length = chain_length + 1, counter = $2, boot_id = $3,
-                 agent_version = $4, last_seen = $5, lease_until = $6
+                 agent_version = $4, last_seen = $5, lease_until = $6, boots = $9
              WHERE id = $7 AND chain_head = $8 AND counter < $2 AND standing = 'active'",
         )
         .bind(new.head.0.to_vec())
@@ -117,6 +119,7 @@ impl Store {
         .bind(signed(new.lease_until.0))
         .bind(new.node.0.to_vec())
         .bind(before)
+        .bind(new.boots.as_str())
         .execute(&mut *write.tx)
         .await
         .map_err(failed(step))?;

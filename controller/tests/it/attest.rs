@@ -108,14 +108,69 @@ async fn replayed_stale_and_cloned_evidence_is_refused() {
     // A fresh challenge does not help an installation that was restored from a copy: its counter stands still.
     let challenge = node.challenge().await;
     let restored = node.attest(node.signed(&node.evidence(&challenge, 5))).await;
-    assert!(restored.as_ref().unwrap_err().message().contains("restored or cloned"));
-    assert_eq!(code(restored), "E-EVIDENCE-INVALID");
+    assert_eq!(code(restored), "E-NODE-CLONED");
     let app = fleet.running().app.clone();
     let row = app.store.node(node.id).await.unwrap().unwrap();
+    assert!(row.notice.contains("evidence 5 came after evidence 5") && row.notice_at > now().minus(60));
     let mut old = challenge.clone();
     old.nonce = app.challenge(&row, now().minus(121));
     assert_eq!(code(node.attest(node.signed(&node.evidence(&old, 6))).await), "E-EVIDENCE-STALE");
     node.attest(node.signed(&node.evidence(&challenge, 6))).await.unwrap();
+}
+
+#[tokio::test]
+async fn p7_two_machines_that_take_turns_with_one_key_are_noticed_by_their_boots() {
+    let fleet = Fleet::start().await;
+    let mut node = fleet.enroll(1).await;
+    let app = fleet.running().app.clone();
+    for (counter, boot) in [(1, "a"), (2, "a"), (3, "b"), (4, "b")] {
+        let challenge = node.challenge().await;
+        let mut evidence = node.evidence(&challenge, counter);
+        evidence.boot_id = boot.to_owned();
+        node.attest(node.signed(&evidence)).await.unwrap();
+        assert_eq!(app.store.node(node.id).await.unwrap().unwrap().notice, "");
+    }
+    let challenge = node.challenge().await;
+    let mut evidence = node.evidence(&challenge, 5);
+    evidence.boot_id = "a".to_owned();
+    node.attest(node.signed(&evidence)).await.unwrap();
+    let row = app.store.node(node.id).await.unwrap().unwrap();
+    assert!(row.notice.contains("two machines"), "{row:?}");
+    let listed = app.list_nodes(now()).await.unwrap();
+    assert!(listed[0].0.notice_at > now().minus(60));
+}
+
+#[tokio::test]
+async fn p4_enrolling_again_restarts_no_grace_on_the_same_machine() {
+    let fleet = Fleet::start().await;
+    let app = fleet.running().app.clone();
+    // When a node without any fact began to fail its check, judged `later` seconds from now.
+    let failing_since = async |invite: u8, machine: u8, later: u64| {
+        fleet.invite(invite, 1).await;
+        let key = SigningKey::generate().unwrap();
+        let mut request = crate::fleet::enroll_request(invite, &key);
+        request.machine = vec![machine; 32];
+        let answer = fleet.enrollment().await.enroll(request).await.unwrap().into_inner();
+        let id = croft_domain::id::NodeId::try_from(answer.node_id.as_slice()).unwrap();
+        let client = fleet.node_client(&key, &answer.certificate_chain_pem).await;
+        let mut node = crate::fleet::Node { id, key, chain: answer.certificate_chain_pem, client };
+        let at = now().plus(later);
+        let row = app.store.node(id).await.unwrap().unwrap();
+        let mut challenge = node.challenge().await;
+        challenge.nonce = app.challenge(&row, at);
+        let mut evidence = node.evidence(&challenge, 1);
+        evidence.facts.clear();
+        let attested = app.attest(&row, &node.signed(&evidence), at).await.unwrap();
+        let verdict: Verdict = serde_json::from_slice(&attested.verdict_json).unwrap();
+        app.store.set_standing(id, croft_controller::app::Standing::Evicted, "again").await.unwrap();
+        (verdict.checks[0].failing_since.unwrap(), at)
+    };
+    let (first, at) = failing_since(1, 7, 0).await;
+    assert_eq!(first, at);
+    assert_eq!(failing_since(2, 7, 5_000).await.0, first);
+    assert_eq!(failing_since(3, 7, 90_000).await.0, first);
+    let (other, at) = failing_since(4, 8, 90_000).await;
+    assert_eq!(other, at);
 }
 
 #[tokio::test]

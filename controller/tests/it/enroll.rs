@@ -42,6 +42,7 @@ async fn an_invite_ends_with_its_time() {
         os: "linux".to_owned(),
         arch: "x86_64".to_owned(),
         agent_version: "0.1.0".to_owned(),
+        machine: None,
     };
     let key = SigningKey::generate().unwrap();
     let late = fleet.running().app.enroll(enrollment(&key), now().plus(601)).await;

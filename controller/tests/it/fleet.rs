@@ -294,6 +294,7 @@ pub fn enroll_request(invite: u8, key: &SigningKey) -> EnrollRequest {
         os: "linux".to_owned(),
         arch: "x86_64".to_owned(),
         agent_version: "0.1.0".to_owned(),
+        machine: Vec::new(),
     }
 }
 

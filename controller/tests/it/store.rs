@@ -59,6 +59,7 @@ fn node(number: u8) -> NewNode {
         os: "linux".to_owned(),
         arch: "x86_64".to_owned(),
         agent_version: "0.1.0".to_owned(),
+        machine: Some(Sha256Digest([7; 32])),
     }
 }
 
@@ -69,6 +70,7 @@ fn verdict(number: u8, before: Option<u8>, after: u8, counter: u64) -> NewVerdic
         head: Sha256Digest([after; 32]),
         counter,
         boot_id: "boot".to_owned(),
+        boots: "boot".to_owned(),
         agent_version: "0.2.0".to_owned(),
         id: VerdictId([after; 16]),
         at: NOW.plus(counter),

@@ -5,9 +5,12 @@
 
 use croft_domain::code::Code;
 use croft_domain::collection::{Ceiling, Item};
+use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{Mode, Ownership};
+use croft_domain::id::FleetId;
 use croft_domain::invite::Invite;
 use croft_domain::time::Timestamp;
+use croft_trust::digest::sha256;
 use croft_trust::sign::SigningKey;
 use croft_trust::store::{ExpectedRoot, Floors, TrustSource, TrustStore, TrustView};
 
@@ -59,7 +62,7 @@ pub fn collected(ownership: Ownership) -> Vec<String> {
 
 /// How this machine presents itself.
 #[must_use]
-pub fn application(ownership: Ownership, mode: Mode) -> Application {
+pub fn application(ownership: Ownership, mode: Mode, fleet: FleetId) -> Application {
     Application {
         ownership,
         mode: match mode {
@@ -69,7 +72,15 @@ pub fn application(ownership: Ownership, mode: Mode) -> Application {
         os: std::env::consts::OS.to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: std::fs::read_to_string("/etc/machine-id").ok().and_then(|id| machine_of(&id, fleet)),
     }
+}
+
+/// A hash of the machine's id (machine-id(5): 128 random bits, which no application is to hand out) that differs in each
+/// fleet, so that two fleets cannot tell that it is the same machine.
+fn machine_of(id: &str, fleet: FleetId) -> Option<Sha256Digest> {
+    let id: [u8; 16] = hex::decode(id.trim()).ok()?.try_into().ok()?;
+    Some(sha256(&[b"croft/machine/v1\0", &fleet.0[..], &id[..]].concat()))
 }
 
 /// Enrolls this machine. `uid` is the account that asked.
@@ -143,7 +154,7 @@ async fn attempt(
 
     let key = SigningKey::generate().map_err(|e| Failure::caused(Code::Key, &e))?;
     identity::save_key(&shared.paths, &key).map_err(state)?;
-    let application = application(ownership, shared.paths.mode);
+    let application = application(ownership, shared.paths.mode, invite.fleet);
     let admission = link.enroll(invite, &key, &application).await.map_err(call)?;
     if admission.group != invite.group {
         return Err(Failure::new(Code::TrustForged, "the controller put this machine into another group"));
@@ -241,4 +252,19 @@ fn take_in(shared: &Shared, view: std::sync::Arc<TrustView>) -> Result<(), Failu
     shared.keep(|_| {}).map_err(|e| Failure::caused(e.code(), &e))?;
     shared.attest.notify_one();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p10_a_machine_has_another_hash_in_each_fleet_and_none_without_an_id() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let of = |id: &str, fleet: u8| machine_of(id, FleetId([fleet; 16]));
+        assert_eq!(of(id, 1), of(&format!("{id}\n"), 1));
+        assert_ne!(of(id, 1), of(id, 2));
+        assert_ne!(of(id, 1), of("1123456789abcdef0123456789abcdef", 1));
+        assert!(of("uninitialized", 1).is_none() && of("", 1).is_none());
+    }
 }

@@ -92,6 +92,11 @@ impl Session {
                 self.revoke(failure.message());
                 End::Failed(failure)
             }
+            Err(End::Failed(failure)) if failure.code() == Code::NodeCloned => {
+                // Cleared by the next challenge: a restored node's counter catches up, and the admin has the notice.
+                self.shared.memory().chain_alarm = Some(failure.clone());
+                End::Failed(failure)
+            }
             Err(end) => end,
         }
     }

@@ -38,13 +38,15 @@ pub struct Application {
     pub arch: String,
     /// Version of the daemon.
     pub agent_version: String,
+    /// The machine's hash in this fleet; none where it has none.
+    pub machine: Option<Sha256Digest>,
 }
 
 impl Application {
     /// The first message as JSON for a person, byte for byte but for the secret and the not yet existing request.
     #[must_use]
     pub fn masked(&self, invite: &Invite, csr: &str) -> Vec<u8> {
-        let Self { ownership, mode, os, arch, agent_version } = self;
+        let Self { ownership, mode, os, arch, agent_version, machine } = self;
         serde_json::json!({
             "call": "Enroll",
             "invite_id": invite.id,
@@ -55,6 +57,7 @@ impl Application {
             "os": os,
             "arch": arch,
             "agent_version": agent_version,
+            "machine": machine,
         })
         .to_string()
         .into_bytes()
@@ -104,7 +107,7 @@ impl Anonymous {
         let secret = hex::decode(&invite.secret).map_err(|e| CallError::malformed(CALL, e))?;
         let shown = application.masked(invite, &hex::encode(&csr_der));
         self.recorder.record(CALL, "you asked to join the fleet", shown)?;
-        let Application { ownership, mode, os, arch, agent_version } = application.clone();
+        let Application { ownership, mode, os, arch, agent_version, machine } = application.clone();
         let ownership = match ownership {
             Ownership::Personal => "personal",
             Ownership::DevBudget => "dev-budget",
@@ -118,6 +121,7 @@ impl Anonymous {
             os,
             arch,
             agent_version,
+            machine: machine.map_or_else(Vec::new, |machine| machine.0.to_vec()),
         };
         let mut client = EnrollmentClient::new(channel::grpc(&self.url, &self.config).await?);
         let answer = within(CALL, client.enroll(request)).await?;

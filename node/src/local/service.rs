@@ -121,7 +121,7 @@ impl Local for Service {
         let PreviewEnrollmentRequest { invite, ownership: whose } = request.into_inner();
         let ownership = ownership(&whose)?;
         let invite = invite_line::decode(&invite).map_err(|e| refused(&e, e.code()))?;
-        let application = application(ownership, self.shared.paths.mode);
+        let application = application(ownership, self.shared.paths.mode, invite.fleet);
         let first_message =
             application.masked(&invite, "(made when you agree: a request for a fresh key, no name in it)");
         Ok(Response::new(PreviewEnrollmentResponse {

@@ -21,18 +21,31 @@ const STATUS_LEN_MAX: u64 = 64 << 20;
 /// The facts of the check `patch-level`.
 pub(super) fn collect(request: &CollectRequest<'_>) -> Vec<Draft> {
     let Some(system) = system(request.root) else {
-        return vec![Draft::unavailable("system", "os-release does not say which system this is")];
+        return unlisted("os-release does not say which system this is");
     };
     let Some(minimum) = request.baseline.patches.iter().find(|minimum| minimum.os == system) else {
         let reason = format!("the baseline names no least versions for {system}");
-        return vec![Draft::unavailable("system", &reason)];
+        return unlisted(&reason);
     };
     let mut drafts = vec![flag("system", true, "os-release")];
-    drafts.extend(minimum.kernel.as_deref().map(|least| kernel(request.root, least)));
-    if !minimum.packages.is_empty() {
-        drafts.extend(packages(request.root, minimum));
-    }
+    let unasked = |subject: &str| flag(subject, true, "not-in-the-list");
+    drafts.push(minimum.kernel.as_deref().map_or_else(|| unasked("kernel"), |l| kernel(request.root, l)));
+    let packages = if minimum.packages.is_empty() { Vec::new() } else { packages(request.root, minimum) };
+    // All of them in one fact, that is there whichever are installed: leaving one out hides nothing.
+    let stand = packages.iter().all(|draft| draft.observation == Observation::Flag { value: true });
+    let unread = packages.iter().any(|draft| matches!(draft.observation, Observation::Unavailable { .. }));
+    drafts.push(match () {
+        () if packages.is_empty() => unasked("package"),
+        () if unread => Draft::unavailable("package", "no list of installed packages can be read here"),
+        () => flag("package", stand, "dpkg-status"),
+    });
+    drafts.extend(packages);
     drafts
+}
+
+/// What is told of a system that cannot be compared: the same subjects as of one that can.
+fn unlisted(reason: &str) -> Vec<Draft> {
+    ["system", "kernel", "package"].map(|subject| Draft::unavailable(subject, reason)).into()
 }
 
 fn flag(subject: &str, value: bool, method: &'static str) -> Draft {

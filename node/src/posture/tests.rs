@@ -79,23 +79,35 @@ fn p5_the_patch_level_is_compared_here_and_what_is_not_listed_is_unknown() {
     let told = |subject: &str, value| (subject.to_owned(), value);
     assert_eq!(
         patched(&[debian, new, ("var/lib/dpkg/status", &good)]),
-        [told("system", Some(true)), told("kernel", Some(true)), told("package:openssl", Some(true))]
+        [
+            told("system", Some(true)),
+            told("kernel", Some(true)),
+            told("package", Some(true)),
+            told("package:openssl", Some(true))
+        ]
     );
     assert_eq!(
         patched(&[debian, old, ("var/lib/dpkg/status", &bad)]),
-        [told("system", Some(true)), told("kernel", Some(false)), told("package:openssl", Some(false))]
+        [
+            told("system", Some(true)),
+            told("kernel", Some(false)),
+            told("package", Some(false)),
+            told("package:openssl", Some(false))
+        ]
     );
     assert_eq!(
         patched(&[debian]),
         [
             told("system", Some(true)),
             told("kernel", None),
+            told("package", None),
             told("package:gone", None),
             told("package:openssl", None)
         ]
     );
-    assert_eq!(patched(&[("etc/os-release", "ID=arch\n"), new]), [told("system", None)]);
-    assert_eq!(patched(&[]), [told("system", None)]);
+    let nothing = ["system", "kernel", "package"].map(|subject| told(subject, None));
+    assert_eq!(patched(&[("etc/os-release", "ID=arch\n"), new]), nothing);
+    assert_eq!(patched(&[]), nothing);
 }
 
 #[test]

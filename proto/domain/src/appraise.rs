@@ -3,6 +3,7 @@
 //! It runs on both sides. The node's own answer can only make it stricter with itself; the controller's is what
 //! a lease follows from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,7 @@ pub fn appraise(
 ) -> Verdict {
     let mut checks = Vec::new();
     for (name, policy) in &baseline.checks {
-        let found = findings(name, policy, evidence);
+        let found = findings(name, policy, evidence, baseline);
         let gone = gone_since(history, name, &found);
         for mut finding in found {
             if finding.status == Status::Pass && subject.assurance < policy.assurance {
@@ -225,7 +226,19 @@ struct Answer {
     method: String,
 }
 
-fn findings(name: &CheckName, policy: &CheckPolicy, evidence: &Evidence) -> Vec<Answer> {
+impl Answer {
+    /// Of a check that this version does not know, and of which the baseline names no subjects: what else should have been
+    /// told cannot be known, so nothing of it passes.
+    fn of_a_strange_check(self) -> Self {
+        if !is_holding(self.status) {
+            return self;
+        }
+        let reason = "this version does not know the check; the baseline must name its subjects".to_owned();
+        Self { status: Status::Unknown, reason, ..self }
+    }
+}
+
+fn findings(name: &CheckName, policy: &CheckPolicy, evidence: &Evidence, baseline: &Baseline) -> Vec<Answer> {
     let facts: Vec<&Fact> = evidence.facts.iter().filter(|fact| fact.check == *name).collect();
     let missing = |subject: &str| Answer {
         subject: subject.to_owned(),
@@ -233,24 +246,48 @@ fn findings(name: &CheckName, policy: &CheckPolicy, evidence: &Evidence) -> Vec<
         reason: "the node sent nothing about it".to_owned(),
         method: "none".to_owned(),
     };
-    let wanted = if policy.paths.is_empty() { &policy.subjects } else { &policy.paths };
-    if wanted.is_empty() {
-        return if facts.is_empty() {
-            vec![missing("node")]
-        } else {
-            facts.into_iter().map(|fact| judge(policy, fact)).collect()
-        };
-    }
+    let wanted = wanted(name, policy, baseline);
+    let is_storage = name.as_str() == "disk-encryption";
     let mut answers = Vec::new();
-    for path in wanted {
-        // One path can give several facts, as several swap areas do; each is judged.
-        let mut about = facts.iter().filter(|fact| is_about(fact, path)).peekable();
-        if about.peek().is_none() {
-            answers.push(missing(path));
+    for subject in &wanted {
+        // One subject can have parts, as swap has its areas; each is judged. Only of storage are the parts the whole: elsewhere
+        // the whole is told besides, so that a part that is left out hides nothing.
+        let about: Vec<&&Fact> = facts.iter().filter(|fact| is_about(fact, subject)).collect();
+        let is_told = |fact: &&&Fact| fact.subject == **subject || is_storage;
+        if !about.iter().any(is_told) {
+            answers.push(missing(subject));
         }
-        answers.extend(about.map(|fact| judge(policy, fact)));
+        answers.extend(about.into_iter().map(|fact| judge(policy, fact)));
+    }
+    if !policy.paths.is_empty() || !policy.subjects.is_empty() {
+        return answers;
+    }
+    let is_other = |fact: &&&Fact| !wanted.iter().any(|subject| is_about(fact, subject));
+    let others = facts.iter().filter(is_other).map(|fact| judge(policy, fact));
+    if wanted.is_empty() {
+        answers.extend(others.map(Answer::of_a_strange_check));
+        if answers.is_empty() {
+            answers.push(missing("node"));
+        }
+    } else {
+        answers.extend(others);
     }
     answers
+}
+
+/// The subjects that must be told about: those that the baseline names, else those that a node tells in any case.
+fn wanted<'a>(name: &CheckName, policy: &'a CheckPolicy, baseline: &Baseline) -> Vec<Cow<'a, str>> {
+    if !policy.paths.is_empty() {
+        return policy.paths.iter().map(Cow::from).collect();
+    }
+    if !policy.subjects.is_empty() {
+        return policy.subjects.iter().map(Cow::from).collect();
+    }
+    if name.as_str() == "policy-acceptance" {
+        // Having accepted another text, or another version, is not having accepted this one.
+        return baseline.policy.iter().map(|policy| Cow::from(policy.to_string())).collect();
+    }
+    remedy::told(name).iter().copied().map(Cow::from).collect()
 }
 
 fn is_about(fact: &Fact, path: &str) -> bool {

@@ -45,6 +45,8 @@ codes! {
     Unreachable = "E-NET-UNREACHABLE", "check the network and the controller's address; Croft keeps trying and keeps serving while its lease lasts";
     /// This node was evicted or banned.
     NodeRevoked = "E-NODE-REVOKED", "this node is no longer part of the fleet; ask the admin, or run croft leave";
+    /// Its state was restored from an older one, or runs twice.
+    NodeCloned = "E-NODE-CLONED", "this machine's state was restored from a backup, or copied to a second machine: run croft leave here and enroll anew; on the original nothing is to be done";
     /// The controller does not know this node.
     NodeUnknown = "E-NODE-UNKNOWN", "run croft leave, then enroll with a new invite";
     /// Not enrolled yet.

@@ -16,32 +16,37 @@ pub struct KnownCheck {
     pub name: &'static str,
     /// Its subjects, without what stands behind a colon.
     pub subjects: &'static [&'static str],
+    /// The subjects that a node tells about in any case. Where a baseline names none, one of these that is missing is
+    /// unknown: else leaving out what fails would help.
+    pub told: &'static [&'static str],
 }
+
+/// The subjects of a check that a node tells about in any case; none for a check that this version does not know.
+#[must_use]
+pub fn told(check: &CheckName) -> &'static [&'static str] {
+    CHECKS.iter().find(|known| known.name == check.as_str()).map_or(&[], |known| known.told)
+}
+
+const CENSUS: &[&str] =
+    &["exposed", "host-check", "cloud", "models-unapproved", "models-unknown", "models-unsafe", "stores"];
+
+const ENDPOINT: &[&str] = &["secure-boot", "time-sync", "firewall", "screen-lock", "patches"];
 
 /// Every check that this version knows.
 pub const CHECKS: &[KnownCheck] = &[
-    KnownCheck { name: "api-binding", subjects: &["gateway"] },
+    KnownCheck { name: "api-binding", subjects: &["gateway"], told: &["gateway"] },
+    KnownCheck { name: "census-conformity", subjects: CENSUS, told: CENSUS },
+    KnownCheck { name: "disk-encryption", subjects: &["*", "swap"], told: &["/", "home", "store", "swap"] },
+    KnownCheck { name: "endpoint", subjects: ENDPOINT, told: ENDPOINT },
     KnownCheck {
-        name: "census-conformity",
-        subjects: &[
-            "exposed",
-            "host-check",
-            "cloud",
-            "models-unapproved",
-            "models-unknown",
-            "models-unsafe",
-            "stores",
-        ],
+        name: "patch-level",
+        subjects: &["system", "kernel", "package"],
+        told: &["system", "kernel", "package"],
     },
-    KnownCheck { name: "disk-encryption", subjects: &["*", "swap"] },
-    KnownCheck {
-        name: "endpoint",
-        subjects: &["secure-boot", "time-sync", "firewall", "screen-lock", "patches"],
-    },
-    KnownCheck { name: "patch-level", subjects: &["system", "kernel", "package"] },
-    KnownCheck { name: "policy-acceptance", subjects: &["*"] },
-    KnownCheck { name: "production-credentials", subjects: &["*"] },
-    KnownCheck { name: "self-test", subjects: &["gateway", "worker"] },
+    // Its subject is the policy that the baseline demands.
+    KnownCheck { name: "policy-acceptance", subjects: &["*"], told: &[] },
+    KnownCheck { name: "production-credentials", subjects: &["*"], told: &["all"] },
+    KnownCheck { name: "self-test", subjects: &["gateway", "worker"], told: &["gateway", "worker"] },
 ];
 
 /// Whether this version knows the check.

@@ -11,6 +11,15 @@ use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use crate::waiver::Waiver;
 
+/// Something about a node that a person must look into.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// When it was noticed first.
+    pub at: Timestamp,
+    /// What, in one sentence.
+    pub what: String,
+}
+
 /// What is known of one node at the time of the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLine {
@@ -28,6 +37,9 @@ pub struct NodeLine {
     pub lease_until: Option<Timestamp>,
     /// Whether it was evicted or banned, or left.
     pub revoked: bool,
+    /// That its state was restored or copied, if that was noticed and nobody took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<Notice>,
     /// The last judgment.
     pub verdict: Option<Verdict>,
 }

@@ -1,19 +1,20 @@
-//! `describe`: one thing in full. A node's verdict is drawn as a tree: check, subject, reason, remedy.
+//! `describe`: one thing in full. A node's verdict is drawn by the one function that draws it for its owner as well.
 
-use std::fmt::Write;
-
+use croft_domain::fact::Fact;
+use croft_domain::printable::one_line;
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
+use croft_domain::tree::tree;
+use croft_domain::verdict::Verdict;
 use croft_proto::grpc::{DescribeNodeRequest, DescribeNodeResponse};
 use serde::Serialize;
 
 use super::get::Node;
 use crate::args::{Describe, Format};
 use crate::client::{connect, refused, resolve_node};
-use crate::clock::written;
+use crate::clock::{self, written};
 use crate::error::CtlError;
 use crate::fleet_dir::FleetDir;
-use crate::output::{clean, document, print_data};
+use crate::output::{document, print_data};
 
 /// A node in full, as `-o json` writes it.
 #[derive(Debug, Serialize)]
@@ -43,7 +44,7 @@ pub async fn run(dir: &FleetDir, what: &Describe, format: Format) -> Result<(), 
     print_data(&match format {
         Format::Json | Format::Yaml => document(&description, format)?,
         Format::Name => format!("{}\n", description.node.node),
-        Format::Table | Format::Wide => tree(&description),
+        Format::Table | Format::Wide => shown(&description, clock::now()),
     })
 }
 
@@ -64,11 +65,16 @@ fn parsed<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, ser
     if bytes.is_empty() { Ok(None) } else { serde_json::from_slice(bytes).map(Some) }
 }
 
-fn tree(description: &Description) -> String {
-    let Description { node, chain_length, verdict, .. } = description;
+/// The machine's books, then its last verdict in the form that its owner sees too (`croft why`).
+fn shown(description: &Description, now: Timestamp) -> String {
+    let Description { node, chain_length, verdict, evidence, .. } = description;
+    let facts: Vec<Fact> = evidence
+        .as_ref()
+        .and_then(|evidence| serde_json::from_value(evidence["facts"].clone()).ok())
+        .unwrap_or_default();
     let mut text = String::new();
     let mut line = |line: String| {
-        text.push_str(&clean(&line));
+        text.push_str(&one_line(&line));
         text.push('\n');
     };
     line(format!("node {}", node.node));
@@ -81,69 +87,24 @@ fn tree(description: &Description) -> String {
     line(format!("  last seen  {}", written(Timestamp(node.last_seen))));
     line(format!("  lease      until {}", written(Timestamp(node.lease_until))));
     line(format!("  history    {chain_length} entries"));
+    if !node.notice.is_empty() {
+        line(format!("  NOTICED    {}, {}", node.notice, written(Timestamp(node.notice_at))));
+        line("             restored: there, croft leave, then enroll with a new invite".to_owned());
+        line(format!(
+            "             copied: croftctl node evict {} --reason …, then enroll both anew",
+            node.node
+        ));
+        line(format!(
+            "             looked into: croftctl node restore {} --reason … takes this back",
+            node.node
+        ));
+    }
     let Some(verdict) = verdict else {
         line("  verdict    none yet".to_owned());
         return text;
     };
-    let assurance = match verdict.assurance {
-        Assurance::SelfReported => "self-reported",
-        Assurance::HardwareKey => "hardware key",
-        Assurance::Measured => "measured",
-    };
-    line(format!("  verdict    by {}, {}, {assurance}", verdict.baseline, written(verdict.at)));
-    text.push_str(&checks(&verdict.checks));
+    text.push_str(&tree(verdict, &facts, now, written));
     text
-}
-
-fn checks(checks: &[CheckResult]) -> String {
-    let mut text = String::new();
-    let mut groups: Vec<&[CheckResult]> = checks.chunk_by(|a, b| a.check == b.check).collect();
-    let last = groups.pop();
-    for group in groups {
-        branch(&mut text, group, "├─", "│  ");
-    }
-    if let Some(group) = last {
-        branch(&mut text, group, "└─", "   ");
-    }
-    text
-}
-
-fn branch(text: &mut String, group: &[CheckResult], knot: &str, stem: &str) {
-    let Some(first) = group.first() else { return };
-    let _ = writeln!(text, "  {knot} {}", first.check);
-    for (index, check) in group.iter().enumerate() {
-        let (twig, below) = if index + 1 == group.len() { ("└─", "   ") } else { ("├─", "│  ") };
-        let line = format!("{:<8} {}: {} [{}]", answer(check), check.subject, check.reason, check.method);
-        let _ = writeln!(text, "  {stem}{twig} {}", clean(&line));
-        let mut detail = |line: String| {
-            let _ = writeln!(text, "  {stem}{below}         {}", clean(&line));
-        };
-        if check.effect == Effect::Block {
-            detail(format!("blocks, since {}", written(check.since)));
-        }
-        if let (Effect::Warn, Some(at)) = (check.effect, check.blocks_at) {
-            detail(format!("warns, blocks at {}", written(at)));
-        }
-        if let (Status::Waived, Some(at)) = (check.status, check.blocks_at) {
-            detail(format!("excepted by a signed waiver, blocks at {}", written(at)));
-        }
-        if let Some(remedy) = &check.remedy {
-            detail(format!("remedy: {} (effort: {}; risk: {})", remedy.action, remedy.effort, remedy.risk));
-        }
-        if !check.controls.is_empty() {
-            detail(format!("controls: {}", check.controls.join(", ")));
-        }
-    }
-}
-
-const fn answer(check: &CheckResult) -> &'static str {
-    match check.status {
-        Status::Pass => "pass",
-        Status::Fail => "FAIL",
-        Status::Unknown => "UNKNOWN",
-        Status::NotApplicable => "n/a",
-        Status::Waived => "waived",
-    }
 }
 
 #[cfg(test)]
@@ -183,8 +144,12 @@ mod tests {
 
     #[test]
     fn a_verdict_is_a_tree() {
-        let text = tree(&read(response(verdict())).expect("a description"));
-        insta::assert_snapshot!(text, @"
+        let text = shown(&read(response(verdict())).expect("a description"), Timestamp(1_795_222_800));
+        let drawn: Verdict = serde_json::from_slice(&verdict()).expect("a verdict");
+        // What its owner reads on the machine, and nothing else.
+        let books =
+            text.strip_suffix(&tree(&drawn, &[], Timestamp(1_795_222_800), written)).expect("the tree");
+        insta::assert_snapshot!(books, @"
         node abababababababababababababababab
           group      team
           standing   active, blocked
@@ -192,21 +157,12 @@ mod tests {
           last seen  -
           lease      until -
           history    3 entries
-          verdict    by standard@1, 2026-11-21T00:00:00Z, self-reported
-          ├─ disk-encryption
-          │  ├─ pass     /: / is encrypted [dm-uuid]
-          │  └─ FAIL     swap:/dev/sda2: swap:/dev/sda2 is not encrypted [dm-uuid]
-          │              warns, blocks at 2026-11-21T01:00:00Z
-          │              remedy: Use zram (effort: five minutes; risk: none)
-          └─ self-test
-             └─ UNKNOWN  gateway: evil�[2J [none]
-                         blocks, since 2026-11-21T00:00:00Z
         ");
     }
 
     #[test]
     fn no_verdict_yet_and_a_damaged_one_are_told_apart() {
-        let text = tree(&read(response(Vec::new())).expect("a description"));
+        let text = shown(&read(response(Vec::new())).expect("a description"), Timestamp(0));
         assert!(text.ends_with("verdict    none yet\n"), "{text}");
         assert!(matches!(read(response(b"{".to_vec())), Err(CtlError::Answer { .. })));
     }

@@ -64,6 +64,10 @@ pub struct Node {
     pub lease_until: u64,
     /// Version of its agent.
     pub agent_version: String,
+    /// That its state was restored or copied; empty if that was not noticed, or was taken back.
+    pub notice: String,
+    /// When that was noticed, Unix seconds, 0 for not.
+    pub notice_at: u64,
 }
 
 impl From<NodeSummary> for Node {
@@ -79,9 +83,24 @@ impl From<NodeSummary> for Node {
             lease_until,
             outcome,
             agent_version,
+            notice,
+            notice_at,
         } = wire;
         let node = NodeId::try_from(node_id.as_slice()).map_or_else(|_| "?".to_owned(), |id| id.to_string());
-        Self { node, group, ownership, mode, os, standing, outcome, last_seen, lease_until, agent_version }
+        Self {
+            node,
+            group,
+            ownership,
+            mode,
+            os,
+            standing,
+            outcome,
+            last_seen,
+            lease_until,
+            agent_version,
+            notice,
+            notice_at,
+        }
     }
 }
 
@@ -93,6 +112,7 @@ impl Resource for Node {
         column("OUTCOME"),
         column("LEASE UNTIL"),
         column("LAST SEEN"),
+        column("NOTICED"),
         wide("OS"),
         wide("OWNERSHIP"),
         wide("MODE"),
@@ -107,6 +127,7 @@ impl Resource for Node {
             self.outcome.clone(),
             written(Timestamp(self.lease_until)),
             written(Timestamp(self.last_seen)),
+            if self.notice.is_empty() { "-" } else { "RESTORED OR COPIED" }.to_owned(),
             self.os.clone(),
             self.ownership.clone(),
             self.mode.clone(),
@@ -227,14 +248,16 @@ mod tests {
             lease_until: 0,
             outcome: "no-data".to_owned(),
             agent_version: "0.1.0".to_owned(),
+            notice: "an earlier boot came back".to_owned(),
+            notice_at: 1_795_219_200,
         })
     }
 
     #[test]
     fn nodes_are_listed() {
         insta::assert_snapshot!(list(&[node()], Format::Table).expect("a table"), @"
-        NODE                              GROUP  STANDING  OUTCOME  LEASE UNTIL  LAST SEEN
-        abababababababababababababababab  team   active    no-data  -            2026-11-21T00:00:00Z
+        NODE                              GROUP  STANDING  OUTCOME  LEASE UNTIL  LAST SEEN             NOTICED
+        abababababababababababababababab  team   active    no-data  -            2026-11-21T00:00:00Z  RESTORED OR COPIED
         ");
         insta::assert_snapshot!(list(&[node()], Format::Json).expect("JSON"), @r#"
         [
@@ -248,7 +271,9 @@ mod tests {
             "outcome": "no-data",
             "last_seen": 1795219200,
             "lease_until": 0,
-            "agent_version": "0.1.0"
+            "agent_version": "0.1.0",
+            "notice": "an earlier boot came back",
+            "notice_at": 1795219200
           }
         ]
         "#);

@@ -1,15 +1,14 @@
-//! `croft why`: a tree of checks, worst first.
+//! `croft why`: whether it serves, which models it does not, and the last verdict as a tree.
 
-use croft_domain::fact::{Attempt, Fact, Observation};
-use croft_domain::remedy::guide;
+use croft_domain::fact::Fact;
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
+use croft_domain::tree::tree;
+use croft_domain::verdict::Verdict;
 use croft_proto::grpc::{ModelProblem, WhyResponse};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::hint_of;
-use crate::moment::describe;
+use crate::moment::exact_of;
 use crate::output::one_line;
 
 /// The last verdict, and what was seen on this machine.
@@ -20,7 +19,7 @@ pub struct WhyView {
     /// None before the first.
     pub verdict: Option<Verdict>,
     /// As the daemon keeps them; they stay on this machine.
-    pub local_facts: Value,
+    pub local_facts: Vec<Fact>,
     /// Models that belong here and are not served.
     pub problems: Vec<Problem>,
 }
@@ -40,11 +39,8 @@ impl TryFrom<WhyResponse> for WhyView {
         let WhyResponse { verdict_json, serving_code, serving_reason, local_facts_json, problems } = wire;
         let verdict =
             if verdict_json.is_empty() { None } else { Some(serde_json::from_slice(&verdict_json)?) };
-        let local_facts = if local_facts_json.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&local_facts_json)?
-        };
+        let local_facts =
+            if local_facts_json.is_empty() { Vec::new() } else { serde_json::from_slice(&local_facts_json)? };
         let problem = |ModelProblem { bundle, code, detail }| Problem { bundle, code, detail };
         let problems = problems.into_iter().map(problem).collect();
         Ok(Self { serving_code, serving_reason, verdict, local_facts, problems })
@@ -74,20 +70,7 @@ impl WhyView {
             text.push_str("There is no verdict yet.\n");
             return text;
         };
-        let assurance = match verdict.assurance {
-            Assurance::SelfReported => "self-reported",
-            Assurance::HardwareKey => "hardware key",
-            Assurance::Measured => "measured",
-        };
-        let when = describe(verdict.at.0, now);
-        text.push_str(&format!("judged {when} by {}, evidence {assurance}\n", verdict.baseline));
-        let mut checks: Vec<&CheckResult> = verdict.checks.iter().collect();
-        // Stable: within one effect the baseline's order stays.
-        checks.sort_by_key(|check| (std::cmp::Reverse(check.effect), check.status == Status::Pass));
-        for (index, check) in checks.iter().enumerate() {
-            let last = index + 1 == checks.len();
-            self.render_check(check, last, now, &mut text);
-        }
+        text.push_str(&tree(verdict, &self.local_facts, now, exact_of));
         text
     }
 
@@ -103,88 +86,12 @@ impl WhyView {
         }
         text
     }
-
-    fn render_check(&self, check: &CheckResult, last: bool, now: Timestamp, text: &mut String) {
-        let (branch, stem) = if last { ("└─", "  ") } else { ("├─", "│ ") };
-        let effect = effect_words(check, now);
-        let subject = one_line(&check.subject);
-        text.push_str(&format!(
-            "{branch} {:<14} {} {subject}{effect}\n",
-            status_word(check.status),
-            check.check
-        ));
-        let mut row =
-            |name: &str, value: &str| text.push_str(&format!("{stem}    {name:<7} {}\n", one_line(value)));
-        row("reason", &check.reason);
-        row("since", &describe(check.since.0, now));
-        row("method", &check.method);
-        if !check.controls.is_empty() {
-            row("serves", &check.controls.join(", "));
-        }
-        if let Some(remedy) = &check.remedy {
-            let back = if remedy.reversible { "yes" } else { "no" };
-            row("remedy", &remedy.action);
-            row("", &format!("effort: {}; risk: {}; reversible: {back}", remedy.effort, remedy.risk));
-            // From this program's own table: what comes over the network carries no command.
-            let guide = guide(check.check.as_str(), &check.subject);
-            guide.into_iter().flat_map(|guide| guide.commands).for_each(|line| row("fix", line));
-        }
-        let Some(fact) = self.fact_of(check) else { return };
-        if let Observation::SelfTest { attempts, layers } = &fact.observation {
-            let layers: Vec<String> = layers.iter().map(ToString::to_string).collect();
-            row("layers", &layers.join(", "));
-            for line in attempts.chunks(ATTEMPTS_PER_LINE) {
-                let words: Vec<String> = line.iter().map(attempt_words).collect();
-                row("tried", &words.join(", "));
-            }
-        }
-        if check.status != Status::Pass {
-            fact.trace.iter().for_each(|line| row("trace", line));
-        }
-    }
-
-    /// What was seen on this machine for a check.
-    fn fact_of(&self, check: &CheckResult) -> Option<Fact> {
-        let facts: Vec<Fact> = serde_json::from_value(self.local_facts.clone()).unwrap_or_default();
-        facts.into_iter().find(|fact| fact.check == check.check && fact.subject == check.subject)
-    }
-}
-
-/// Attempts of a self-test in one line.
-const ATTEMPTS_PER_LINE: usize = 4;
-
-fn attempt_words(attempt: &Attempt) -> String {
-    let Attempt { name, errno } = attempt;
-    format!("{name} {}", errno.as_deref().unwrap_or("NOT REFUSED"))
-}
-
-const fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Pass => "pass",
-        Status::Fail => "fail",
-        Status::Unknown => "unknown",
-        Status::NotApplicable => "not-applicable",
-        Status::Waived => "waived",
-    }
-}
-
-fn effect_words(check: &CheckResult, now: Timestamp) -> String {
-    match (check.effect, check.blocks_at) {
-        (_, Some(at)) if check.status == Status::Waived => {
-            format!(": excepted by a waiver, blocks {}", describe(at.0, now))
-        }
-        (Effect::Block, _) => ": blocks serving".to_owned(),
-        (Effect::Warn, Some(at)) => format!(": blocks {}", describe(at.0, now)),
-        (Effect::Warn, None) => ": warns".to_owned(),
-        (Effect::Notify | Effect::Report, _) => ": is reported".to_owned(),
-        (Effect::None, _) => String::new(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use croft_domain::verdict::Remedy;
+    use croft_domain::verdict::{Assurance, CheckResult, Effect, Remedy, Status};
 
     const NOW: Timestamp = Timestamp(1_795_208_400);
 
@@ -244,7 +151,7 @@ mod tests {
         insta::assert_snapshot!(view.render(NOW), @r#"
     not serving, E-NOT-COMPLIANT: disk-encryption blocks
     judged 1 minute ago (2026-11-20T20:59:00Z) by laptop@3, evidence self-reported
-    ├─ fail           disk-encryption home: blocks serving
+    ├─ fail    disk-encryption home: blocks serving
     │     reason  because
     │     since   2 hours ago (2026-11-20T19:00:00Z)
     │     method  statx+sysfs
@@ -262,11 +169,11 @@ mod tests {
     │     fix     # macOS: sudo fdesetup enable   Windows, as administrator: manage-bde -on C: -RecoveryPassword
     │     trace   /home is on sda2
     │     trace   sda2 has no dm parent
-    ├─ unknown        production-credentials all: blocks in 24 hours (2026-11-21T21:00:00Z)
+    ├─ unknown production-credentials all: blocks in 24 hours (2026-11-21T21:00:00Z)
     │     reason  because
     │     since   2 hours ago (2026-11-20T19:00:00Z)
     │     method  statx+sysfs
-    └─ pass           api-binding gateway
+    └─ pass    api-binding gateway
           reason  because
           since   2 hours ago (2026-11-20T19:00:00Z)
           method  statx+sysfs
@@ -283,7 +190,7 @@ mod tests {
         insta::assert_snapshot!(WhyView::try_from(wire).expect("a view").render(NOW), @r"
     not serving, E-NOT-COMPLIANT: disk-encryption blocks
     judged 1 minute ago (2026-11-20T20:59:00Z) by laptop@3, evidence self-reported
-    └─ fail           self-test worker: blocks serving
+    └─ fail    self-test worker: blocks serving
           reason  because
           since   2 hours ago (2026-11-20T19:00:00Z)
           method  statx+sysfs

@@ -7,6 +7,7 @@ mod callers;
 mod census;
 mod ceremonies;
 mod clients;
+mod cloned;
 mod consent;
 mod disk_full;
 mod enrollment;

@@ -83,8 +83,8 @@ fn p5_one_plain_swap_among_several_is_not_hidden_by_an_encrypted_one() {
 
 #[test]
 fn p1_a_self_test_with_one_open_way_fails_and_without_seccomp_is_unknown() {
-    let text =
-        r#"{"kind":"Baseline","name":"b","version":1,"tier":1,"checks":{"self-test":{"mode":"block"}}}"#;
+    let text = r#"{"kind":"Baseline","name":"b","version":1,"tier":1,
+        "checks":{"self-test":{"mode":"block","subjects":["worker"]}}}"#;
     let block: Baseline = serde_json::from_str(text).expect("a baseline");
     let attempt = |name: &str, errno: Option<&str>| Attempt {
         name: name.parse().expect("a name"),
@@ -248,4 +248,67 @@ proptest! {
         let expected = one.allows_serving() && two.allows_serving();
         prop_assert_eq!(one.stricter(two).allows_serving(), expected);
     }
+}
+
+#[test]
+fn p5_a_check_without_subjects_wants_all_that_a_node_tells_in_any_case() {
+    let text =
+        r#"{"kind":"Baseline","name":"b","version":1,"tier":1,"checks":{"self-test":{"mode":"block"}}}"#;
+    let open: Baseline = serde_json::from_str(text).expect("a baseline");
+    let proven = |subject: &str| Fact {
+        check: "self-test".parse().expect("a name"),
+        subject: subject.to_owned(),
+        observation: Observation::SelfTest {
+            attempts: vec![Attempt {
+                name: "tcp-connect".parse().expect("a name"),
+                errno: Some("EPERM".to_owned()),
+            }],
+            layers: vec!["seccomp".parse().expect("a name")],
+        },
+        method: "attempted".to_owned(),
+        confidence: Confidence::Table,
+        trace: Vec::new(),
+    };
+    let both = vec![proven("gateway"), proven("worker")];
+    assert!(judge(&open, &[], &evidence(both.clone()), &History::new(), NOW).allows_serving());
+    for hidden in 0..2 {
+        let mut facts = both.clone();
+        facts.remove(hidden);
+        assert!(!judge(&open, &[], &evidence(facts), &History::new(), NOW).allows_serving());
+    }
+}
+
+#[test]
+fn p5_a_check_of_a_newer_baseline_that_this_version_does_not_know_is_unknown_unless_its_subjects_are_named() {
+    let policy = |subjects: &str| -> Baseline {
+        let text = format!(
+            r#"{{"kind":"Baseline","name":"b","version":1,"tier":1,"checks":{{"of-tomorrow":{{"mode":"block"{subjects}}}}}}}"#
+        );
+        serde_json::from_str(&text).expect("a baseline")
+    };
+    let facts = vec![Fact {
+        check: "of-tomorrow".parse().expect("a name"),
+        observation: Observation::Flag { value: true },
+        ..disk("a", DiskState::Plain, Confidence::Table)
+    }];
+    let open = judge(&policy(""), &[], &evidence(facts.clone()), &History::new(), NOW);
+    assert_eq!((open.checks[0].status, open.allows_serving()), (Status::Unknown, false));
+    let named = judge(&policy(r#","subjects":["a"]"#), &[], &evidence(facts), &History::new(), NOW);
+    assert_eq!((named.checks[0].status, named.allows_serving()), (Status::Pass, true));
+}
+
+#[test]
+fn p5_having_accepted_another_policy_is_not_having_accepted_this_one() {
+    let text = r#"{"kind":"Baseline","name":"b","version":1,"tier":1,"policy":{"name":"use","version":2},
+        "checks":{"policy-acceptance":{"mode":"block"}}}"#;
+    let baseline: Baseline = serde_json::from_str(text).expect("a baseline");
+    let accepted = |policy: &str| {
+        evidence(vec![Fact {
+            check: "policy-acceptance".parse().expect("a name"),
+            observation: Observation::Flag { value: true },
+            ..disk(policy, DiskState::Plain, Confidence::Table)
+        }])
+    };
+    assert!(judge(&baseline, &[], &accepted("use@2"), &History::new(), NOW).allows_serving());
+    assert!(!judge(&baseline, &[], &accepted("use@1"), &History::new(), NOW).allows_serving());
 }

@@ -4,6 +4,7 @@ use croft_domain::appraise::{History, Remembered, Subject, appraise, history_of}
 use croft_domain::baseline::Baseline;
 use croft_domain::fact::{Attempt, Confidence, DiskState, Fact, Observation};
 use croft_domain::id::GroupName;
+use croft_domain::remedy::told;
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{Assurance, Effect, Status, Verdict};
 use proptest::prelude::*;
@@ -58,8 +59,10 @@ fn fact(kind: usize, badness: u8, confidence: Confidence) -> Fact {
 
 fn baseline(mode: &str, grace_s: u64) -> Baseline {
     let grace = if mode == "warn" { grace_s } else { 0 };
-    let check = |name: &str| format!(r#""{name}":{{"mode":"{mode}","grace_s":{grace}}}"#);
-    let mut checks: Vec<String> = CHECKS[1..].iter().map(|(name, _)| check(name)).collect();
+    let check = |name: &str, subject: &str| {
+        format!(r#""{name}":{{"mode":"{mode}","grace_s":{grace},"subjects":["{subject}"]}}"#)
+    };
+    let mut checks: Vec<String> = CHECKS[1..].iter().map(|(name, subject)| check(name, subject)).collect();
     checks.push(format!(r#""disk-encryption":{{"mode":"{mode}","grace_s":{grace},"paths":["home"]}}"#));
     let text =
         format!(r#"{{"kind":"Baseline","name":"b","version":1,"tier":3,"checks":{{{}}}}}"#, checks.join(","));
@@ -130,6 +133,49 @@ proptest! {
             after.remove(worse);
         }
         let after = judge(&baseline, after, &history, NOW);
+        for (better, worse) in effects(&before).into_iter().zip(effects(&after)) {
+            prop_assert!(worse >= better, "{better:?} became {worse:?}");
+        }
+        prop_assert!(before.allows_serving() || !after.allows_serving());
+    }
+
+    #[test]
+    fn p4_leaving_out_any_fact_of_a_check_without_subjects_never_helps(
+        shown in prop::collection::vec(0_u8..4, 24),
+        extra in prop::collection::vec(Just(()), 0..4),
+        gone in any::<prop::sample::Index>(),
+        kept in prop::collection::vec(remembered(), CHECKS.len()),
+        mode in prop_oneof![Just("report"), Just("notify"), Just("warn"), Just("block")],
+    ) {
+        let grace = if mode == "warn" { 1_000 } else { 0 };
+        let open = |name: &str| format!(r#""{name}":{{"mode":"{mode}","grace_s":{grace}}}"#);
+        let names = CHECKS.map(|(name, _)| open(name)).join(",");
+        let text = format!(r#"{{"kind":"Baseline","name":"b","version":1,"tier":3,"checks":{{{names}}}}}"#);
+        let baseline: Baseline = serde_json::from_str(&text).expect("a baseline");
+        let history: History = CHECKS
+            .iter()
+            .zip(&kept)
+            .map(|((check, subject), kept)| ((check.parse().expect("a name"), (*subject).to_owned()), *kept))
+            .collect();
+        // What each check tells in any case, and parts of it: packages.
+        let told = CHECKS.iter().enumerate().flat_map(|(kind, (check, _))| {
+            told(&check.parse().expect("a name")).iter().map(move |subject| (kind, (*subject).to_owned()))
+        });
+        let parts = (0..extra.len()).map(|part| (5, format!("package:{part}")));
+        let badness = shown.iter().copied().cycle();
+        let facts: Vec<Fact> = told
+            .chain(parts)
+            .zip(badness)
+            .map(|((kind, subject), badness)| Fact { subject, ..fact(kind, badness, Confidence::Table) })
+            .collect();
+        // A part that is left out is in the whole as well.
+        let gone = gone.index(facts.len());
+        prop_assume!(!facts[gone].subject.contains(':'));
+        let before = judge(&baseline, facts.clone(), &history, NOW);
+        let mut fewer = facts;
+        let about = fewer[gone].clone();
+        fewer.retain(|fact| fact.check != about.check || fact.subject != about.subject);
+        let after = judge(&baseline, fewer, &history, NOW);
         for (better, worse) in effects(&before).into_iter().zip(effects(&after)) {
             prop_assert!(worse >= better, "{better:?} became {worse:?}");
         }

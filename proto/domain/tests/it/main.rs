@@ -8,4 +8,5 @@ mod documents;
 mod leases;
 mod sample;
 mod simulation;
+mod tree;
 mod waivers;
