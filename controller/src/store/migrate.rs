@@ -6,19 +6,19 @@ use super::{Engine, Store, StoreError, failed};
 
 // Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA and writes
 // X'' as ''; all else is shared.
-const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4];
-
-// The node's signature over each evidence, so that an auditor can check which head the node countersigned.
-const V2: &[&str] = &["ALTER TABLE verdicts ADD COLUMN evidence_signature BLOB NOT NULL DEFAULT X''"];
+const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4, V5];
 
 // Which machine, so that grace survives enrolling again; and what shows that a node's state was restored or copied.
-const V4: &[&str] = &[
+const V5: &[&str] = &[
     "ALTER TABLE nodes ADD COLUMN machine BLOB NOT NULL DEFAULT X''",
     "CREATE INDEX nodes_by_machine ON nodes (machine)",
     "ALTER TABLE nodes ADD COLUMN boots TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE nodes ADD COLUMN notice TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE nodes ADD COLUMN notice_at BIGINT NOT NULL DEFAULT 0",
 ];
+
+// The node's signature over each evidence, so that an auditor can check which head the node countersigned.
+const V2: &[&str] = &["ALTER TABLE verdicts ADD COLUMN evidence_signature BLOB NOT NULL DEFAULT X''"];
 
 // Verdicts are committed to with a salt of their own, so that they can be erased too; and which rules they rest on.
 const V3: &[&str] = &[
