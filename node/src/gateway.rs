@@ -27,6 +27,7 @@ mod job;
 mod limits;
 mod ollama;
 mod openai;
+mod panics;
 mod peer;
 mod policy;
 mod queue;
@@ -73,6 +74,7 @@ fn log_level(text: &str) -> Result<LevelFilter, Infallible> {
 /// Runs the gateway until the daemon asks it to end or goes away. To be called before the process has a second thread.
 #[must_use]
 pub fn run(arguments: &GatewayArgs) -> ExitCode {
+    panics::keep_quiet();
     // A subscriber that is there already stays.
     let _ = tracing_subscriber::fmt()
         .with_max_level(arguments.log)

@@ -140,6 +140,12 @@ pub const UIDS_MAX: usize = 64;
 /// Attempts of a freshly started worker to load before the bundle counts as failed for this desired state.
 pub const LOAD_ATTEMPTS_MAX: u32 = 3;
 
+/// How long what accounts used may wait to be written, so that a burst of answers is one write.
+pub const SPENT_WRITE_EVERY: Duration = Duration::from_secs(2);
+
+/// Most accounts whose use is kept: those that the gateway counts.
+pub const SPENT_KEPT_MAX: usize = 256;
+
 const _: () = assert!(SENT_CONTENT_LEN_MAX >= croft_domain::limits::EVIDENCE_LEN_MAX);
 const _: () = assert!(RECALLS_MAX <= croft_domain::limits::FACTS_MAX);
 const _: () = assert!(RECONNECT_MIN.as_secs() < RECONNECT_MAX.as_secs());

@@ -6,6 +6,7 @@
 
 pub mod doors;
 pub mod gateway;
+pub mod ledger;
 pub mod packets;
 pub mod policy;
 pub mod proof;
@@ -16,7 +17,6 @@ pub mod slot;
 pub mod trial;
 pub mod worker;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use crate::failure::Failure;
 use crate::limits::CHANNEL_LEN;
 use doors::Doors;
 use gateway::House;
+use ledger::Ledger;
 use policy::Policy;
 use proof::Proof;
 use room::Room;
@@ -194,7 +195,13 @@ pub struct Supervisor {
 impl Supervisor {
     /// Starts the gateway and keeps it running. `policy` is what it hears first.
     #[must_use]
-    pub fn start(programs: Programs, doors: Doors, policy: Policy, events: mpsc::Sender<Event>) -> Self {
+    pub fn start(
+        programs: Programs,
+        doors: Doors,
+        ledger: Ledger,
+        policy: Policy,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
         let (house_sender, house) = watch::channel(None);
         let (policy, policies) = watch::channel(GatewayPolicy::from(policy));
         let stop = CancellationToken::new();
@@ -204,7 +211,7 @@ impl Supervisor {
             program: programs.node.clone(),
             doors,
             policies,
-            spent: BTreeMap::new(),
+            ledger,
             house: house_sender,
             events: events.clone(),
             stop: stop.clone(),

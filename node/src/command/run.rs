@@ -33,6 +33,7 @@ use crate::state::files::prepare;
 use crate::state::paths::{Paths, Surroundings, find_executable};
 use crate::state::sent::SentRing;
 use crate::supervisor::doors::Doors;
+use crate::supervisor::ledger::Ledger;
 use crate::supervisor::policy::{Permission, Policy};
 use crate::supervisor::runtime::{Judge, Runtime};
 use crate::supervisor::{self, Allowance, Programs, Supervisor};
@@ -74,7 +75,7 @@ pub async fn run(
     let stop = CancellationToken::new();
     let (sender, events) = supervisor::events();
     let vetting = Vetting::by(programs.node.clone());
-    let supervisor = Supervisor::start(programs, doors, first_policy(), sender);
+    let supervisor = Supervisor::start(programs, doors, Ledger::open(paths.spent()), first_policy(), sender);
     let keeper = Keeper::new(Arc::clone(&shared), supervisor, config.clone());
     let session = Session {
         shared: Arc::clone(&shared),

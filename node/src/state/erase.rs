@@ -23,6 +23,7 @@ pub fn erase(paths: &Paths) -> Result<Vec<PathBuf>, StateError> {
         "consent.json",
         "exported.json",
         "acceptance.json",
+        "spent.json",
         "counter",
         "recalls",
         "sent",

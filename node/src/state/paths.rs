@@ -196,6 +196,12 @@ impl Paths {
         self.state.join("sent")
     }
 
+    /// What each account has used today.
+    #[must_use]
+    pub fn spent(&self) -> PathBuf {
+        self.state.join("spent.json")
+    }
+
     /// The daemon's socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {

@@ -1,19 +1,19 @@
 //! Keeps the gateway running. A gateway that ends takes its slots with it: workers see their peer close and end, and
 //! everything is made anew.
 
-use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use croft_link::backoff::Backoff;
-use croft_proto::frames::{FromGateway, GatewayPolicy, SLOTS, Spent, ToGateway, from_gateway, to_gateway};
+use croft_proto::frames::{FromGateway, GatewayPolicy, SLOTS, ToGateway, from_gateway, to_gateway};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Event;
 use super::doors::Doors;
+use super::ledger::Ledger;
 use super::packets::{PacketError, Packets, channel};
 use super::proof::Proof;
 use super::slot::Slot;
@@ -110,7 +110,7 @@ pub struct Keeper {
     /// What the gateway may do.
     pub policies: watch::Receiver<GatewayPolicy>,
     /// What each account has used today: a gateway that is started again goes on from there.
-    pub spent: BTreeMap<Option<u32>, Spent>,
+    pub ledger: Ledger,
     /// Where workers find the running gateway.
     pub house: watch::Sender<Option<Arc<House>>>,
     /// Where we tell what happened.
@@ -147,6 +147,7 @@ impl Keeper {
                 Err(e) => e.to_string(),
             };
             self.house.send_replace(None);
+            self.ledger.write();
             if self.stop.is_cancelled() {
                 return;
             }
@@ -219,8 +220,8 @@ impl Keeper {
         let _ = self.events.send(Event::GatewayProof(proof)).await;
         let policy = self.policies.borrow_and_update().clone();
         control.send(&ToGateway { message: Some(to_gateway::Message::Policy(policy)) }).await?;
-        for spent in self.spent.values() {
-            control.send(&ToGateway { message: Some(to_gateway::Message::Spent(*spent)) }).await?;
+        for spent in self.ledger.all() {
+            control.send(&ToGateway { message: Some(to_gateway::Message::Spent(spent)) }).await?;
         }
         self.house.send_replace(Some(Arc::clone(house)));
         loop {
@@ -235,6 +236,10 @@ impl Keeper {
                     }
                     let policy = self.policies.borrow_and_update().clone();
                     ToGateway { message: Some(to_gateway::Message::Policy(policy)) }
+                }
+                () = self.ledger.due() => {
+                    self.ledger.write();
+                    continue;
                 }
                 frame = control.receive::<FromGateway>() => {
                     match frame? {
@@ -272,7 +277,7 @@ impl Keeper {
                 blocked: usage.blocked,
             },
             Some(from_gateway::Message::Spent(spent)) => {
-                self.spent.insert(spent.uid, spent);
+                self.ledger.note(spent);
                 return;
             }
             Some(from_gateway::Message::SlotReady(_)) | None => return,
