@@ -59,6 +59,9 @@ pub const IMPORT_QUEUE: usize = 4;
 /// Entries looked at in one folder of another tool's store. People have dozens of models.
 pub const STORE_ENTRIES_MAX: usize = 4096;
 
+/// Longest settings of another tool that are read, in bytes.
+pub const STORE_SETTINGS_LEN_MAX: u64 = 1 << 20;
+
 /// Bytes copied from another tool's store between two syncs.
 pub const STORE_SYNC_EVERY: u64 = 64 * 1024 * 1024;
 

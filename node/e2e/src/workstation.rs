@@ -16,6 +16,7 @@ pub struct Workstation {
     daemon: Option<Daemon>,
     port: u16,
     log: String,
+    variables: Vec<(String, String)>,
 }
 
 impl Workstation {
@@ -24,8 +25,13 @@ impl Workstation {
     /// # Errors
     /// If the folder cannot be made.
     pub fn new(folder: &Path) -> Result<Self, E2eError> {
-        let made =
-            Self { folder: folder.to_owned(), daemon: None, port: free_port()?, log: "info".to_owned() };
+        let made = Self {
+            folder: folder.to_owned(),
+            daemon: None,
+            port: free_port()?,
+            log: "info".to_owned(),
+            variables: Vec::new(),
+        };
         for part in ["state", "run", "home", "tmp"] {
             std::fs::create_dir_all(folder.join(part)).map_err(E2eError::io(format!("make {part}")))?;
         }
@@ -36,6 +42,11 @@ impl Workstation {
     /// How much programs that are started from now on log.
     pub fn set_log(&mut self, level: &str) {
         level.clone_into(&mut self.log);
+    }
+
+    /// Gives programs that are started from now on a variable of their environment.
+    pub fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// Writes `node.toml`: the gateway's port, and `more` tables.
@@ -213,6 +224,7 @@ impl Workstation {
             .env("HOME", self.folder.join("home"))
             .env("TMPDIR", self.folder.join("tmp"))
             .env("CROFT_LOG", &self.log)
+            .envs(self.variables.iter().cloned())
             .env_remove("XDG_RUNTIME_DIR");
         Ok(command)
     }

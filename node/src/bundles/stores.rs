@@ -6,6 +6,8 @@
 //! following a link, and what is opened must be a regular file of the approved length: a store cannot make the daemon
 //! wait on a pipe, nor take in another account's secret.
 
+mod settings;
+
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -63,10 +65,14 @@ impl Stores {
             Some(home) if *uid == own => Some(home.to_owned()),
             _ => home_of(&accounts, *uid),
         });
-        Self::of_homes(&homes.collect::<Vec<_>>())
+        let mut stores = Self::of_homes(&homes.collect::<Vec<_>>());
+        // Where people have moved them to is looked at last: each is named by one who may have a reason to.
+        stores.0.extend(settings::of_environment(|name| std::env::var(name).ok()));
+        stores.0.extend(settings::of_ollama_service());
+        stores
     }
 
-    /// The usual places below these home folders, and the one that Ollama's own service account has.
+    /// The usual places below these home folders, those that LM Studio's settings there name, and the one that Ollama's own service account has.
     #[must_use]
     pub fn of_homes(homes: &[PathBuf]) -> Self {
         let mut places: Vec<Place> = homes.iter().flat_map(|home| below_home(home)).collect();
@@ -75,6 +81,7 @@ impl Stores {
             base: PathBuf::from("/usr/share/ollama"),
             below: &[".ollama", "models"],
         });
+        places.extend(homes.iter().flat_map(|home| settings::of_lm_studio(home)));
         Self(places)
     }
 

@@ -80,6 +80,26 @@ fn each_layout_is_found() {
 }
 
 #[test]
+fn lm_studio_is_followed_to_where_its_settings_have_moved_it() {
+    for (settings, at) in [
+        (".lmstudio/settings.json", "moved/models/publisher/model/file.gguf"),
+        (".config/LM Studio/settings.json", "moved/models/publisher/model/file.gguf"),
+        (".lmstudio-home-pointer", "pointed/models/publisher/model/file.gguf"),
+    ] {
+        let bench = Bench::new();
+        let home = bench.home();
+        let text = match settings {
+            ".lmstudio-home-pointer" => format!("{}\n", home.join("pointed").display()),
+            _ => format!(r#"{{"downloadsFolder": "{}"}}"#, home.join("moved/models").display()),
+        };
+        bench.put(at, &bench.bytes);
+        assert_eq!(bench.land(), None, "{settings}");
+        bench.put(settings, text.as_bytes());
+        assert_eq!(bench.land(), Some("the LM Studio folder"), "{settings}");
+    }
+}
+
+#[test]
 fn what_a_fetch_began_is_finished_from_a_store() {
     let bench = Bench::new();
     bench.put(&bench.ollama(), &bench.bytes);

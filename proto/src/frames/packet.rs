@@ -108,7 +108,7 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Cancel, Generate, ToWorker, generate, to_worker};
+    use super::super::{Cancel, FromWorker, Generate, ToWorker, generate, to_worker};
     use super::*;
 
     fn frame(prompt_len: usize) -> ToWorker {
@@ -161,5 +161,43 @@ mod tests {
         let refused =
             (0..=FRAME_LEN_MAX / PACKET_LEN_MAX + 1).find_map(|_| assembler.push::<ToWorker>(&packet).err());
         assert_eq!(refused, Some(FrameError::TooLong));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn p5_any_packets_are_answered(
+            list in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..64), 0..12),
+        ) {
+            let (mut from, mut to) = (Assembler::default(), Assembler::default());
+            for packet in list {
+                let _ = (from.push::<FromWorker>(&packet), to.push::<ToWorker>(&packet));
+            }
+        }
+
+        #[test]
+        fn p5_damaged_packets_are_refused_or_are_frames_that_come_back_as_they_are(
+            len in 0..2 * PACKET_LEN_MAX,
+            damage in proptest::collection::vec((0_usize..usize::MAX, proptest::num::u8::ANY), 0..4),
+        ) {
+            let mut list = packets(&frame(len)).expect("within bounds");
+            for (at, value) in &damage {
+                let index = at % list.len();
+                let at = (at / list.len()) % list[index].len();
+                list[index][at] = *value;
+            }
+            let mut assembler = Assembler::default();
+            for packet in &list {
+                let Ok(got) = assembler.push::<ToWorker>(packet) else { break };
+                let Some(got) = got else { continue };
+                proptest::prop_assert!(!damage.is_empty() || got == frame(len));
+                let mut again = Assembler::default();
+                for packet in packets(&got).expect("what came in packets goes into packets") {
+                    if let Some(back) = again.push::<ToWorker>(&packet).expect("our own packets") {
+                        // Compared as text: a number that is none does not equal itself.
+                        proptest::prop_assert_eq!(format!("{back:?}"), format!("{got:?}"));
+                    }
+                }
+            }
+        }
     }
 }

@@ -52,6 +52,15 @@ pub async fn run(paths: &Paths, arguments: &ImportArguments) -> Result<(), Failu
 
 fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
     if path.as_os_str() == "-" {
+        if io::stdin().is_terminal() {
+            return Err(Failure::new(
+                Code::Input,
+                "standard input is a terminal, and an archive is not typed",
+            )
+            .hint("pipe one in, as in: croft import - < FILE; or name the file"));
+        }
+        // Whoever feeds nothing would wait without knowing for what.
+        output::say("Reading an archive from standard input, up to its end.");
         return Ok((Box::new(io::stdin()), None));
     }
     let file = File::open(path).map_err(|e| unreadable(path, &e))?;

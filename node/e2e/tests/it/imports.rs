@@ -1,6 +1,7 @@
 //! What comes in besides one chat model: a model in several files, one for embeddings, one of another architecture. Each is taken in
 //! whole or not at all.
 
+mod renamed;
 mod split;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use croft_e2e::wait;
 use serde_json::json;
 
 use crate::{Village, assert_refused};
+use renamed::renamed;
 use split::split;
 
 const SHARDS: usize = 3;
@@ -145,4 +147,39 @@ fn p2_another_architecture_is_taken_in_only_by_the_fleets_signed_word() {
     village.fleet.ctl(&["intake", "withdraw", "--architecture", "yamma"]).expect("withdrawn");
     let again = [&import[..], &["--version", "7"]].concat();
     assert_refused(&village.fleet.try_ctl(&again).expect("croftctl runs"), "E-VET-REFUSED");
+}
+
+#[test]
+fn p2_another_architecture_serves_by_the_fleets_signed_word_and_not_without() {
+    let village = Village::new();
+    let model = village.folder.path().join("smollm3.gguf");
+    std::fs::write(&model, renamed(&starter_model(), "smollm3")).expect("written");
+    let allow = ["intake", "allow", "--architecture", "smollm3", "--reason", "tried by the team"];
+    village.fleet.ctl(&allow).expect("allowed");
+    village.fleet.publish_bundle("other", 1, &model).expect("published");
+    village.fleet.ctl(&["assign", "bundle", "other@1", "--group", "dev"]).expect("assigned");
+    let mut village = village.enrolled();
+    let state = |village: &Village| {
+        let models = village.workstation.models().expect("models");
+        let other = models["models"]
+            .as_array()
+            .and_then(|all| all.iter().find(|m| m["bundle"] == "other@1").cloned());
+        other.ok_or_else(|| models.to_string())
+    };
+    wait::until("it is loaded", 60, || match state(&village)? {
+        other if other["state"] == "loaded" => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .expect("loaded");
+    // A machine that comes when the word was taken back does not take it in, though the bundle is approved.
+    village.fleet.ctl(&["intake", "withdraw", "--architecture", "smollm3"]).expect("withdrawn");
+    let mut later = croft_e2e::Workstation::new(&village.folder.path().join("later")).expect("a workstation");
+    later.start().expect("a running daemon");
+    later.enroll(&village.fleet.invite(&[]).expect("an invite")).expect("enrollment");
+    std::mem::swap(&mut village.workstation, &mut later);
+    wait::until("it is refused", 60, || match state(&village)?.to_string() {
+        other if other.contains("E-VET-REFUSED") => Ok(()),
+        other => Err(other),
+    })
+    .expect("refused");
 }

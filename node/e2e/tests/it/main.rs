@@ -2,6 +2,7 @@
 //! fault, named after it.
 
 mod acceptance;
+mod admin_disk;
 mod airgap;
 mod callers;
 mod census;
@@ -27,6 +28,8 @@ mod recall;
 mod renewal;
 mod requests;
 mod reranking;
+mod stores;
+mod terms;
 mod tools;
 mod trial;
 mod upgrade;

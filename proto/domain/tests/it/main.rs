@@ -6,6 +6,7 @@ mod appraisal_properties;
 mod collection;
 mod documents;
 mod leases;
+mod manifest_properties;
 mod sample;
 mod simulation;
 mod tree;

@@ -81,4 +81,25 @@ proptest! {
     fn anything_at_all_is_answered(text in "(croft1\\.)?.{0,300}") {
         prop_assert!(decode(&text).is_err());
     }
+
+    #[test]
+    fn any_invite_comes_back_as_it_was(
+        (fleet_name, secret) in ("[^\\p{Cc}]{1,60}", "[0-9a-f]{64}"),
+        (tier, epoch_floor, targets_floor, root_version) in (0_u8..=3, any::<u32>(), any::<u64>(), any::<u64>()),
+        digest in any::<[u8; 32]>(),
+    ) {
+        let made = Invite {
+            fleet_name,
+            secret,
+            tier,
+            epoch_floor: epoch_floor.into(),
+            targets_floor,
+            root_version,
+            root_sha256: Sha256Digest(digest),
+            ..invite()
+        };
+        let line = encode(&made);
+        // Too long a line is refused, never cut.
+        prop_assert!(decode(&line) == Ok(made) || decode(&line) == Err(InviteLineError::TooLong));
+    }
 }

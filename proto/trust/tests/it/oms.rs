@@ -185,4 +185,25 @@ proptest! {
     fn p9_oms_any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
         prop_assert!(verify(&bytes, &[4; 65]).is_err());
     }
+
+    #[test]
+    fn p9_oms_what_is_signed_verifies_to_the_same_files_and_damaged_to_no_others(
+        names in proptest::collection::btree_set("[a-z]{1,8}(/[a-z]{1,8}){0,2}", 1..6),
+        at in any::<prop::sample::Index>(),
+        value in any::<u8>(),
+    ) {
+        let signer = key();
+        let files: Vec<Resource> = names
+            .into_iter()
+            .map(|name| Resource { sha256: sha256(name.as_bytes()), name })
+            .collect();
+        let mut bytes = sign(&signer, "m", &files).expect("signed");
+        let signed = verify(&bytes, &signer.point()).expect("holds");
+        prop_assert!(check_files(&signed, &files).is_ok());
+        let at = at.index(bytes.len());
+        bytes[at] = value;
+        if let Ok(signed) = verify(&bytes, &signer.point()) {
+            prop_assert!(check_files(&signed, &files).is_ok(), "damage changed what was signed");
+        }
+    }
 }

@@ -6,32 +6,33 @@ use std::path::{Path, PathBuf};
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+/// What has been read of a GGUF file.
+pub(super) struct Reader<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> &'a [u8] {
+    pub(super) fn take(&mut self, len: usize) -> &'a [u8] {
         let part = &self.bytes[self.at..self.at + len];
         self.at += len;
         part
     }
 
-    fn u32(&mut self) -> u32 {
+    pub(super) fn u32(&mut self) -> u32 {
         u32::from_le_bytes(self.take(4).try_into().expect("four bytes"))
     }
 
-    fn u64(&mut self) -> u64 {
+    pub(super) fn u64(&mut self) -> u64 {
         u64::from_le_bytes(self.take(8).try_into().expect("eight bytes"))
     }
 
-    fn text(&mut self) -> &'a [u8] {
+    pub(super) fn text(&mut self) -> &'a [u8] {
         let len = self.u64();
         self.take(usize::try_from(len).expect("a length"))
     }
 
-    fn skip_value(&mut self, kind: u32) {
+    pub(super) fn skip_value(&mut self, kind: u32) {
         match kind {
             STRING => {
                 self.text();
