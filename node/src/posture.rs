@@ -4,14 +4,18 @@
 //! such. Deliberately absent: any change to the machine, and any name of a file, host or account in a fact about
 //! credentials.
 
+mod ask;
 pub mod capture;
 pub mod command;
 pub mod credentials;
 pub mod disk;
 pub mod endpoint;
+mod packages;
 mod patches;
 pub mod platform;
+mod view;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -23,6 +27,7 @@ use croft_domain::limits::{FACTS_MAX, TEXT_LEN_MAX};
 pub use command::{PostureArguments, command};
 use credentials::{Outcome, Survey};
 use disk::DiskFinding;
+use platform::Platform;
 
 /// What a confined process tried at its last start, and what the kernel answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,13 +66,15 @@ const DEFAULT_PATHS: [&str; 4] = ["/", "home", "store", "swap"];
 #[must_use]
 pub fn collect(request: &CollectRequest<'_>) -> Vec<Fact> {
     let mut facts = Vec::new();
+    let platform = platform::of(request.root);
+    let platform = platform.as_ref();
     for (name, policy) in &request.baseline.checks {
         let found = match name.as_str() {
-            "disk-encryption" => disks(request, policy),
+            "disk-encryption" => disks(request, platform, policy),
             "self-test" => self_tests(request),
             "api-binding" => vec![api_binding(request)],
-            "endpoint" => endpoint(request),
-            "patch-level" => patches::collect(request),
+            "endpoint" => endpoint(request, platform),
+            "patch-level" => patches::collect(request, platform),
             "production-credentials" => production_credentials(request.home),
             _ => Vec::new(),
         };
@@ -113,14 +120,14 @@ impl Draft {
     }
 }
 
-fn disks(request: &CollectRequest<'_>, policy: &CheckPolicy) -> Vec<Draft> {
+fn disks(request: &CollectRequest<'_>, platform: &dyn Platform, policy: &CheckPolicy) -> Vec<Draft> {
     let named: Vec<&str> = policy.paths.iter().map(String::as_str).collect();
     let paths = if named.is_empty() { DEFAULT_PATHS.to_vec() } else { named };
     let mut drafts = Vec::new();
     for subject in paths {
         let place = match subject {
             "swap" => {
-                drafts.extend(swaps(request));
+                drafts.extend(swaps(platform));
                 continue;
             }
             "home" => request.home.to_str(),
@@ -129,42 +136,42 @@ fn disks(request: &CollectRequest<'_>, policy: &CheckPolicy) -> Vec<Draft> {
             _ => None,
         };
         drafts.push(match place {
-            Some(path) => {
-                let finding = disk::examine(request.root, is_live(request.root), path);
-                disk_draft(subject.to_owned(), finding, "statx+sysfs")
-            }
+            Some(path) => disk_draft(subject.to_owned(), platform.disk(path), platform),
             None => Draft::unavailable(subject, "neither home, store, swap nor an absolute path"),
         });
     }
     drafts
 }
 
-fn is_live(root: &Path) -> bool {
-    root == Path::new("/")
-}
-
-fn swaps(request: &CollectRequest<'_>) -> Vec<Draft> {
-    match disk::examine_swaps(request.root, is_live(request.root)) {
-        None => vec![Draft::unavailable("swap", "the list of swap areas cannot be read")],
-        Some(areas) if areas.is_empty() => vec![Draft {
+/// Each area is told by its kind and never by its path, which can hold a person's name (P10).
+fn swaps(platform: &dyn Platform) -> Vec<Draft> {
+    let Some(areas) = platform.swaps() else {
+        return vec![Draft::unavailable("swap", "the list of swap areas cannot be read")];
+    };
+    if areas.is_empty() {
+        return vec![Draft {
             subject: "swap".to_owned(),
             observation: Observation::Flag { value: true },
-            method: "proc-swaps",
+            method: "swap-areas",
             confidence: Confidence::Table,
             trace: vec!["there is no swap area".to_owned()],
-        }],
-        Some(areas) => areas
-            .into_iter()
-            .map(|area| disk_draft(format!("swap:{}", area.path), area, "proc-swaps+sysfs"))
-            .collect(),
+        }];
     }
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let drafts = areas.into_iter().map(|area| {
+        let kind = disk::kind_of_swap(&area.path);
+        let count = seen.entry(kind).and_modify(|count| *count += 1).or_insert(1);
+        let subject = if *count == 1 { format!("swap:{kind}") } else { format!("swap:{kind}-{count}") };
+        disk_draft(subject, area, platform)
+    });
+    drafts.collect()
 }
 
-fn disk_draft(subject: String, finding: DiskFinding, method: &'static str) -> Draft {
+fn disk_draft(subject: String, finding: DiskFinding, platform: &dyn Platform) -> Draft {
     Draft {
         subject,
         observation: Observation::Disk { state: finding.state },
-        method,
+        method: platform.disk_method(),
         confidence: finding.confidence,
         trace: finding.trace,
     }
@@ -197,8 +204,8 @@ fn api_binding(request: &CollectRequest<'_>) -> Draft {
     }
 }
 
-fn endpoint(request: &CollectRequest<'_>) -> Vec<Draft> {
-    let found = endpoint::examine(request.root, request.home);
+fn endpoint(request: &CollectRequest<'_>, platform: &dyn Platform) -> Vec<Draft> {
+    let found = platform.defenses(request.home);
     let drafts = found.into_iter().map(|defense| match defense.stands {
         Ok(value) => Draft {
             subject: defense.subject.to_owned(),

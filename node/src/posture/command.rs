@@ -1,4 +1,5 @@
-//! `croft-node posture`: what the node would find about disks, for a person or a captured tree.
+//! `croft-node posture`: what the node would find about disks, defenses and names of credentials, for a person or a
+//! captured tree. Nothing of it leaves by this.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,11 +11,15 @@ use croft_domain::code::Code;
 use croft_domain::fact::{Confidence, DiskState};
 
 use super::capture::{self, Names};
-use super::disk::{self, DiskFinding};
+use super::credentials::Survey;
+use super::disk::DiskFinding;
+use super::platform;
+use super::view::Seen;
 use crate::failure::Failure;
 use crate::output::OutputForm;
 
-/// Which disks are asked about. Without a path and without `--swap`: `/`, home and swap.
+/// What is asked about. Without a path and without `--swap`: disks of `/`, home and swap, defenses, and credentials by
+/// name.
 #[derive(Clone, Debug, Args)]
 pub struct PostureArguments {
     /// A captured tree with `proc` and `sys`, in place of this machine.
@@ -37,20 +42,20 @@ pub struct PostureArguments {
     pub output: OutputForm,
 }
 
-/// Examines disks and prints what was found.
+/// Examines what is asked about, of this machine or a captured one, and prints what was found.
 ///
 /// # Errors
 /// `E-INPUT` if the tree is none.
 pub fn command(arguments: &PostureArguments) -> Result<ExitCode, Failure> {
-    let findings = match &arguments.capture {
-        Some(file) => capture(arguments, file)?,
+    let seen = match &arguments.capture {
+        Some(file) => Seen { disks: capture(arguments, file)?, ..Seen::default() },
         None => examine(arguments)?,
     };
     match arguments.output {
-        OutputForm::Table => print!("{}", table(&findings)),
+        OutputForm::Table => print!("{}", seen.render()),
         OutputForm::Json => {
             let json =
-                serde_json::to_string_pretty(&findings).map_err(|e| Failure::caused(Code::Internal, &e))?;
+                serde_json::to_string_pretty(&seen).map_err(|e| Failure::caused(Code::Internal, &e))?;
             println!("{json}");
         }
     }
@@ -87,18 +92,19 @@ fn paths(arguments: &PostureArguments, live: bool) -> Vec<String> {
     paths
 }
 
-fn examine(arguments: &PostureArguments) -> Result<Vec<DiskFinding>, Failure> {
+fn examine(arguments: &PostureArguments) -> Result<Seen, Failure> {
     let live = arguments.root.is_none();
     let root = arguments.root.clone().unwrap_or_else(|| PathBuf::from("/"));
-    if !root.join("proc").is_dir() {
-        let message = format!("{} has no folder proc: not the root of a machine", root.display());
+    if !root.join("proc").is_dir() && !root.join("croft").is_dir() {
+        let message =
+            format!("{} has neither a folder proc nor one croft: not the root of a machine", root.display());
         return Err(Failure::new(Code::Input, message));
     }
+    let platform = platform::of(&root);
     let everything = arguments.paths.is_empty() && !arguments.swap;
-    let paths = paths(arguments, live);
-    let mut findings: Vec<DiskFinding> = paths.iter().map(|path| disk::examine(&root, live, path)).collect();
+    let mut disks: Vec<DiskFinding> = paths(arguments, live).iter().map(|path| platform.disk(path)).collect();
     if arguments.swap || everything {
-        findings.extend(disk::examine_swaps(&root, live).unwrap_or_else(|| {
+        disks.extend(platform.swaps().unwrap_or_else(|| {
             vec![DiskFinding {
                 path: "swap".to_owned(),
                 state: DiskState::Unknown,
@@ -107,36 +113,16 @@ fn examine(arguments: &PostureArguments) -> Result<Vec<DiskFinding>, Failure> {
             }]
         }));
     }
-    Ok(findings)
-}
-
-fn table(findings: &[DiskFinding]) -> String {
-    let width = findings.iter().map(|finding| finding.path.len()).max().unwrap_or(0).max(4);
-    let mut text = format!("{:width$}  {:9}  CONFIDENCE\n", "PATH", "STATE");
-    for finding in findings {
-        let (state, confidence) = (word(finding.state), confidence_word(finding.confidence));
-        text.push_str(&format!("{:width$}  {state:9}  {confidence}\n", finding.path));
-        for line in &finding.trace {
-            text.push_str(&format!("  {line}\n"));
-        }
+    if !everything {
+        return Ok(Seen { disks, ..Seen::default() });
     }
-    text
-}
-
-const fn word(state: DiskState) -> &'static str {
-    match state {
-        DiskState::Encrypted => "encrypted",
-        DiskState::Plain => "plain",
-        DiskState::Volatile => "volatile",
-        DiskState::Unknown => "unknown",
-    }
-}
-
-const fn confidence_word(confidence: Confidence) -> &'static str {
-    match confidence {
-        Confidence::None => "none",
-        Confidence::Heuristic => "heuristic",
-        Confidence::Uuid => "uuid",
-        Confidence::Table => "table",
-    }
+    let home = std::env::var_os("HOME").filter(|_| live).map(PathBuf::from);
+    let credentials = home.as_deref().map(|home| Survey::of(home).map(|survey| survey.rules));
+    Ok(Seen {
+        disks,
+        defenses: platform.defenses(home.as_deref().unwrap_or(Path::new("/nonexistent"))),
+        release: platform.release(),
+        // A home that cannot be read has an answer too, and that is not "none".
+        credentials: credentials.map(Result::ok),
+    })
 }

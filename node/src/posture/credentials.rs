@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 pub use token::names_production;
@@ -28,7 +29,7 @@ const ENTRIES_MAX: usize = 20_000;
 const ENVIRONMENT_DEPTH_MAX: usize = 3;
 
 /// What one rule found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleFinding {
     /// For example `aws-profiles`.
     pub id: &'static str,
@@ -37,7 +38,8 @@ pub struct RuleFinding {
 }
 
 /// Whether a rule could look, and what it saw.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Names that say production. Only for this machine's own screen.
     Found(BTreeSet<String>),

@@ -67,7 +67,7 @@ pub(super) fn examine_swaps_recording(root: &Path, live: bool) -> Option<Vec<(Di
     });
     let examined = areas.map(|(area, kind)| {
         let mut walk = Walk::new(root, live);
-        walk.note(&format!("{area}: swap {kind}"));
+        walk.note(&format!("{}: swap {kind}", shown(&area)));
         let judgment = match kind.as_str() {
             "partition" => walk.named_device(&area, 0),
             "file" => walk.path(&area, 0),
@@ -76,6 +76,17 @@ pub(super) fn examine_swaps_recording(root: &Path, live: bool) -> Option<Vec<(Di
         walk.finding(&area, judgment)
     });
     Some(examined.collect())
+}
+
+/// What sort of thing a swap area is, in a word that names nothing else.
+#[must_use]
+pub fn kind_of_swap(area: &str) -> &'static str {
+    match area.strip_prefix("/dev/") {
+        None => "file",
+        Some(device) if device.starts_with("zram") => "zram",
+        Some(device) if device.starts_with("dm-") || device.contains('/') => "volume",
+        Some(_) => "partition",
+    }
 }
 
 /// Most swap areas that are examined; the kernel has at most 32.
@@ -116,6 +127,15 @@ impl Judgment {
     }
 }
 
+/// A path as traces show it: in one word, so that a path can be told from what is said of it.
+fn shown(path: impl AsRef<Path>) -> String {
+    let escaped = |c: char| match c.is_whitespace() || c.is_control() {
+        true => format!("\\{:03o}", u32::from(c)),
+        false => c.to_string(),
+    };
+    path.as_ref().display().to_string().chars().map(escaped).collect()
+}
+
 /// One question being followed through the layers.
 struct Walk<'a> {
     root: &'a Path,
@@ -153,10 +173,10 @@ impl<'a> Walk<'a> {
     fn follow(&mut self, layer: &Path, depth: usize, next: impl FnOnce(&mut Self) -> Judgment) -> Judgment {
         self.visits += 1;
         if depth > DEPTH_MAX || self.visits > VISITS_MAX {
-            return self.unknown(&format!("{}: too many layers to follow", layer.display()));
+            return self.unknown(&format!("{}: too many layers to follow", shown(layer)));
         }
         if self.below.iter().any(|other| other == layer) {
-            return self.unknown(&format!("{}: rests on itself", layer.display()));
+            return self.unknown(&format!("{}: rests on itself", shown(layer)));
         }
         self.below.push(layer.to_owned());
         let judgment = next(self);

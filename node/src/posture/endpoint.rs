@@ -1,15 +1,20 @@
 //! The machine's own defenses, as far as anybody may read them: secure boot, time, firewall, screen lock, patches.
 //!
-//! Each is read from files that its own service keeps, without privileges and without asking a program. What has no such
-//! file is *unknown*: no firewall that is known here is not the same as no firewall. Nothing is changed.
+//! Each is read from files that its own service keeps, without privileges; two programs are asked where no file tells.
+//! What says nothing is *unknown*: no firewall that is known here is not the same as no firewall. Nothing is changed.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use croft_domain::fact::Confidence;
+use serde::Serialize;
+
+use super::ask::ask;
+use super::disk::record::{Recorded, TIMEDATECTL};
 
 /// One defense.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Defense {
     /// For example `secure-boot`.
     pub subject: &'static str,
@@ -22,11 +27,16 @@ pub struct Defense {
 }
 
 impl Defense {
-    const fn known(subject: &'static str, stands: bool, method: &'static str, by: Confidence) -> Self {
+    pub(super) const fn known(
+        subject: &'static str,
+        stands: bool,
+        method: &'static str,
+        by: Confidence,
+    ) -> Self {
         Self { subject, stands: Ok(stands), method, confidence: by }
     }
 
-    const fn unknown(subject: &'static str, why: &'static str) -> Self {
+    pub(super) const fn unknown(subject: &'static str, why: &'static str) -> Self {
         Self { subject, stands: Err(why), method: "none", confidence: Confidence::None }
     }
 }
@@ -34,7 +44,7 @@ impl Defense {
 /// Looks at the machine below `root`, and at the settings of `home`.
 #[must_use]
 pub fn examine(root: &Path, home: &Path) -> Vec<Defense> {
-    vec![secure_boot(root), time_sync(root), firewall(root), screen_lock(home), patches(root)]
+    vec![secure_boot(root), time_sync(root), firewall(root), screen_lock(root, home), patches(root)]
 }
 
 // The variable is four bytes of attributes and one byte of value (UEFI 2.10, 3.3 and 8.2).
@@ -59,7 +69,14 @@ fn time_sync(root: &Path) -> Defense {
     if root.join("run/systemd/timesync").is_dir() {
         return Defense::known(SUBJECT, false, "systemd-timesyncd", Confidence::Heuristic);
     }
-    Defense::unknown(SUBJECT, "no time service whose state can be read")
+    // Another service, for example chrony: the kernel says whether anybody keeps its clock.
+    let is_live = root == Path::new("/");
+    let mut recorded = if is_live { Recorded::default() } else { Recorded::of_tree(root) };
+    match recorded.output(&TIMEDATECTL, "", is_live).as_deref().map(str::trim) {
+        Some("yes") => Defense::known(SUBJECT, true, "timedatectl", Confidence::Table),
+        Some("no") => Defense::known(SUBJECT, false, "timedatectl", Confidence::Table),
+        _ => Defense::unknown(SUBJECT, "no time service whose state can be read"),
+    }
 }
 
 /// Services that hold a firewall up, by the link that enables each.
@@ -85,14 +102,40 @@ fn firewall(root: &Path) -> Defense {
     Defense::known(SUBJECT, enabled, "ufw.conf", Confidence::Heuristic)
 }
 
-fn screen_lock(home: &Path) -> Defense {
+fn screen_lock(root: &Path, home: &Path) -> Defense {
     const SUBJECT: &str = "screen-lock";
-    let Ok(text) = fs::read_to_string(home.join(".config/kscreenlockerrc")) else {
-        return Defense::unknown(SUBJECT, "no desktop whose lock can be read from a file");
-    };
-    // The lock is on unless it was turned off.
-    let off = setting(&text, "Autolock").is_some_and(|value| value.eq_ignore_ascii_case("false"));
-    Defense::known(SUBJECT, !off, "kscreenlockerrc", Confidence::Heuristic)
+    if let Ok(text) = fs::read_to_string(home.join(".config/kscreenlockerrc")) {
+        // The lock is on unless it was turned off.
+        let off = setting(&text, "Autolock").is_some_and(|value| value.eq_ignore_ascii_case("false"));
+        return Defense::known(SUBJECT, !off, "kscreenlockerrc", Confidence::Heuristic);
+    }
+    // GNOME's default is on, so that its answer counts only where GNOME is what runs.
+    match gnome_lock(root, home).as_deref().map(str::trim) {
+        Some("true") => Defense::known(SUBJECT, true, "gsettings", Confidence::Heuristic),
+        Some("false") => Defense::known(SUBJECT, false, "gsettings", Confidence::Heuristic),
+        _ => Defense::unknown(SUBJECT, "no desktop whose lock can be read"),
+    }
+}
+
+/// What GNOME's settings of this very account say. Those of another account cannot be asked for.
+fn gnome_lock(root: &Path, home: &Path) -> Option<String> {
+    let own = rustix::process::getuid().as_raw();
+    let is_own = fs::metadata(home).is_ok_and(|facts| facts.uid() == own);
+    if root != Path::new("/") || !is_own || !runs(root, "gnome-shell\n", own) {
+        return None;
+    }
+    let lock = ["get", "org.gnome.desktop.screensaver", "lock-enabled"];
+    ask("/usr/bin/gsettings", &lock, &[("HOME", home.to_str()?)])
+}
+
+/// Most entries of `/proc` that are looked at.
+const PROCESSES_MAX: usize = 20_000;
+
+/// Whether an account runs a program, by the kernel's name of it.
+fn runs(root: &Path, name: &str, uid: u32) -> bool {
+    let entries = fs::read_dir(root.join("proc")).into_iter().flatten().flatten().take(PROCESSES_MAX);
+    let mut own = entries.filter(|entry| entry.metadata().is_ok_and(|facts| facts.uid() == uid));
+    own.any(|entry| fs::read_to_string(entry.path().join("comm")).is_ok_and(|comm| comm == name))
 }
 
 fn patches(root: &Path) -> Defense {

@@ -121,7 +121,7 @@ fn disks_are_named_as_the_baseline_names_them() {
     let asked = baseline(&[("disk-encryption", &["/", "store", "swap", "else"])]);
     let found = facts(&asked, root.path());
     let subjects: Vec<_> = found.iter().map(|f| f.subject.as_str()).collect();
-    assert_eq!(subjects, ["/", "store", "swap:/dev/zram0", "else"]);
+    assert_eq!(subjects, ["/", "store", "swap:zram", "else"]);
     assert_eq!(found[0].observation, Observation::Disk { state: DiskState::Volatile });
     assert_eq!(found[2].observation, Observation::Disk { state: DiskState::Unknown });
     assert!(matches!(found[3].observation, Observation::Unavailable { .. }));
@@ -133,6 +133,82 @@ fn disks_are_named_as_the_baseline_names_them() {
         (found[0].subject.as_str(), &found[0].observation),
         ("swap", &Observation::Flag { value: true })
     );
+}
+
+#[test]
+fn p10_no_path_leaves_but_those_that_the_baseline_names() {
+    use std::collections::BTreeSet;
+
+    use croft_domain::collection::{Collection, Item};
+    use croft_domain::evidence::{Evidence, Ownership};
+
+    let root = tempfile::tempdir().expect("a folder");
+    let write = |file: &str, text: &str| {
+        let path = root.path().join(file);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        std::fs::write(path, text).expect("a file");
+    };
+    write(
+        "proc/self/mountinfo",
+        "1 0 0:9 / / rw - overlay overlay rw,upperdir=/home/alice/the\\040merger/up\n\
+         2 1 0:8 / /home/alice rw - fuse.secret /home/alice/vault rw\n",
+    );
+    write(
+        "proc/swaps",
+        "Filename Type\n/home/alice/swapfile file 1 0 1\n/home/alice/more file 1 0 1\n\
+         /dev/vg-alice/swap partition 1 0 1\n/dev/sda2 partition 1 0 1\n",
+    );
+    let asked = baseline(&[
+        ("disk-encryption", &["/", "home", "store", "swap"]),
+        ("endpoint", &[]),
+        ("patch-level", &[]),
+    ]);
+    let found = facts(&asked, root.path());
+    let swaps: Vec<_> = found.iter().map(|f| f.subject.as_str()).filter(|s| s.starts_with("swap")).collect();
+    assert_eq!(swaps, ["swap:file", "swap:file-2", "swap:volume", "swap:partition"]);
+    assert!(
+        found.iter().any(|fact| fact.trace.iter().any(|line| line.contains("alice"))),
+        "its owner sees it"
+    );
+
+    let everything: BTreeSet<Item> = Item::ALL.into();
+    for ownership in [Ownership::Personal, Ownership::DevBudget] {
+        let evidence: Evidence = serde_json::from_value(serde_json::json!({
+            "version": 1, "node": "00000000000000000000000000000001", "nonce": "", "counter": 1, "boot_id": "",
+            "taken_at": 0, "mode": "user", "ownership": ownership,
+            "platform": {"os": "linux", "arch": "x", "kernel": "6"}, "agent_version": "0",
+            "baseline": null, "trust": {"root": 0, "timestamp": 0, "snapshot": 0, "targets": 0},
+            "facts": &found, "bundles": [], "recalls": [], "census": [], "usage": [],
+        }))
+        .expect("evidence");
+        let held = Collection::permitted(ownership, &everything, &everything).hold(evidence);
+        let told = serde_json::to_string(held.evidence()).expect("JSON");
+        for name in ["alice", "merger", "vault"] {
+            assert!(!told.contains(name), "{name}: {told}");
+        }
+        assert_eq!(told.contains("PATH"), ownership == Ownership::DevBudget, "{told}");
+        assert_eq!(held.evidence().facts.len(), found.len(), "no fact is lost by it");
+    }
+}
+
+#[test]
+fn p5_documented_outputs_of_other_systems_take_the_same_way_into_facts() {
+    let root = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(root.path().join("croft")).expect("a folder");
+    let bitlocker = r#"[{"MountPoint":"C:","VolumeType":0,"VolumeStatus":1,"ProtectionStatus":1}]"#;
+    let outputs = serde_json::json!({"system": "windows", "outputs": {
+        "bitlocker": bitlocker, "page-files": r#"["C:\\pagefile.sys","D:\\pagefile.sys"]"#, "secure-boot": "True\r\n",
+    }});
+    std::fs::write(root.path().join("croft/outputs.json"), outputs.to_string()).expect("a file");
+    let found = facts(&baseline(&[("disk-encryption", &["/", "swap"]), ("endpoint", &[])]), root.path());
+    let told: Vec<_> =
+        found.iter().map(|f| (f.subject.as_str(), &f.observation, f.method.as_str())).collect();
+    let disk = |state| Observation::Disk { state };
+    assert_eq!(told[0], ("/", &disk(DiskState::Encrypted), "bitlocker"));
+    assert_eq!(told[1], ("swap:file", &disk(DiskState::Encrypted), "bitlocker"));
+    assert_eq!(told[2], ("swap:file-2", &disk(DiskState::Unknown), "bitlocker"));
+    assert_eq!(told[3], ("secure-boot", &Observation::Flag { value: true }, "Confirm-SecureBootUEFI"));
+    assert!(found[4..].iter().all(|fact| matches!(fact.observation, Observation::Unavailable { .. })));
 }
 
 #[test]

@@ -86,9 +86,10 @@ const fn is_self_reported(assurance: &Assurance) -> bool {
 #[serde(deny_unknown_fields)]
 pub struct PatchMinimum {
     /// `ID` and `VERSION_ID` of os-release(5) with a space between, for example `debian 12`; the ID alone for a system
-    /// without versions, for example `arch`.
+    /// without versions, for example `arch`. `macos 14` and `windows 22631` by their major version and build.
     pub os: String,
-    /// Least kernel release, for example `6.1.0-28`; compared with what the running kernel says.
+    /// Least kernel release, for example `6.1.0-28`; compared with what the running kernel says. On macOS the product
+    /// version, for example `14.5`; on Windows the build with its revision, for example `10.0.22631.3593`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kernel: Option<String>,
     /// Least version of each package that is installed. One that is not installed cannot be old.

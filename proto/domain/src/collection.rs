@@ -119,15 +119,34 @@ impl Collection {
         if !self.allows(Item::FactTraces) {
             evidence.facts.iter_mut().for_each(|fact| fact.trace.clear());
         }
-        if !self.allows(Item::OtherPaths) {
-            evidence.facts.retain(|fact| !is_other_path(&fact.subject));
+        for fact in &mut evidence.facts {
+            fact.trace.iter_mut().for_each(|line| *line = without_paths(line));
         }
+        let may_name = |subject: &str| match is_other_path(subject) {
+            true => self.allows(Item::OtherPaths),
+            // No fact is about a file: one that says so was made by mistake, and its path stays here.
+            false => subject == "/" || !subject.contains(['/', '\\']),
+        };
+        evidence.facts.retain(|fact| may_name(&fact.subject));
         if !self.allows(Item::CensusModels) {
             evidence.census.iter_mut().for_each(|finding| finding.listed.clear());
         }
         evidence.collected = self.0.iter().copied().collect();
         Permitted(evidence)
     }
+}
+
+/// A line of a trace with `PATH` in place of each path: a folder can be called by a person's or a customer's name, also
+/// one that a device is. Lines write the white space within a path in another way.
+fn without_paths(line: &str) -> String {
+    let words = line.split(' ').map(|word| {
+        let bare = word.trim_end_matches([':', ',', ')']);
+        match bare.contains(['/', '\\']) && bare != "/" {
+            true => format!("PATH{}", &word[bare.len()..]),
+            false => word.to_owned(),
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Whether a check's subject is a path of the machine's own, beyond those that every baseline may name.

@@ -182,12 +182,12 @@ pub const GUIDES: &[Guide] = &[
     Guide {
         check: "production-credentials",
         subject: "*",
-        action: "Move production credentials off this machine; croft why lists their names, which never leave it",
+        action: "Move production credentials off this machine; croft posture lists their names, which never leave it",
         effort: "minutes",
         risk: "tools that need them stop working here",
         reversible: true,
         commands: &[
-            "croft why",
+            "croft posture",
             "aws configure list-profiles; kubectl config get-contexts",
             "kubectl config delete-context NAME",
             "# profiles: edit ~/.aws/config and ~/.aws/credentials; keep a copy in your password manager",
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_subject_of_its_own_comes_before_the_whole_check() {
         let subject = |check, subject| guide(check, subject).map(|guide| guide.subject);
-        assert_eq!(subject("disk-encryption", "swap:/dev/sda2"), Some("swap"));
+        assert_eq!(subject("disk-encryption", "swap:partition"), Some("swap"));
         assert_eq!(subject("disk-encryption", "home"), Some("*"));
         assert_eq!(subject("endpoint", "firewall"), Some("firewall"));
         assert_eq!(subject("unheard-of", "x"), None);

@@ -115,8 +115,8 @@ mod tests {
         br#"{"baseline":{"name":"standard","version":1},"at":1795219200,"assurance":"self-reported","checks":[
             {"check":"disk-encryption","subject":"/","status":"pass","effect":"none","reason":"/ is encrypted",
              "since":1795219200,"method":"dm-uuid"},
-            {"check":"disk-encryption","subject":"swap:/dev/sda2","status":"fail","effect":"warn",
-             "reason":"swap:/dev/sda2 is not encrypted","since":1795219200,"blocks_at":1795222800,"method":"dm-uuid",
+            {"check":"disk-encryption","subject":"swap:partition","status":"fail","effect":"warn",
+             "reason":"swap:partition is not encrypted","since":1795219200,"blocks_at":1795222800,"method":"dm-uuid",
              "remedy":{"action":"Use zram","effort":"five minutes","risk":"none","reversible":true}},
             {"check":"self-test","subject":"gateway","status":"unknown","effect":"block",
              "reason":"evil\u001b[2J","since":1795219200,"method":"none"}]}"#

@@ -27,7 +27,7 @@ pub async fn run(paths: &Paths, arguments: &FixArguments) -> Result<(), Failure>
 
 fn of_name(name: &str) -> Result<Vec<&'static Guide>, Failure> {
     let guides: Vec<&Guide> = named(name).collect();
-    // A subject that a machine named, for example swap:/dev/sda2, or a path.
+    // A subject that a machine named, for example swap:partition, or a path.
     let guides = if guides.is_empty() {
         let split = name.split_once(':');
         split.and_then(|(check, subject)| guide(check, subject)).into_iter().collect()

@@ -184,7 +184,7 @@ fn fixes_are_printed_and_never_run() {
     let output = station.croft(&["fix", "swap"], "");
     assert!(out(&output).contains("\nsudo swapoff --all\n"), "{}", err(&output));
     assert!(out(&output).contains("# effort: five minutes"), "{}", out(&output));
-    let output = station.croft(&["fix", "disk-encryption:swap:/dev/sda2"], "");
+    let output = station.croft(&["fix", "disk-encryption:swap:partition"], "");
     assert!(out(&output).contains("sudo swapoff --all"), "{}", err(&output));
     let output = station.croft(&["fix", "moon-phase"], "");
     assert!(

@@ -7,7 +7,7 @@ use croft_domain::fact::{Confidence, DiskState};
 
 use super::record::DMSETUP;
 use super::table::{self, Table};
-use super::{Judgment, Walk};
+use super::{Judgment, Walk, shown};
 
 /// Device-mapper types that encrypt, as `dm/uuid` begins. Others that begin with `CRYPT-` do not: verity and integrity
 /// protect what can be read by anyone, and `CRYPT-SUBDEV-` is an inner layer.
@@ -27,7 +27,7 @@ impl Walk<'_> {
     pub(super) fn named_device(&mut self, name: &str, depth: usize) -> Judgment {
         match self.device_folder(name) {
             Some(folder) => self.device(&folder, depth + 1),
-            None => self.unknown(&format!("{name}: not a known device")),
+            None => self.unknown(&format!("{}: not a known device", shown(name))),
         }
     }
 
@@ -125,7 +125,7 @@ impl Walk<'_> {
         match text(&folder.join("loop/backing_file")) {
             // The kernel marks a file that has no name any more; its old name may be another file's now.
             Some(file) if !file.ends_with(" (deleted)") => {
-                self.note(&format!("{name}: loop over {file}"));
+                self.note(&format!("{name}: loop over {}", shown(&file)));
                 self.path(&file, depth + 1)
             }
             _ => self.unknown(&format!("{name}: loop over a file that cannot be named")),
@@ -141,7 +141,7 @@ impl Walk<'_> {
                 volatile
             }
             Some(device) => {
-                self.note(&format!("{name}: compressed memory, written back to {device}"));
+                self.note(&format!("{name}: compressed memory, written back to {}", shown(device)));
                 if device.starts_with("/dev/") {
                     self.named_device(device, depth)
                 } else {

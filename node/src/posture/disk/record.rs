@@ -5,20 +5,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
-use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
 use super::mounts::{Live, ask};
+use crate::posture::ask;
 
 /// Where a captured tree keeps it.
 pub(in crate::posture) const FILE: &str = "croft/recorded.json";
 
 /// Largest recording that is read, in bytes.
 const FILE_LEN_MAX: u64 = 8 << 20;
-
-/// Longest output of a tool that is kept, in bytes.
-const OUTPUT_LEN_MAX: usize = 256 * 1024;
 
 /// Answers, by question.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +31,7 @@ pub(in crate::posture) struct Recorded {
 
 impl Recorded {
     /// Of a captured tree; nothing if it holds none.
-    pub(super) fn of_tree(root: &Path) -> Self {
+    pub(in crate::posture) fn of_tree(root: &Path) -> Self {
         let path = root.join(FILE);
         if !fs::metadata(&path).is_ok_and(|facts| facts.is_file() && facts.len() <= FILE_LEN_MAX) {
             return Self::default();
@@ -65,7 +62,7 @@ impl Recorded {
     }
 
     /// What a tool says of an object. None without the tool, or if it fails.
-    pub(super) fn output(&mut self, tool: &Tool, object: &str, live: bool) -> Option<String> {
+    pub(in crate::posture) fn output(&mut self, tool: &Tool, object: &str, live: bool) -> Option<String> {
         let key = format!("{} {object}", tool.name);
         if !live {
             return self.outputs.get(&key).cloned();
@@ -77,7 +74,7 @@ impl Recorded {
 }
 
 /// A tool that is asked for what no file tells.
-pub(super) struct Tool {
+pub(in crate::posture) struct Tool {
     name: &'static str,
     /// By full path: a search path that somebody else may write decides nothing here.
     programs: &'static [&'static str],
@@ -114,6 +111,24 @@ pub(super) const ZPOOL: Tool = Tool {
     needs_root: false,
 };
 
+/// Names and versions of all packages (rpm(8), rpm-queryformat(7)); an epoch that is missing is 0.
+pub(in crate::posture) const RPM: Tool = Tool {
+    name: "rpm",
+    programs: &["/usr/bin/rpm", "/bin/rpm"],
+    arguments: &["-qa", "--queryformat", "%{NAME}\\t%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n"],
+    prefix: "",
+    needs_root: false,
+};
+
+/// Whether the kernel's clock is kept by any service (timedatectl(1)).
+pub(in crate::posture) const TIMEDATECTL: Tool = Tool {
+    name: "timedatectl",
+    programs: &["/usr/bin/timedatectl", "/bin/timedatectl"],
+    arguments: &["show", "--property=NTPSynchronized", "--value"],
+    prefix: "",
+    needs_root: false,
+};
+
 impl Tool {
     fn run(&self, object: &str) -> Option<String> {
         // What begins with a hyphen would be an option.
@@ -121,10 +136,9 @@ impl Tool {
             return None;
         }
         let program = self.programs.iter().find(|path| Path::new(path).exists())?;
-        let mut command = Command::new(program);
-        command.args(self.arguments).arg(format!("{}{object}", self.prefix)).env_clear();
-        let output = command.output().ok().filter(|output| output.status.success())?;
-        let bytes = output.stdout.get(..OUTPUT_LEN_MAX).unwrap_or(&output.stdout);
-        Some(String::from_utf8_lossy(bytes).into_owned())
+        let object = format!("{}{object}", self.prefix);
+        let named = (!object.is_empty()).then_some(object.as_str());
+        let arguments: Vec<&str> = self.arguments.iter().copied().chain(named).collect();
+        ask::ask(program, &arguments, &[])
     }
 }

@@ -5,7 +5,7 @@
 use croft_domain::fact::{Confidence, DiskState};
 
 use super::record::{ZFS, ZPOOL};
-use super::{Judgment, Walk};
+use super::{Judgment, Walk, shown};
 
 /// Most devices of one pool that are followed.
 const DEVICES_MAX: usize = 64;
@@ -15,19 +15,19 @@ impl Walk<'_> {
     pub(super) fn zfs(&mut self, dataset: &str, depth: usize) -> Judgment {
         let live = self.live;
         let Some(text) = self.recorded.output(&ZFS, dataset, live) else {
-            return self.unknown(&format!("zfs: {dataset}: the zfs tool says nothing of it"));
+            return self.unknown(&format!("zfs: {}: the zfs tool says nothing of it", shown(dataset)));
         };
         match parse(&text) {
             Dataset::Encrypts(cipher) => {
-                self.note(&format!("zfs: {dataset} encrypts by itself ({cipher})"));
+                self.note(&format!("zfs: {} encrypts by itself ({cipher})", shown(dataset)));
                 Judgment::new(DiskState::Encrypted, Confidence::Uuid)
             }
             Dataset::Plain => {
-                self.note(&format!("zfs: {dataset} does not encrypt by itself"));
+                self.note(&format!("zfs: {} does not encrypt by itself", shown(dataset)));
                 self.pool(dataset.split('/').next().unwrap_or(dataset), depth)
             }
             Dataset::Unclear => {
-                self.unknown(&format!("zfs: {dataset}: its properties contradict each other"))
+                self.unknown(&format!("zfs: {}: its properties contradict each other", shown(dataset)))
             }
         }
     }

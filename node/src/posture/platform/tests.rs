@@ -1,12 +1,26 @@
 //! Documented outputs of macOS and Windows, and outputs that must not be taken for a pass.
 
 use croft_domain::fact::DiskState::{self, Encrypted, Plain};
+use tempfile::TempDir;
 
 use super::*;
 
-fn asked<'a>(platform: &dyn Platform, outputs: &[&'a str]) -> Vec<Asked<'a>> {
-    let commands = platform.commands().iter().copied();
-    commands.zip(outputs).map(|(command, output)| Asked { command, output: Some(output) }).collect()
+fn outputs(system: System, outputs: &[(&str, &str)]) -> Outputs {
+    let outputs = outputs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    Outputs { system, outputs: outputs.collect() }
+}
+
+/// A captured tree with nothing but such outputs, read back the way that facts take.
+fn tree(told: &Outputs) -> TempDir {
+    let root = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(root.path().join("croft")).expect("a folder");
+    let json = serde_json::to_vec(told).expect("JSON");
+    std::fs::write(root.path().join("croft/outputs.json"), json).expect("a file");
+    root
+}
+
+fn known(state: DiskState) -> Option<DiskState> {
+    (state != DiskState::Unknown).then_some(state)
 }
 
 fn apfs(volumes: &[(&str, bool, bool)]) -> String {
@@ -27,7 +41,8 @@ fn apfs(volumes: &[(&str, bool, bool)]) -> String {
 }
 
 fn mac(status: &str, list: &str) -> Option<DiskState> {
-    MacOs.disk(&asked(&MacOs, &[status, list])).ok()
+    let told = outputs(System::MacOs, &[("fdesetup", status), ("apfs", list)]);
+    known(of(tree(&told).path()).disk("/Users/alice").state)
 }
 
 #[test]
@@ -51,60 +66,128 @@ fn p5_file_vault_counts_only_when_it_is_on_and_done_on_every_data_volume() {
     assert_eq!(mac("FileVault is On.\n", &apfs(&[("Data", true, true)])), None);
     assert_eq!(mac("FileVault is On.\n", &apfs(&[("System", true, false)])), None);
     assert_eq!(mac("FileVault is On.\n", "<plist/>"), None);
-    assert_eq!(MacOs.disk(&[]).ok(), None);
+    let on = outputs(System::MacOs, &[("fdesetup", "FileVault is On.\n"), ("apfs", &on)]);
+    for elsewhere in ["/Volumes/Stick", "/Network/x", "relative", "/Users/../Volumes/Stick"] {
+        assert_eq!(MacOs(on.clone()).disk(elsewhere).state, DiskState::Unknown, "{elsewhere}");
+    }
+}
+
+fn mac_defense(subject: &str, name: &str, text: &str) -> Option<bool> {
+    let told = outputs(System::MacOs, &[(name, text)]);
+    let found = of(tree(&told).path()).defenses(Path::new("/Users/alice"));
+    found.into_iter().find(|defense| defense.subject == subject).expect("a defense").stands.ok()
 }
 
 #[test]
-fn the_application_firewall_says_its_state_by_number() {
-    let state = |text: &str| MacOs.firewall(&asked(&MacOs, &["", "", text])).ok();
-    assert_eq!(state("Firewall is enabled. (State = 1)\n"), Some(true));
-    assert_eq!(
-        state("Firewall is blocking all non-essential incoming connections. (State = 2)\n"),
-        Some(true)
-    );
-    assert_eq!(state("Firewall is disabled. (State = 0)\n"), Some(false));
-    assert_eq!(state("Firewall is on fire. (State = 7)\n"), None);
-}
-
-fn bitlocker(json: &str) -> Option<DiskState> {
-    Windows.disk(&asked(&Windows, &[json])).ok()
-}
-
-#[test]
-fn p5_bitlocker_counts_only_when_it_is_complete_and_protects() {
-    let volume = |kind: u32, status: u32, protection: u32| {
-        format!(
-            r#"{{"MountPoint":"C:","VolumeType":{kind},"VolumeStatus":{status},"ProtectionStatus":{protection}}}"#
-        )
-    };
-    assert_eq!(bitlocker(&volume(0, 1, 1)), Some(Encrypted));
-    assert_eq!(bitlocker(&format!("\u{feff}[{},{}]", volume(1, 0, 0), volume(0, 1, 1))), Some(Encrypted));
-    assert_eq!(bitlocker(&volume(0, 1, 0)), Some(Plain), "suspended");
-    assert_eq!(bitlocker(&volume(0, 0, 0)), Some(Plain));
-    for unclear in
-        [volume(0, 2, 1), volume(0, 5, 0), volume(0, 1, 2), volume(1, 1, 1), "{}".to_owned(), String::new()]
-    {
-        assert_eq!(bitlocker(&unclear), None, "{unclear}");
+fn p5_each_defense_of_macos_counts_only_in_known_words() {
+    let cases: [(&str, &str, &str, Option<bool>); 22] = [
+        ("firewall", "firewall", "Firewall is enabled. (State = 1)\n", Some(true)),
+        (
+            "firewall",
+            "firewall",
+            "Firewall is blocking all non-essential incoming connections. (State = 2)\n",
+            Some(true),
+        ),
+        ("firewall", "firewall", "Firewall is disabled. (State = 0)\n", Some(false)),
+        ("firewall", "firewall", "Firewall is on fire. (State = 7)\n", None),
+        (
+            "secure-boot",
+            "secure-boot",
+            "Controller:\n\n  Boot Policy:\n    Secure Boot: Full Security\n",
+            Some(true),
+        ),
+        ("secure-boot", "secure-boot", "    Secure Boot: Reduced Security\n", Some(false)),
+        ("secure-boot", "secure-boot", "    Secure Boot: Permissive Security\n", Some(false)),
+        ("secure-boot", "secure-boot", "    Sicherer Start: Volle Sicherheit\n", None),
+        ("secure-boot", "secure-boot", "Secure Boot: Full Security\nSecure Boot: No Security\n", None),
+        ("secure-boot", "secure-boot", "", None),
+        ("time-sync", "time", "Network Time: On\n", Some(true)),
+        ("time-sync", "time", "Network Time: Off\n", Some(false)),
+        ("time-sync", "time", "You need administrator access to run this tool... exiting!\n", None),
+        (
+            "screen-lock",
+            "screen-lock",
+            "2026-01-02 03:04:05.678 sysadminctl[812:9123] screenLock delay is immediate\n",
+            Some(true),
+        ),
+        (
+            "screen-lock",
+            "screen-lock",
+            "2026-01-02 03:04:05.678 sysadminctl[812:9123] screenLock delay is 300 seconds\n",
+            Some(true),
+        ),
+        ("screen-lock", "screen-lock", "2026-01-02 sysadminctl[812:9123] screenLock is off\n", Some(false)),
+        ("screen-lock", "screen-lock", "screenLock delay is many seconds\n", None),
+        ("screen-lock", "screen-lock", "screenLock delay is unknown\n", None),
+        ("patches", "updates", "0\n", Some(true)),
+        ("patches", "updates", "3\n", Some(false)),
+        ("patches", "updates", "The domain/default pair does not exist\n", None),
+        ("patches", "updates", "-1\n", None),
+    ];
+    for (subject, name, text, expected) in cases {
+        assert_eq!(mac_defense(subject, name, text), expected, "{text}");
     }
 }
 
 #[test]
-fn every_profile_of_the_windows_firewall_must_be_on() {
-    let state = |states: [&str; 3]| {
-        let profiles = ["Domain", "Private", "Public"];
-        let text: String = profiles
-            .iter()
-            .zip(states)
-            .map(|(profile, state)| {
-                format!(
-                    "\n{profile} Profile Settings:\n-----\nState                                 {state}\n"
-                )
-            })
-            .collect();
-        Windows.firewall(&asked(&Windows, &["", &(text + "Ok.\n")])).ok()
+fn p5_swap_of_macos_must_say_that_it_is_encrypted() {
+    let state = |text: &str| {
+        let found = MacOs(outputs(System::MacOs, &[("swap", text)])).swaps().expect("an answer");
+        known(found[0].state)
     };
-    assert_eq!(state(["ON", "ON", "ON"]), Some(true));
-    assert_eq!(state(["ON", "OFF", "ON"]), Some(false));
-    assert_eq!(state(["ON", "EIN", "ON"]), None);
-    assert_eq!(Windows.firewall(&asked(&Windows, &["", "State ON\n"])).ok(), None);
+    let total = "vm.swapusage: total = 2048.00M  used = 1024.50M  free = 1023.50M";
+    assert_eq!(state(&format!("{total}  (encrypted)\n")), Some(Encrypted));
+    assert_eq!(state(&format!("{total}\n")), None);
+    assert_eq!(state(&format!("{total}  (encrypted) not\n")), None);
+    assert_eq!(state("(encrypted)"), None);
+    assert!(MacOs(outputs(System::MacOs, &[])).swaps().is_none());
 }
+
+#[test]
+fn each_system_says_which_it_is() {
+    let release = |told: Outputs| {
+        let release = of(tree(&told).path()).release()?;
+        Some((release.system, release.kernel.expect("a version")))
+    };
+    let text = "ProductName:\t\tmacOS\nProductVersion:\t\t14.5\nBuildVersion:\t\t23F79\n";
+    let mac = |text| release(outputs(System::MacOs, &[("version", text)]));
+    assert_eq!(mac(text), Some(("macos 14".to_owned(), "14.5".to_owned())));
+    assert_eq!(mac("ProductName: iPhone OS\nProductVersion: 17\n"), None);
+    assert_eq!(mac("ProductName: macOS\nProductVersion: next\n"), None);
+    let windows = |text| release(outputs(System::Windows, &[("version", text)]));
+    let json = "{\r\n    \"CurrentBuild\":  \"22631\",\r\n    \"UBR\":  3593\r\n}\r\n";
+    assert_eq!(windows(json), Some(("windows 22631".to_owned(), "10.0.22631.3593".to_owned())));
+    assert_eq!(windows(r#"{"CurrentBuild":"","UBR":1}"#), None);
+    assert_eq!(windows(""), None);
+}
+
+#[test]
+fn p5_a_machine_without_these_commands_is_unknown_in_everything() {
+    // The real commands, on a machine that has none of them: this one.
+    let absent = "/croft-no-such-folder";
+    for told in
+        [Outputs::ask(System::MacOs, macos::COMMANDS), Outputs::ask(System::Windows, windows::COMMANDS)]
+    {
+        let platform = of(tree(&told).path());
+        assert_eq!(platform.disk("/").state, DiskState::Unknown, "{told:?}");
+        assert!(
+            platform.defenses(Path::new(absent)).iter().all(|defense| defense.stands.is_err()),
+            "{told:?}"
+        );
+        assert_eq!(platform.defenses(Path::new(absent)).len(), 5);
+        assert!(platform.packages(&["x"]).is_none());
+    }
+}
+
+#[test]
+fn outputs_that_are_damaged_are_no_other_system() {
+    let told = outputs(System::MacOs, &[]);
+    let root = tree(&told);
+    std::fs::write(root.path().join("croft/outputs.json"), "{\"system\":\"beos\",\"outputs\":{}}")
+        .expect("a file");
+    assert_eq!(of(root.path()).disk_method(), "statx+sysfs");
+    assert_eq!(of(root.path()).disk("/").state, DiskState::Unknown);
+}
+
+#[path = "windows_tests.rs"]
+mod windows_tests;

@@ -72,8 +72,8 @@ fn p5_one_plain_swap_among_several_is_not_hidden_by_an_encrypted_one() {
         policy.paths = vec!["swap".to_owned()];
     }
     let facts = vec![
-        disk("swap:/dev/dm-1", DiskState::Encrypted, Confidence::Uuid),
-        disk("swap:/dev/vda2", DiskState::Plain, Confidence::Uuid),
+        disk("swap:volume", DiskState::Encrypted, Confidence::Uuid),
+        disk("swap:partition", DiskState::Plain, Confidence::Uuid),
     ];
     assert!(!judge(&swaps, &[], &evidence(facts), &History::new(), NOW).allows_serving());
     // A subject that merely begins with the same letters is another subject.

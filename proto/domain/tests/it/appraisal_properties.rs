@@ -240,13 +240,13 @@ fn p4_a_subject_that_vanishes_and_comes_back_keeps_its_clock() {
         observation,
         ..fact(0, 0, Confidence::Table)
     };
-    let plain = || vec![swap("swap:/dev/vda2", Observation::Disk { state: DiskState::Plain })];
+    let plain = || vec![swap("swap:partition", Observation::Disk { state: DiskState::Plain })];
     let none = || vec![swap("swap", Observation::Flag { value: true })];
     let first = judge(&baseline, plain(), &History::new(), NOW);
     let off = judge(&baseline, none(), &history_of(&first), NOW.plus(500));
     assert_eq!(off.checks[0].status, Status::Pass);
     let hidden = judge(&baseline, Vec::new(), &history_of(&off), NOW.plus(600));
-    let renamed = vec![swap("swap:/dev/vdb1", Observation::Disk { state: DiskState::Plain })];
+    let renamed = vec![swap("swap:partition-2", Observation::Disk { state: DiskState::Plain })];
     let last = judge(&baseline, renamed, &history_of(&hidden), NOW.plus(1_000));
     assert_eq!(last.checks[0].effect, Effect::Block, "{last:?}");
 }

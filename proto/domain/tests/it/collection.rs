@@ -36,7 +36,23 @@ fn p10_a_baseline_that_asks_for_everything_gets_what_the_ceiling_permits() {
     assert_eq!(held.evidence().check_bounds(), Ok(()));
     let budget = Collection::permitted(Ownership::DevBudget, &asking.asks_for(), &nothing).hold(greedy());
     assert_eq!(budget.evidence().collected, [Item::FactTraces, Item::OtherPaths, Item::AllAccounts]);
-    assert!(!budget.evidence().facts[0].trace.is_empty());
+    assert_eq!(budget.evidence().facts[0].trace, ["PATH is on nvme0n1p3"]);
+}
+
+#[test]
+fn p10_a_fact_about_a_file_never_leaves_and_a_trace_leaves_without_its_paths() {
+    let mut facts = vec![disk("/", DiskState::Encrypted, Confidence::Uuid)];
+    facts.push(disk("swap:/home/alice/swapfile", DiskState::Encrypted, Confidence::Uuid));
+    facts.push(disk(r"swap:C:\Users\alice\x.sys", DiskState::Encrypted, Confidence::Uuid));
+    facts[0].trace = vec![
+        r"/home/alice/my\040merger: ext4 on /, device 8:1".to_owned(),
+        "loop0: loop over /home/alice/a:b: (/x/alice)".to_owned(),
+    ];
+    let asked: BTreeSet<Item> = Item::ALL.into();
+    let held = Collection::permitted(Ownership::DevBudget, &asked, &asked).hold(evidence(facts));
+    let held = &held.evidence().facts;
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].trace, ["PATH: ext4 on /, device 8:1", "loop0: loop over PATH: PATH)"]);
 }
 
 #[test]
