@@ -150,7 +150,9 @@ fn count(tools: &[Tool], machine: &Machine<'_>, request: &CensusRequest<'_>) -> 
     listen(tools, &mut groups, machine, request);
     let home = request.home.filter(|home| surroundings::is_readable(home));
     let places = Places { root: request.root, home };
-    let found = tools.iter().zip(groups).filter_map(|(tool, group)| describe(tool, group, &places, request));
+    let nvidia = accelerators::of_nvidia(request.root);
+    let found =
+        tools.iter().zip(groups).filter_map(|(tool, group)| describe(tool, group, &places, &nvidia, request));
     Census {
         tools: found.collect(),
         compared: request.catalog.is_some(),
@@ -223,6 +225,7 @@ fn describe(
     tool: &Tool,
     group: Group<'_>,
     places: &Places<'_>,
+    nvidia: &BTreeMap<u32, Load>,
     request: &CensusRequest<'_>,
 ) -> Option<ToolFound> {
     let Group { processes, ports, version, .. } = group;
@@ -244,6 +247,7 @@ fn describe(
     let mut load = Load::default();
     for process in &processes {
         load.add(&accelerators::of_process(proc, process.pid));
+        nvidia.get(&process.pid).into_iter().for_each(|told| load.add(told));
     }
     let exposed = ports.values().any(|port| !port.loopback);
     Some(ToolFound {

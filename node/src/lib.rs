@@ -4,6 +4,7 @@
 //! them knows the agent. The gateway is another process and shares only frames with the daemon.
 
 pub mod agent;
+mod ask;
 pub mod bundles;
 pub mod capacity;
 pub mod census;

@@ -4,7 +4,6 @@
 //! such. Deliberately absent: any change to the machine, and any name of a file, host or account in a fact about
 //! credentials.
 
-mod ask;
 pub mod capture;
 pub mod command;
 pub mod credentials;

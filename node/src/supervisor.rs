@@ -25,7 +25,7 @@ use std::time::Duration;
 use croft_domain::bundle::{CheckPrompt, Rendered};
 use croft_domain::code::Code;
 use croft_domain::id::BundleRef;
-use croft_domain::memory::{KvType, MemoryPlan};
+use croft_domain::memory::{self, KvType, MemoryPlan};
 use croft_proto::frames::{GatewayPolicy, SLOTS, ToGateway, to_gateway};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -165,12 +165,32 @@ pub struct Programs {
 pub struct Allowance {
     /// How keys and values are stored.
     pub kv: KvType,
-    /// Memory of all workers together, in bytes.
+    /// Memory of the machine, or of the tightest control group around us, in bytes.
+    pub machine_bytes: u64,
+    /// Memory of all workers together, in bytes, as the owner chose it; 0: the default share of the machine.
     pub all_bytes: u64,
-    /// Memory of one worker, in bytes.
+    /// Memory of one worker, in bytes, as the owner chose it; 0: as all together.
     pub model_bytes: u64,
     /// Until a worker that says nothing is ended.
     pub hang_after: Duration,
+}
+
+impl Allowance {
+    /// What all workers together may take, in bytes, where signed policy allows so many percent of the machine.
+    #[must_use]
+    pub fn ceiling_bytes(&self, percent_max: Option<u8>) -> u64 {
+        memory::ceiling(self.machine_bytes, self.all_bytes, percent_max)
+    }
+
+    /// What one of them may take under that ceiling, in bytes.
+    #[must_use]
+    pub const fn of_model(&self, ceiling_bytes: u64) -> u64 {
+        if self.model_bytes == 0 || self.model_bytes > ceiling_bytes {
+            ceiling_bytes
+        } else {
+            self.model_bytes
+        }
+    }
 }
 
 struct Loaded {
@@ -217,7 +237,7 @@ impl Supervisor {
             stop: stop.clone(),
         };
         let gateway = Some(tokio::spawn(keeper.run()));
-        let room = Room::new(programs.allowance.all_bytes);
+        let room = Room::new(programs.allowance.ceiling_bytes(None));
         Self { programs, house, policy, events, room, loaded: Vec::new(), stop, gateway }
     }
 
@@ -231,6 +251,12 @@ impl Supervisor {
             }
             is_new
         });
+    }
+
+    /// Holds all models together under what signed policy allows, from now on. Those that are too many leave as soon as
+    /// nobody uses them.
+    pub fn set_memory_percent(&self, percent_max: Option<u8>) {
+        self.room.set_ceiling(self.programs.allowance.ceiling_bytes(percent_max));
     }
 
     /// Keeps a model at hand from now on. One that is loaded already stays as it is.

@@ -77,7 +77,12 @@ impl Keeper {
     }
 
     async fn align(&mut self, decisions: &Decisions) {
-        let serving = self.shared.memory().serving(clock::now(), clock::boottime_ms());
+        let (serving, memory_percent) = {
+            let memory = self.shared.memory();
+            let percent = memory.baseline().and_then(|baseline| baseline.usage.memory_percent);
+            (memory.serving(clock::now(), clock::boottime_ms()), percent)
+        };
+        self.supervisor.set_memory_percent(memory_percent);
         self.tell_change(&serving);
         let may_load = may_load(&serving);
         let ending: Vec<(BundleRef, Failure)> = self

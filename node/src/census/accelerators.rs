@@ -1,14 +1,17 @@
 //! Load of graphics and neural processors by process, as drivers tell it in `/proc/PID/fdinfo` (kernel document
 //! `gpu/drm-usage-stats.rst`), and which accelerators can be seen at all.
 //!
-//! Deliberately absent: NVIDIA's own library. Its driver writes no such file, so its processes are said to be invisible
-//! and never counted as idle.
+//! NVIDIA's driver writes no such file: its own tool is asked, which is a front end of NVML. Deliberately absent: that
+//! library itself. It would bring a vendor's code into the process that holds this machine's key. Where the tool is missing
+//! nothing is said of these processes, and they are never counted as idle.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
+
+use crate::ask::ask;
 
 /// Most descriptors looked at for one process.
 const DESCRIPTORS_MAX: usize = 4096;
@@ -94,6 +97,29 @@ fn size(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
+/// Device memory by process, as `nvidia-smi` tells it; empty where there is no such device or no answer.
+pub(super) fn of_nvidia(root: &Path) -> BTreeMap<u32, Load> {
+    if root != Path::new("/") || !root.join("dev/nvidiactl").exists() {
+        return BTreeMap::new();
+    }
+    let query = ["--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"];
+    ask("/usr/bin/nvidia-smi", &query, &[]).map(|text| parse_nvidia(&text)).unwrap_or_default()
+}
+
+/// `PID, MIB` a line, once for each device; `[N/A]` where the driver does not tell.
+fn parse_nvidia(text: &str) -> BTreeMap<u32, Load> {
+    let mut loads: BTreeMap<u32, Load> = BTreeMap::new();
+    for line in text.lines().take(DESCRIPTORS_MAX) {
+        let Some((pid, mib)) = line.split_once(',') else { continue };
+        let Ok(pid) = pid.trim().parse() else { continue };
+        let memory_bytes =
+            mib.trim().parse::<u64>().ok().and_then(|mib| mib.checked_mul(1 << 20)).unwrap_or(0);
+        let load = Load { memory_bytes, engine_ns: 0, drivers: vec!["nvidia".to_owned()] };
+        loads.entry(pid).or_default().add(&load);
+    }
+    loads
+}
+
 /// What a process does on accelerators, as far as that may be seen below `proc`.
 pub(super) fn of_process(proc: &Path, pid: u32) -> Load {
     let folder = proc.join(pid.to_string());
@@ -158,6 +184,18 @@ mod tests {
         assert_eq!(client.identity, ("amdgpu".to_owned(), "0000:03:00.0".to_owned(), "42".to_owned()));
         assert_eq!(parse(IVPU).expect("a client").memory_bytes, 4 << 20);
         assert_eq!(parse("pos:\t0\nflags:\t0\n"), None);
+    }
+
+    #[test]
+    fn nvidias_tool_tells_memory_by_process_and_what_it_does_not_tell_is_not_zero_load() {
+        let loads = parse_nvidia(
+            "12345, 1024\n12345, 512\n777, [N/A]\nNo devices were found\nx, 5\n9, 99999999999999999999\n",
+        );
+        assert_eq!(loads.keys().copied().collect::<Vec<_>>(), [9, 777, 12345]);
+        assert_eq!(loads[&12345].memory_bytes, 1536 << 20);
+        assert!(loads[&777].memory_bytes == 0 && !loads[&777].is_none(), "it is told that it is there");
+        assert!(parse_nvidia("").is_empty());
+        assert!(of_nvidia(Path::new("/nonexistent")).is_empty());
     }
 
     #[test]

@@ -9,7 +9,6 @@ use croft_domain::code::Code;
 use croft_domain::data_class::DataClasses;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::Mode;
-use croft_domain::memory;
 use croft_domain::usage::UsageRules;
 use croft_trust::digest::sha256_reader;
 use rustix::fs::{FlockOperation, flock};
@@ -156,12 +155,11 @@ fn allowance(config: &Config) -> Allowance {
     let WorkerConfig { threads: _, memory_mib, model_memory_mib, kv_type, idle_after_s: _, hang_after_s } =
         config.worker;
     let bytes = |mib: u64| mib.saturating_mul(1 << 20);
-    let machine_bytes = capacity::memory_bytes().unwrap_or(bytes(memory_mib));
-    let all_bytes = memory::ceiling(machine_bytes, bytes(memory_mib), None);
     Allowance {
         kv: kv_type,
-        all_bytes,
-        model_bytes: if model_memory_mib == 0 { all_bytes } else { bytes(model_memory_mib).min(all_bytes) },
+        machine_bytes: capacity::memory_bytes().unwrap_or(bytes(memory_mib)),
+        all_bytes: bytes(memory_mib),
+        model_bytes: bytes(model_memory_mib),
         hang_after: Duration::from_secs(hang_after_s),
     }
 }

@@ -10,8 +10,8 @@ use std::path::Path;
 use croft_domain::fact::Confidence;
 use serde::Serialize;
 
-use super::ask::ask;
 use super::disk::record::{Recorded, TIMEDATECTL};
+use crate::ask::ask;
 
 /// One defense.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,6 +2,7 @@
 //! that have been idle longest, and waits while none is idle.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -64,7 +65,7 @@ struct Tenant {
 
 /// The memory that models share.
 pub struct Room {
-    ceiling_bytes: u64,
+    ceiling_bytes: AtomicU64,
     tenants: Mutex<BTreeMap<u32, Tenant>>,
     changed: Notify,
 }
@@ -80,13 +81,36 @@ impl Room {
     /// A room of so many bytes.
     #[must_use]
     pub fn new(ceiling_bytes: u64) -> Arc<Self> {
+        let ceiling_bytes = AtomicU64::new(ceiling_bytes);
         Arc::new(Self { ceiling_bytes, tenants: Mutex::default(), changed: Notify::new() })
     }
 
     /// What all together may take, in bytes.
     #[must_use]
-    pub const fn ceiling_bytes(&self) -> u64 {
-        self.ceiling_bytes
+    pub fn ceiling_bytes(&self) -> u64 {
+        self.ceiling_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Moves the ceiling. Whoever is above it leaves when nobody uses it, and whoever waits below it looks again.
+    pub fn set_ceiling(&self, ceiling_bytes: u64) {
+        if self.ceiling_bytes.swap(ceiling_bytes, Ordering::Relaxed) != ceiling_bytes {
+            self.shed(&self.tenants());
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Asks those to leave that are too many under the ceiling as it is.
+    fn shed(&self, tenants: &BTreeMap<u32, Tenant>) {
+        let residents: Vec<Resident> = tenants.values().map(|tenant| tenant.resident).collect();
+        let leaving = match decide(&residents, 0, self.ceiling_bytes()) {
+            Decision::Enter => return,
+            Decision::Ask(leaving) => leaving,
+            // All that are idle do not suffice: they leave all the same.
+            Decision::Wait => residents.iter().filter(|r| r.idle_since.is_some()).map(|r| r.slot).collect(),
+        };
+        for tenant in leaving.iter().filter_map(|slot| tenants.get(slot)) {
+            tenant.leave.send_replace(true);
+        }
     }
 
     fn tenants(&self) -> MutexGuard<'_, BTreeMap<u32, Tenant>> {
@@ -114,7 +138,7 @@ impl Room {
     fn try_enter(self: &Arc<Self>, slot: u32, bytes: u64, wish: Wish) -> Option<Place> {
         let mut tenants = self.tenants();
         let residents: Vec<Resident> = tenants.values().map(|tenant| tenant.resident).collect();
-        match decide(&residents, bytes, self.ceiling_bytes) {
+        match decide(&residents, bytes, self.ceiling_bytes()) {
             Decision::Enter => {}
             Decision::Ask(leaving) if wish == Wish::Wanted => {
                 for slot in leaving {
@@ -137,9 +161,12 @@ impl Room {
 impl Place {
     /// Says whether the model is used, and since when it is not.
     pub fn set_idle_since(&self, idle_since: Option<Instant>) {
-        if let Some(tenant) = self.room.tenants().get_mut(&self.slot) {
+        let mut tenants = self.room.tenants();
+        if let Some(tenant) = tenants.get_mut(&self.slot) {
             tenant.resident.idle_since = idle_since;
         }
+        self.room.shed(&tenants);
+        drop(tenants);
         self.room.changed.notify_waiters();
     }
 
@@ -165,6 +192,24 @@ mod tests {
 
     fn resident(slot: u32, bytes: u64, idle_since: Option<Instant>) -> Resident {
         Resident { slot, bytes, idle_since }
+    }
+
+    #[tokio::test]
+    async fn p4_a_ceiling_that_sinks_makes_the_idle_leave_at_once_and_the_busy_when_they_are_done() {
+        let room = Room::new(100);
+        let mut idle = room.enter(0, 40, Wish::Wanted).await.expect("a place");
+        let mut busy = room.enter(1, 40, Wish::Wanted).await.expect("a place");
+        idle.set_idle_since(Some(Instant::now()));
+        room.set_ceiling(30);
+        assert_eq!(room.ceiling_bytes(), 30);
+        idle.wanted_by_another().await;
+        let mut leaving = std::pin::pin!(busy.leave.clone());
+        assert!(!*leaving.borrow_and_update(), "nobody is thrown out of an answer");
+        busy.set_idle_since(Some(Instant::now()));
+        busy.wanted_by_another().await;
+        drop((idle, busy));
+        assert!(room.enter(2, 31, Wish::Spare).await.is_none());
+        assert!(room.enter(2, 30, Wish::Spare).await.is_some());
     }
 
     #[test]

@@ -90,8 +90,9 @@ mod tests {
     async fn nobody_waits_for_a_proof_after_the_end() {
         let allowance = crate::supervisor::Allowance {
             kv: croft_domain::memory::KvType::F16,
-            all_bytes: 1 << 30,
-            model_bytes: 1 << 30,
+            machine_bytes: 1 << 30,
+            all_bytes: 0,
+            model_bytes: 0,
             hang_after: std::time::Duration::from_secs(60),
         };
         let worker = runtime("/bin/true");

@@ -153,7 +153,7 @@ impl Keeper {
             kv: self.programs.allowance.kv,
         };
         let plan = MemoryPlan::of(&shape, &size);
-        let ceiling_bytes = self.programs.allowance.model_bytes.min(self.room.ceiling_bytes());
+        let ceiling_bytes = self.programs.allowance.of_model(self.room.ceiling_bytes());
         self.tell(WorkerChange::Planned { plan, ceiling_bytes }).await;
         if let Err(over) = plan.fit(ceiling_bytes) {
             return End::Hopeless(Failure::caused(Code::MemoryPlan, &over));

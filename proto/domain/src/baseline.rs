@@ -12,6 +12,7 @@ use crate::limits::{
     CHECKS_MAX, CONTROLS_MAX, LEASE_TTL_MAX_S, NAME_LEN_MAX, PATCHES_MAX, RUNTIME_MINIMUMS_MAX, SUBJECTS_MAX,
     TEXT_LEN_MAX,
 };
+use crate::memory::MOST_PERCENT;
 use crate::usage::UsageRules;
 use crate::verdict::Assurance;
 
@@ -205,6 +206,9 @@ impl Baseline {
         }
         if self.usage.data_class > self.usage.data_class_max {
             return err("usage.data_class", "at most usage.data_class_max");
+        }
+        if self.usage.memory_percent.is_some_and(|percent| !(1..=MOST_PERCENT).contains(&percent)) {
+            return err("usage.memory_percent", "1 to 90 (percent)");
         }
         if self.checks.is_empty() || self.checks.len() > CHECKS_MAX {
             return err("checks", "1 to 64 checks");

@@ -56,6 +56,10 @@ pub struct UsageRules {
     /// Longest a model stays loaded without a request, in seconds; what clients ask for is cut to it. None: it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_alive_max_s: Option<u64>,
+    /// Most of the machine's memory, or of its control group's, that all models together may take, in percent: 1 to 90.
+    /// What the owner allows counts if it is less. None: the owner's word alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<u8>,
     /// What becomes of answers that hold such content; a class that is not named is allowed.
     #[serde(skip_serializing_if = "DataClasses::is_empty")]
     pub answers: DataClasses,
@@ -69,6 +73,7 @@ impl Default for UsageRules {
             tokens_per_day: 0,
             in_flight_max: 0,
             keep_alive_max_s: None,
+            memory_percent: None,
             answers: DataClasses::new(),
         }
     }

@@ -21,6 +21,7 @@ mod integrity;
 mod kill_anywhere;
 mod leases;
 mod main_job;
+mod network;
 mod playbooks;
 mod privacy;
 mod quotas;

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::mounts::{Live, ask};
-use crate::posture::ask;
+use crate::ask;
 
 /// Where a captured tree keeps it.
 pub(in crate::posture) const FILE: &str = "croft/recorded.json";

@@ -1,5 +1,7 @@
 //! The captured guest replays, and small trees ask what no honest guest has.
 
+#[path = "pools.rs"]
+mod pools;
 #[path = "topologies.rs"]
 mod topologies;
 

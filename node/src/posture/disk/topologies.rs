@@ -9,12 +9,12 @@ const LVM: Option<&str> = Some("LVM-x");
 const MULTIPATH: Option<&str> = Some("mpath-3600");
 
 /// A device: name, numbers, `dm/uuid`, slaves. One without slaves and uuid is hardware.
-type Device = (&'static str, &'static str, Option<&'static str>, &'static [&'static str]);
+pub(super) type Device = (&'static str, &'static str, Option<&'static str>, &'static [&'static str]);
 
 const SDA: Device = ("sda", "8:0", None, &[]);
 const SDB: Device = ("sdb", "8:16", None, &[]);
 
-fn machine(root_device: &str, devices: &[Device]) -> Machine {
+pub(super) fn machine(root_device: &str, devices: &[Device]) -> Machine {
     let machine = Machine::new(root_device);
     for (name, numbers, uuid, slaves) in devices {
         machine.device(name, numbers, *uuid, slaves);

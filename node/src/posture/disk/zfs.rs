@@ -37,10 +37,10 @@ impl Walk<'_> {
         let Some(text) = self.recorded.output(&ZPOOL, pool, live) else {
             return self.unknown(&format!("zfs: the devices of {pool} cannot be listed"));
         };
-        let members = members(&text);
-        if members.is_empty() || members.len() > DEVICES_MAX {
-            return self.unknown(&format!("zfs: {pool} lists no devices that can be followed"));
-        }
+        let members = members(&text).filter(|all| !all.is_empty() && all.len() <= DEVICES_MAX);
+        let Some(members) = members else {
+            return self.unknown(&format!("zfs: {pool} lists devices that cannot be followed, or none"));
+        };
         self.note(&format!("zfs: {pool} over {} device(s)", members.len()));
         let judgments: Vec<Judgment> = members
             .iter()
@@ -75,10 +75,30 @@ fn parse(text: &str) -> Dataset {
     }
 }
 
-/// Full paths of the devices and files below the pool's own line, logs and caches too.
-fn members(text: &str) -> Vec<String> {
-    let names = text.lines().skip(1).filter_map(|line| line.split('\t').find(|word| !word.is_empty()));
-    names.filter(|name| name.starts_with('/')).map(str::to_owned).collect()
+/// Groups of devices: a word, and a number behind a hyphen.
+const GROUPS: [&str; 10] =
+    ["mirror", "raidz1", "raidz2", "raidz3", "draid1", "draid2", "draid3", "spare", "replacing", "indirect"];
+
+/// Groups that are named in one word.
+const CLASSES: [&str; 5] = ["logs", "cache", "spares", "special", "dedup"];
+
+/// Full paths of the devices and files below the pool's own line, logs and caches too. None if a line is neither of these
+/// nor a group of them: a device that is gone is listed by a number.
+fn members(text: &str) -> Option<Vec<String>> {
+    let mut members = Vec::new();
+    for line in text.lines().skip(1) {
+        let Some(name) = line.split('\t').find(|word| !word.is_empty()) else { continue };
+        let is_group = name.split_once('-').is_some_and(|(kind, number)| {
+            let kind = kind.split(':').next().unwrap_or(kind);
+            GROUPS.contains(&kind) && number.starts_with(|c: char| c.is_ascii_digit())
+        });
+        if name.starts_with('/') {
+            members.push(name.to_owned());
+        } else if !is_group && !CLASSES.contains(&name) {
+            return None;
+        }
+    }
+    Some(members)
 }
 
 #[cfg(test)]
@@ -109,7 +129,10 @@ mod tests {
     #[test]
     fn every_device_of_a_pool_is_listed() {
         let text = "rpool\t928G\t100G\n\tmirror-0\t928G\t-\n\t\t/dev/nvme0n1p3\t-\n\t\t/dev/sda3\t-\nlogs\t-\n\t/dev/sdb1\t-\n";
-        assert_eq!(members(text), ["/dev/nvme0n1p3", "/dev/sda3", "/dev/sdb1"]);
-        assert!(members("rpool\t1G\n").is_empty());
+        let all = ["/dev/nvme0n1p3", "/dev/sda3", "/dev/sdb1"].map(str::to_owned);
+        assert_eq!(members(text), Some(all.to_vec()));
+        assert_eq!(members("rpool\t1G\n"), Some(Vec::new()));
+        assert_eq!(members(&text.replace("/dev/sda3", "4711081512342")), None, "a device that is gone");
+        assert!(members("rpool\t1G\n\tdraid2:4d:11c:1s-0\t-\n\t\t/dev/sda\t-\n").is_some());
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Answer;
-use crate::posture::ask::ask;
+use crate::ask::ask;
 
 /// Where a captured tree keeps it.
 const FILE: &str = "croft/outputs.json";

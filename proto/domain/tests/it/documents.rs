@@ -31,6 +31,11 @@ fn contradictions_in_a_baseline_name_their_field() {
     let mut ttl = baseline("block", 0);
     ttl.lease_ttl_s = 604_801;
     assert_eq!(ttl.validate().expect_err("too long").field, "lease_ttl_s");
+    for (percent, is_valid) in [(0, false), (1, true), (90, true), (91, false)] {
+        let mut memory = baseline("block", 0);
+        memory.usage.memory_percent = Some(percent);
+        assert_eq!(memory.validate().is_ok(), is_valid, "{percent}");
+    }
     assert!(baseline("warn", 10).validate().is_ok());
 }
 

@@ -23,12 +23,12 @@ fn p5_the_tree_has_every_answer_with_reason_clock_tier_and_remedy() {
         {"check":"patch-level","subject":"system","status":"waived","effect":"report","reason":"old",
          "since":1795201200,"blocks_at":1795294800,"method":"os-release"},
         {"check":"self-test","subject":"worker","status":"n/a","effect":"none","reason":"-","since":1,"method":"none"},
-        {"check":"disk-encryption","subject":"swap:/dev/sda2","status":"fail","effect":"block",
+        {"check":"disk-encryption","subject":"swap:partition","status":"fail","effect":"block",
          "reason":"evil\u001b[2J\nserving yes","since":1795201200,"method":"proc-swaps","controls":["CIS 3.6"],
          "remedy":{"action":"use zram","effort":"5 minutes","risk":"none","reversible":true}}]}"#;
     let verdict: Verdict =
         serde_json::from_str(&verdict.replace("\"n/a\"", "\"not-applicable\"")).expect("a verdict");
-    let facts = r#"[{"check":"disk-encryption","subject":"swap:/dev/sda2","observation":{"kind":"disk","state":"plain"},
+    let facts = r#"[{"check":"disk-encryption","subject":"swap:partition","observation":{"kind":"disk","state":"plain"},
         "method":"proc-swaps","confidence":"table","trace":["sda2 has no dm parent"]}]"#;
     let facts: Vec<Fact> = serde_json::from_str(facts).expect("facts");
     let text = tree(&verdict, &facts, NOW, exact);
@@ -36,7 +36,7 @@ fn p5_the_tree_has_every_answer_with_reason_clock_tier_and_remedy() {
     assert!(without_commands.len() < text.lines().count(), "{text}");
     let expected = "\
 judged 1 minute ago (@1795208340) by laptop@3, evidence hardware key
-├─ fail    disk-encryption swap:/dev/sda2: blocks serving
+├─ fail    disk-encryption swap:partition: blocks serving
 │     reason  evil\\u{1b}[2J serving yes
 │     since   2 hours ago (@1795201200)
 │     method  proc-swaps

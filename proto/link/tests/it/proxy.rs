@@ -23,10 +23,15 @@ struct Tinyproxy {
 impl Tinyproxy {
     /// Starts one that wants jane's password and forgets a connection that is idle for `idle_s` seconds.
     fn start(idle_s: u32) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
+        Self::start_at(port, idle_s)
+    }
+
+    /// The same on a port, as one that restarts.
+    fn start_at(port: u16, idle_s: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         let text = format!(
             "Port {port}\nListen 127.0.0.1\nTimeout {idle_s}\nMaxClients 20\nBasicAuth jane s3cret\nLogLevel Info\n"
         );
@@ -93,6 +98,20 @@ async fn a_proxy_with_credentials_is_gone_through_and_forgetting_idle_connection
     assert_eq!(&hello(&client).await.expect("through the proxy")[..], b"0123456789");
     // A connection that went idle later than the client's: once the proxy forgot this one, it forgot both.
     tinyproxy.forgets_an_idle_connection(server.port).await;
+    assert_eq!(&hello(&client).await.expect("through the proxy again")[..], b"0123456789");
+}
+
+#[tokio::test]
+async fn a_proxy_that_restarts_is_an_error_that_passes_and_the_client_goes_on() {
+    let server = Server::start(Behavior::Honest).await;
+    let tinyproxy = Tinyproxy::start(60);
+    let client = client(&server, tinyproxy.proxy("jane:s3cret@"));
+    assert_eq!(&hello(&client).await.expect("through the proxy")[..], b"0123456789");
+    let port = tinyproxy.port;
+    drop(tinyproxy);
+    let away = hello(&client).await.expect_err("nobody is there");
+    assert!(away.is_retryable(), "{away:?}");
+    let _again = Tinyproxy::start_at(port, 60);
     assert_eq!(&hello(&client).await.expect("through the proxy again")[..], b"0123456789");
 }
 

@@ -13,7 +13,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const OUTPUT_LEN_MAX: u64 = 256 * 1024;
 
 /// What `program` prints. None if it is not there, fails, or does not end in time.
-pub(super) fn ask(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<String> {
+pub(crate) fn ask(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Option<String> {
     let mut command = Command::new(program);
     command.args(arguments).env_clear().envs(environment.iter().copied());
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
