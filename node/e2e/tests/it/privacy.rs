@@ -118,6 +118,7 @@ fn p6_what_was_asked_is_found_nowhere_after_success_and_refusal() {
             "tools": [{"type": "function", "function": {"name": MARKER, "description": MARKER}}]}),
         ),
         ("/v1/embeddings", json!({"model": "chat", "input": MARKER})),
+        ("/v1/rerank", json!({"model": "chat", "query": MARKER, "documents": [MARKER, MARKER]})),
         // Refused: each for another reason.
         ("/v1/chat/completions", json!({"model": MARKER, "messages": MARKER})),
         ("/v1/chat/completions", json!({"model": MARKER, "messages": [user]})),
