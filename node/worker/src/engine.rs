@@ -38,7 +38,7 @@ use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
 
 use crate::clock;
-use crate::engine::batch::{Pace, Share};
+use crate::engine::batch::{Pace, Share, Turn};
 use crate::engine::context::Extent;
 use crate::engine::embed::Embedder;
 use crate::engine::intake::Waiting;
@@ -79,6 +79,7 @@ pub struct Engine<'m> {
     slots: Slots,
     waiting: VecDeque<Waiting>,
     pace: Pace,
+    turn: Turn,
     context_tokens: usize,
     requests: u64,
     embedder: Embedder<'m>,
@@ -105,7 +106,6 @@ impl<'m> Engine<'m> {
         let trained = model.n_ctx_train();
         let context_tokens =
             if trained == 0 { size.context_tokens } else { size.context_tokens.min(trained) };
-        // One pool for all: streams of a common prefix share its cells, and no stream can exceed its own context.
         let tokens = context_tokens.saturating_mul(size.slots);
         let batch_tokens = u32::try_from(BATCH_TOKENS_MAX).unwrap_or(u32::MAX);
         let threads = i32::try_from(size.threads).unwrap_or(i32::MAX);
@@ -128,6 +128,7 @@ impl<'m> Engine<'m> {
             context_tokens: usize::try_from(context_tokens).unwrap_or(usize::MAX),
             waiting: VecDeque::new(),
             pace: Pace::default(),
+            turn: Turn::default(),
             requests: 0,
             encodes,
             embedder: Embedder::new(backend, model, context_tokens, threads, pulse),
@@ -174,13 +175,13 @@ impl<'m> Engine<'m> {
         let mut out = self.embedder.step();
         let mut pieces = Vec::new();
         self.admit(&mut pieces, &mut out);
-        // Together, streams use the machine as well as guesses would.
         self.slots.guess(DRAFT_STEP_TOKENS_MAX);
         let demands = self.slots.demands();
         let running: usize = demands.iter().filter(|d| d.running).map(|d| d.pending).sum();
         // More than its own batch llama.cpp answers by ending the process.
         let room = usize::try_from(self.context.n_batch()).unwrap_or(0).saturating_sub(running);
-        let shares = batch::divide(&demands, self.pace.prefill_tokens(running > 0).min(room));
+        self.turn = self.turn.next();
+        let shares = batch::divide(&demands, self.pace.prefill_tokens(running > 0).min(room), self.turn);
         if !shares.is_empty() {
             let began = clock::now();
             let Some(outputs) = self.fill(&shares) else {

@@ -7,8 +7,9 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// How long a thread of the back end spins, in turns of a loop (tens of microseconds), before it sleeps.
-const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "2000");
+/// How long a thread of the back end spins, in turns of a loop (a fraction of a millisecond), before it sleeps: longer than the
+/// threads of an undisturbed step wait for each other, shorter than a time slice.
+const SPIN: (&str, &str) = ("GOMP_SPINCOUNT", "20000");
 
 /// A failed assertion of the back end would otherwise start a debugger.
 const NO_BACKTRACE: (&str, &str) = ("GGML_NO_BACKTRACE", "1");

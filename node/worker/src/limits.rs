@@ -26,8 +26,9 @@ pub const PREFILL_TOKENS_MIN: usize = 128;
 /// does not notice it. Where it takes more, they may double it.
 pub const STEP_SHARED_AIM_US: u64 = 30_000;
 
-/// Aim for the length of a step of prompts alone, in microseconds: how late a cancellation may be noticed.
-pub const STEP_PREFILL_AIM_US: u64 = 400_000;
+/// Aim for the length of a step of prompts alone, in microseconds: how late another request may join. A cancellation ends
+/// the step.
+pub const STEP_PREFILL_AIM_US: u64 = 1_000_000;
 
 /// Most requests that wait in the worker for a slot. The gateway has the real queue; this covers what is under way.
 pub const WAITING_MAX: usize = 64;

@@ -14,6 +14,8 @@ pub struct Demand {
     pub pending: usize,
     /// Whether its answer has begun.
     pub running: bool,
+    /// Smaller came earlier.
+    pub order: u64,
 }
 
 /// Tokens of one slot in the step.
@@ -25,22 +27,48 @@ pub struct Share {
     pub tokens: usize,
 }
 
-/// Divides a step: first what runs, then `prefill` tokens shared evenly, short prompts first to be done.
+/// Whose prompts go first in a step. In turns, so that neither waits for long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// Who is done soonest.
+    #[default]
+    Shortest,
+    /// Who came first.
+    Oldest,
+}
+
+impl Turn {
+    /// The next step's.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self {
+            Self::Shortest => Self::Oldest,
+            Self::Oldest => Self::Shortest,
+        }
+    }
+}
+
+/// Divides a step: what runs, then `prefill` tokens of prompts, one after the other, because attention over many tokens of one
+/// is much faster than over a few of each. In the order of slots.
 #[must_use]
-pub fn divide(demands: &[Demand], prefill: usize) -> Vec<Share> {
+pub fn divide(demands: &[Demand], prefill: usize, turn: Turn) -> Vec<Share> {
     let mut shares: Vec<Share> =
         demands.iter().filter(|d| d.running).map(|d| Share { slot: d.slot, tokens: d.pending }).collect();
     let running: usize = shares.iter().map(|share| share.tokens).sum();
     let mut left = prefill.min(BATCH_TOKENS_MAX.saturating_sub(running));
     let mut prompts: Vec<&Demand> = demands.iter().filter(|d| !d.running).collect();
-    prompts.sort_by_key(|d| d.pending);
-    let count = prompts.len();
-    for (index, demand) in prompts.into_iter().enumerate() {
-        let tokens = demand.pending.min(left.div_ceil(count - index));
+    match turn {
+        Turn::Shortest => prompts.sort_by_key(|d| (d.pending, d.order)),
+        Turn::Oldest => prompts.sort_by_key(|d| d.order),
+    }
+    for demand in prompts {
+        let tokens = demand.pending.min(left);
         left -= tokens;
         shares.push(Share { slot: demand.slot, tokens });
     }
     shares.retain(|share| share.tokens > 0);
+    // llama.cpp evaluates neighbors at once if they come in order.
+    shares.sort_by_key(|share| share.slot);
     shares
 }
 
@@ -87,18 +115,18 @@ mod tests {
     use super::*;
 
     fn demand(slot: usize, pending: usize, running: bool) -> Demand {
-        Demand { slot, pending, running }
+        Demand { slot, pending, running, order: 100 - slot as u64 }
     }
 
     #[test]
-    fn running_streams_come_first_and_prompts_share_evenly() {
+    fn running_streams_come_first_and_prompts_take_turns() {
         let demands =
             [demand(0, 1000, false), demand(1, 1, true), demand(2, 10, false), demand(3, 1000, false)];
-        let shares = divide(&demands, 100);
-        assert_eq!(shares[0], Share { slot: 1, tokens: 1 });
-        assert_eq!(shares[1], Share { slot: 2, tokens: 10 });
-        assert_eq!(shares[2].tokens + shares[3].tokens, 90);
-        assert!(shares[2].tokens.abs_diff(shares[3].tokens) <= 1);
+        let shares = |turn| -> Vec<_> {
+            divide(&demands, 100, turn).iter().map(|share| (share.slot, share.tokens)).collect()
+        };
+        assert_eq!(shares(Turn::Shortest), [(1, 1), (2, 10), (3, 90)]);
+        assert_eq!(shares(Turn::Shortest.next()), [(1, 1), (3, 100)]);
     }
 
     #[test]
@@ -106,9 +134,9 @@ mod tests {
         let demands: Vec<_> = (0..64)
             .map(|slot| if slot % 2 == 0 { demand(slot, 1, true) } else { demand(slot, 5000, false) })
             .collect();
-        let total: usize = divide(&demands, usize::MAX).iter().map(|share| share.tokens).sum();
+        let total: usize = divide(&demands, usize::MAX, Turn::Oldest).iter().map(|share| share.tokens).sum();
         assert_eq!(total, BATCH_TOKENS_MAX);
-        assert!(divide(&[], 100).is_empty());
+        assert!(divide(&[], 100, Turn::Oldest).is_empty());
     }
 
     #[test]
@@ -116,7 +144,7 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.prefill_tokens(true), PREFILL_SHARED_TOKENS_MIN);
         pace.observe(100, 100_000);
-        assert_eq!((pace.prefill_tokens(true), pace.prefill_tokens(false)), (30, 400));
+        assert_eq!((pace.prefill_tokens(true), pace.prefill_tokens(false)), (30, 512));
         pace.observe(1, 1_000_000_000);
         assert_eq!(pace.prefill_tokens(true), 30, "a step with hardly any prompt says nothing about prompts");
         for _ in 0..50 {

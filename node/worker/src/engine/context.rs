@@ -52,7 +52,8 @@ pub fn make<'m>(
         .with_n_batch(extent.batch)
         .with_n_ubatch(extent.batch)
         .with_n_seq_max(extent.sequences)
-        .with_kv_unified(true)
+        // In one pool, every stream looks past the cells of all others: with long idle ones, a token takes twice the time.
+        .with_kv_unified(extent.pooling.is_some())
         .with_n_threads(extent.threads)
         .with_n_threads_batch(extent.threads)
         .with_type_k(kv)

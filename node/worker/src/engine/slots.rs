@@ -1,4 +1,4 @@
-//! The slots: sequences of the one cache, each with what is evaluated in it, and perhaps a stream.
+//! The slots: sequences with a part of the cache each, what is evaluated in it, and perhaps a stream.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ struct Slot {
     cached: Vec<LlamaToken>,
     partition: u64,
     used: u64,
+    began: u64,
     stream: Option<Stream>,
     /// What the last step said after the first so many tokens: an exact repeat evaluates nothing.
     kept: Option<Kept>,
@@ -113,7 +114,7 @@ impl Slots {
             // After a shift of the context a stream that runs has much to evaluate again.
             let running = stream.running() && pending == 1;
             let pending = if running { pending + stream.draft.len() } else { pending };
-            Some(Demand { slot: index, pending, running })
+            Some(Demand { slot: index, pending, running, order: slot.began })
         };
         self.slots.iter().enumerate().filter_map(demand).collect()
     }
@@ -133,9 +134,11 @@ impl Slots {
         Some(Pending { first, tokens, wanted_from })
     }
 
-    /// Guesses ahead for every running stream, as far as one step bears.
+    /// Guesses ahead for a stream that runs alone, as far as one step bears: several use the machine as well without, and
+    /// streams of unequal length are not evaluated at once.
     pub fn guess(&mut self, most: usize) {
-        let mut left = if self.divisible { most } else { 0 };
+        let alone = self.slots.iter().filter(|slot| slot.stream.is_some()).count() == 1;
+        let mut left = if self.divisible && alone { most } else { 0 };
         for slot in &mut self.slots {
             let Some(stream) = &mut slot.stream else { continue };
             stream.draft.clear();
@@ -210,7 +213,15 @@ impl Slots {
                 whole: slot.kept.as_ref().map(|kept| kept.len),
             })
             .collect();
-        let choice = prefix::choose(&views, partition, prompt)?;
+        let mut choice = prefix::choose(&views, partition, prompt)?;
+        if self.divisible {
+            choice = prefix::beside(&views, choice);
+        }
+        if let Some(shelter) = choice.shelter {
+            copy(context, choice.slot, shelter)?;
+            let moved = std::mem::take(self.slots.get_mut(choice.slot)?);
+            *self.slots.get_mut(shelter)? = moved;
+        }
         let kept = self.slots.get(choice.from.unwrap_or(choice.slot))?.kept.clone();
         let keep = self.arrange(context, choice).unwrap_or(0);
         let slot = self.slots.get_mut(choice.slot)?;
@@ -227,7 +238,7 @@ impl Slots {
 
     /// Brings the chosen prefix into the chosen slot, and nothing else; none if that was impossible.
     fn arrange(&self, context: &mut LlamaContext<'_>, choice: Choice) -> Option<usize> {
-        let Choice { slot, keep, from } = choice;
+        let Choice { slot, keep, from, .. } = choice;
         let sequence = u32::try_from(slot).ok()?;
         let position = u32::try_from(keep).ok()?;
         let Some(from) = from else {
@@ -240,15 +251,15 @@ impl Slots {
         if !self.divisible {
             return None;
         }
-        context.clear_kv_cache_seq(Some(sequence), None, None).ok()?;
-        let (from, to) = (i32::try_from(from).ok()?, i32::try_from(slot).ok()?);
-        context.copy_kv_cache_seq(from, to, Some(0), Some(position)).ok()?;
-        Some(keep)
+        copy(context, from, slot)?;
+        context.clear_kv_cache_seq(Some(sequence), Some(position), None).ok()?.then_some(keep)
     }
 
     /// Gives a slot that was taken its stream.
     pub fn begin(&mut self, slot: usize, stream: Stream) {
+        self.uses += 1;
         if let Some(slot) = self.slots.get_mut(slot) {
+            slot.began = self.uses;
             slot.stream = Some(stream);
         }
     }
@@ -266,4 +277,10 @@ impl Slots {
         let taken = self.slots.iter_mut().map(std::mem::take);
         taken.filter_map(|slot| slot.stream.map(|stream| stream.request)).collect()
     }
+}
+
+/// Copies a whole sequence over another. llama.cpp does it before the next step, in the order of the calls.
+fn copy(context: &mut LlamaContext<'_>, from: usize, to: usize) -> Option<()> {
+    let (from, to) = (i32::try_from(from).ok()?, i32::try_from(to).ok()?);
+    context.copy_kv_cache_seq(from, to, None, None).ok()
 }
