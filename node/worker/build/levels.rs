@@ -1,4 +1,4 @@
-//! The processor back end for newer processors (docs/decisions/0013-one-worker-for-all-processors.md).
+//! The processor back end for newer processors (docs/decisions/0015-one-worker-for-all-processors.md).
 //!
 //! Each level is compiled by the commands that built the portable one, with more instructions allowed, and joined into one
 //! object of which a single symbol can be seen. So all levels lie side by side in one executable, and no inline function
