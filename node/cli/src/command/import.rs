@@ -84,7 +84,7 @@ fn bar(len: Option<u64>) -> ProgressBar {
     let (bar, template) = match len {
         Some(len) => (
             ProgressBar::new(len),
-            "importing [{bar:30}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+            "importing [{wide_bar}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
         ),
         None => (ProgressBar::new_spinner(), "{spinner} importing {binary_bytes} {elapsed}"),
     };
