@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod fetching;
 #[cfg(test)]
 mod floors_tests;
+pub mod herald;
 pub mod import;
 pub mod keeper;
 pub mod leave;

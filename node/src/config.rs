@@ -11,7 +11,7 @@ use croft_link::LinkError;
 use croft_link::proxy::FirstKeyShare;
 use serde::Deserialize;
 
-use crate::limits::{CONFIG_LEN_MAX, UIDS_MAX};
+use crate::limits::{CONFIG_LEN_MAX, NOTIFY_ARGUMENTS_MAX, UIDS_MAX};
 
 /// What the owner chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -23,6 +23,19 @@ pub struct Config {
     pub worker: WorkerConfig,
     /// The way to the controller.
     pub network: NetworkConfig,
+    /// How the owner is told.
+    pub notify: NotifyConfig,
+}
+
+/// How the owner is told of what will end or block. Only this file can say it: no message has a place for a program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NotifyConfig {
+    /// Absolute path, for example `/usr/bin/notify-send`. It runs as the daemon does: in system mode that account has no
+    /// desktop, and a script must find the owner's. None: `croft status` alone says it.
+    pub program: Option<PathBuf>,
+    /// Arguments before the title and the sentence.
+    pub arguments: Vec<String>,
 }
 
 /// The way to the controller.
@@ -186,6 +199,12 @@ impl Config {
                 "gateway.origins",
                 "at most 64 of http://HOST[:PORT] or https://HOST[:PORT], none a wildcard",
             ));
+        }
+        if config.notify.program.as_ref().is_some_and(|program| !program.is_absolute()) {
+            return Err(value("notify.program", "an absolute path, such as /usr/bin/notify-send"));
+        }
+        if config.notify.arguments.len() > NOTIFY_ARGUMENTS_MAX {
+            return Err(value("notify.arguments", "at most 16 texts"));
         }
         if config.worker.threads > 1024 {
             return Err(value("worker.threads", "0 to 1024"));

@@ -16,6 +16,7 @@ pub mod failure;
 pub mod gateway;
 pub mod limits;
 pub mod local;
+pub mod notify;
 pub mod output;
 pub mod posture;
 pub mod service;

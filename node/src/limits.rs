@@ -149,6 +149,21 @@ pub const SPENT_WRITE_EVERY: Duration = Duration::from_secs(2);
 /// Most accounts whose use is kept: those that the gateway counts.
 pub const SPENT_KEPT_MAX: usize = 256;
 
+/// How often it is looked whether the owner is to be told something.
+pub const HERALD_EVERY: Duration = Duration::from_secs(5);
+
+/// Longest sentence that the owner's program gets, in bytes: a desktop shows two lines.
+pub const NOTICE_LEN_MAX: usize = 300;
+
+/// Most sentences that are told before one of them is over: more than this nobody reads.
+pub const NOTICES_TOLD_MAX: usize = 64;
+
+/// How long the owner's program may take.
+pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most arguments of the owner's program.
+pub const NOTIFY_ARGUMENTS_MAX: usize = 16;
+
 const _: () = assert!(SENT_CONTENT_LEN_MAX >= croft_domain::limits::EVIDENCE_LEN_MAX);
 const _: () = assert!(RECALLS_MAX <= croft_domain::limits::FACTS_MAX);
 const _: () = assert!(RECONNECT_MIN.as_secs() < RECONNECT_MAX.as_secs());

@@ -10,8 +10,16 @@ use tokio::process::Command;
 use crate::limits::NOTIFY_TIMEOUT;
 
 /// What leads a program to its owner's desktop.
-const ENVIRONMENT: [&str; 8] =
-    ["PATH", "HOME", "LANG", "USER", "DISPLAY", "WAYLAND_DISPLAY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"];
+const ENVIRONMENT: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "USER",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XDG_RUNTIME_DIR",
+    "DBUS_SESSION_BUS_ADDRESS",
+];
 
 /// Runs `program` with `arguments`, a title and `text`, and waits until it ends. One that does not end is ended.
 pub async fn tell(program: &Path, arguments: &[String], text: &str) {
@@ -21,7 +29,9 @@ pub async fn tell(program: &Path, arguments: &[String], text: &str) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let ended = match command.spawn() {
         Ok(mut child) => tokio::time::timeout(NOTIFY_TIMEOUT, child.wait()).await,
-        Err(e) => return tracing::warn!(program = %program.display(), error = %e, "notify.program cannot be run"),
+        Err(e) => {
+            return tracing::warn!(program = %program.display(), error = %e, "notify.program cannot be run");
+        }
     };
     match ended {
         Ok(Ok(status)) if status.success() => {}

@@ -5,6 +5,7 @@ mod bundle;
 mod intake;
 mod lease;
 mod recall;
+mod report;
 mod requests;
 mod trust;
 mod vet;
@@ -13,7 +14,7 @@ mod waiver;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use croft_domain::id::{BaselineRef, BundleRef, GroupName, NodeId, ReportId};
+use croft_domain::id::{BaselineRef, BundleRef, GroupName, NodeId};
 use croft_domain::limits::INVITE_TTL_MAX_S;
 
 pub use audit::{Audit, Erase};
@@ -21,6 +22,7 @@ pub use bundle::{Bundle, Export, Import};
 pub use intake::{Change, Intake};
 pub use lease::Lease;
 pub use recall::{Policy, Recall, RecallWhat, Runtime};
+pub use report::{Report, ReportFormat, Review};
 pub use requests::Requests;
 pub use trust::{NewKey, Replaceable, Service, Trust};
 pub use vet::{Confined, Vet};
@@ -264,35 +266,6 @@ pub enum Assign {
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
         tier: Option<u8>,
     },
-}
-
-/// `report`
-#[derive(Debug, Subcommand)]
-pub enum Report {
-    /// Take a report of the fleet as it stands
-    Create,
-    /// List reports
-    List,
-    /// Print or save a report
-    Show {
-        /// Which [default: the newest]
-        id: Option<ReportId>,
-        /// Its form
-        #[arg(long, value_enum, default_value_t = ReportFormat::Html)]
-        format: ReportFormat,
-        /// Write it there instead of to stdout
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-}
-
-/// Forms of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
-    /// For people: one self-contained page
-    Html,
-    /// For programs
-    Json,
 }
 
 // The name becomes part of the certificate's URI, so it keeps to what needs no escaping there.

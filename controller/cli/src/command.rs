@@ -16,6 +16,7 @@ mod invite;
 mod key_card;
 pub mod keys;
 mod lease;
+mod listed_key;
 mod node;
 mod policy;
 mod recall;

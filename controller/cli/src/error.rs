@@ -240,6 +240,12 @@ pub enum CtlError {
         /// Of how many.
         chains: usize,
     },
+    /// A signed review does not hold.
+    #[error("the review does not hold: {message}")]
+    Review {
+        /// What was changed.
+        message: String,
+    },
     /// An answer cannot be serialized.
     #[error("cannot write the answer")]
     AnswerWrite {
@@ -288,6 +294,7 @@ impl CtlError {
             Self::Link { code, .. } | Self::Refused { code, .. } => *code,
             Self::NotPublished { source } => source.code(),
             Self::Chain { .. } => Code::ChainBroken,
+            Self::Review { .. } => Code::ReviewForged,
             Self::Answer { .. } | Self::AnswerWrite { .. } | Self::Process { .. } => Code::Internal,
         }
     }

@@ -44,6 +44,8 @@ pub enum KeyName {
     Recall,
     /// Leases across air gaps; only where `lease key` made one.
     Lease,
+    /// Reviews; only where `report key` made one.
+    Reviewer,
     /// The connection to the controller.
     Admin,
 }
@@ -66,6 +68,7 @@ impl KeyName {
             Self::Freshness => "freshness",
             Self::Recall => "recall",
             Self::Lease => "lease",
+            Self::Reviewer => "reviewer",
             Self::Admin => "admin",
         }
     }

@@ -94,3 +94,9 @@ pub const CHECKPOINT_LEN_MAX: u64 = 32 << 20;
 
 /// Most links of one chain that are taken in: six years with one every ten minutes.
 pub const CHAIN_LENGTH_MAX: usize = 320_000;
+
+/// Largest report, in bytes (64 MiB): a page for each of ten thousand nodes, with room.
+pub const REVIEWED_LEN_MAX: u64 = 64 * 1024 * 1024;
+
+/// Longest name and comment of a review, in bytes.
+pub const REVIEW_TEXT_LEN_MAX: usize = 4096;

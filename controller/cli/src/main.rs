@@ -21,6 +21,7 @@ mod progress;
 mod random;
 mod recalls;
 mod renderer;
+mod review;
 mod source;
 mod upload;
 mod vet;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::CtlError;
 use crate::fleet_dir::{create_private, read, write};
-use crate::limits::{DOCUMENT_LEN_MAX, REPORT_LEN_MAX};
+use crate::limits::{DOCUMENT_LEN_MAX, REVIEWED_LEN_MAX};
 
 const PAYLOAD: &str = "review.json";
 const SIGNATURE: &str = "review.sig";
@@ -138,12 +138,9 @@ impl Pack {
         let pem = document(KEY)?;
         let point = std::str::from_utf8(&pem).ok().and_then(|pem| parse_public_key(pem).ok());
         let point = point.ok_or_else(|| forged("reviewer.pem holds no P-256 public key"))?;
-        let envelope = Envelope {
-            payload: document(PAYLOAD)?,
-            signature: document(SIGNATURE)?,
-            key_id: sha256(&point),
-        };
-        let report = |name: &str| read(&folder.join(name), REPORT_LEN_MAX);
+        let envelope =
+            Envelope { payload: document(PAYLOAD)?, signature: document(SIGNATURE)?, key_id: sha256(&point) };
+        let report = |name: &str| read(&folder.join(name), REVIEWED_LEN_MAX);
         Ok(Self { envelope, point, json: report(JSON)?, html: report(HTML)? })
     }
 
@@ -249,7 +246,8 @@ mod tests {
         assert_eq!((review.reviewer.as_str(), review.outcome), ("Ada", Outcome::Accepted));
         read.verify(&Trusted::Named(key.key_id())).expect("it holds");
         // A key that did not count yet, one that does not count any more, one of somebody else.
-        let (late, gone) = (key.entry(Timestamp(2001), Timestamp(9000)), key.entry(Timestamp(0), Timestamp(2000)));
+        let (late, gone) =
+            (key.entry(Timestamp(2001), Timestamp(9000)), key.entry(Timestamp(0), Timestamp(2000)));
         for keys in [vec![late], vec![gone], Vec::new()] {
             assert!(matches!(read.verify(&Trusted::Listed(&keys)), Err(CtlError::Review { .. })));
         }

@@ -267,6 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn p8_a_controller_that_is_down_for_a_day_is_not_an_incident() {
+        // The shortest lease of the templates; evidence was due when the controller went away.
+        let proof = proof();
+        let mut held = lease(NOW.plus(2 * 86_400));
+        held.boottime_deadline_ms = 2 * 86_400_000;
+        let good = standing(&proof, &held);
+        let good = Standing { metadata_expires_at: Some(NOW.plus(14 * 86_400)), boottime_ms: 0, ..good };
+        let back = crate::limits::ATTEST_EVERY_S + 86_400;
+        for gone in (0..=back).step_by(600) {
+            let then = Standing { now: NOW.plus(gone), boottime_ms: gone * 1000, ..good.clone() };
+            assert_eq!(code(&then), None, "after {gone} s");
+        }
+    }
+
+    #[test]
     fn p4_setting_the_clock_back_gains_nothing() {
         let (proof, held) = (proof(), lease(NOW.plus(100)));
         let good = standing(&proof, &held);

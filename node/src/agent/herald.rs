@@ -69,13 +69,20 @@ pub fn due(outlook: &Outlook<'_>) -> Vec<Notice> {
         let step = step(until.since(now));
         tell(
             format!("end {} {step}", until.0),
-            format!("Croft stops serving {}: connect to the controller once, it renews by itself", relative(until, now)),
+            format!(
+                "Croft stops serving {}: connect to the controller once, it renews by itself",
+                relative(until, now)
+            ),
         );
     }
     // What the owner did is no news to the owner.
-    let is_own = |code| matches!(code, Code::Paused | Code::NotEnrolled | Code::LeaseNone | Code::SandboxUnproven);
+    let is_own =
+        |code| matches!(code, Code::Paused | Code::NotEnrolled | Code::LeaseNone | Code::SandboxUnproven);
     if let Some(refusal) = outlook.refusal.filter(|refusal| !is_own(refusal.code())) {
-        tell(format!("stop {}", refusal.code()), format!("Croft does not serve: {refusal} ({})", refusal.code()));
+        tell(
+            format!("stop {}", refusal.code()),
+            format!("Croft does not serve: {refusal} ({})", refusal.code()),
+        );
     }
     for check in outlook.verdict.iter().flat_map(|verdict| &verdict.checks) {
         let (name, subject) = (&check.check, &check.subject);
@@ -84,7 +91,10 @@ pub fn due(outlook: &Outlook<'_>) -> Vec<Notice> {
                 let step = step(at.since(now));
                 tell(
                     format!("block {name} {subject} {} {step}", at.0),
-                    format!("Croft will stop serving {}: {name} on {subject}; croft why says what to do", relative(at, now)),
+                    format!(
+                        "Croft will stop serving {}: {name} on {subject}; croft why says what to do",
+                        relative(at, now)
+                    ),
                 );
             }
             (Effect::Warn | Effect::Notify, _) => tell(
@@ -157,12 +167,17 @@ mod tests {
         assert_eq!(due(&outlook(lease(week / 2))), []);
         let keys: BTreeSet<String> = (1..week * 2 / 5)
             .step_by(301)
-            .flat_map(|left| due(&Outlook { now: NOW.plus(week).minus(left), ..outlook(Some((NOW, NOW.plus(week)))) }))
+            .flat_map(|left| {
+                due(&Outlook { now: NOW.plus(week).minus(left), ..outlook(Some((NOW, NOW.plus(week)))) })
+            })
             .map(|notice| notice.key)
             .collect();
         assert_eq!(keys.len(), 1 + STEPS_S.len(), "each step once: {keys:?}");
         let text = &told(&outlook(lease(7_200)))[0];
-        assert_eq!(text, "Croft stops serving in 2 hours: connect to the controller once, it renews by itself");
+        assert_eq!(
+            text,
+            "Croft stops serving in 2 hours: connect to the controller once, it renews by itself"
+        );
         assert_eq!(due(&outlook(lease(0))), [], "the end itself is told as a refusal");
     }
 

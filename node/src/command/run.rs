@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::fetching;
+use crate::agent::herald;
 use crate::agent::keeper::Keeper;
 use crate::agent::memory::Shared;
 use crate::agent::recheck;
@@ -89,6 +90,7 @@ pub async fn run(
     let own_home = around.home.clone().filter(|_| paths.mode == Mode::User);
     tokio::spawn(fetching::run(Arc::clone(&shared), vetting.clone(), own_home, stop.clone()));
     tokio::spawn(recheck::run(Arc::clone(&shared), stop.clone()));
+    tokio::spawn(herald::run(Arc::clone(&shared), config.notify.clone(), stop.clone()));
     tokio::spawn(session.run());
     let eyes = local::Eyes { senses, vetting };
     let serving = tokio::spawn(local::serve(socket, shared, config.clone(), eyes, stop.clone()));

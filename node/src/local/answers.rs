@@ -3,6 +3,9 @@
 use croft_domain::collection::Ceiling;
 use croft_domain::evidence::{BundleState, Mode, Ownership};
 use croft_domain::id::BundleRef;
+use croft_domain::moment::relative;
+use croft_domain::time::Timestamp;
+use croft_domain::verdict::{CheckResult, Effect};
 use croft_proto::grpc::{
     AcceptPolicyResponse, CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle, LocalModel,
     LocalStatusResponse, ModelProblem, ModelsResponse, ProcessInfo, WhyResponse,
@@ -11,6 +14,7 @@ use croft_proto::grpc::{
 use crate::agent::acceptance::{Demanded, demanded};
 use crate::agent::consent::{overview, waits};
 use crate::agent::decide::Serving;
+use crate::agent::herald;
 use crate::agent::import::{Imported, Outcome};
 use crate::agent::memory::{BundleProgress, Memory};
 use crate::clock;
@@ -60,8 +64,28 @@ pub fn status(memory: &Memory, config: &Config, paths: &Paths) -> LocalStatusRes
         consent_waiting: waits(memory).iter().map(ToString::to_string).collect(),
         damage_at: memory.checked.damage.as_ref().map_or(0, |damage| damage.at.0),
         damage: memory.checked.damage.as_ref().map(|damage| damage.message.clone()).unwrap_or_default(),
+        overdue_until: herald::serving(memory)
+            .and_then(|(issued, until)| herald::overdue(issued, until, clock::now()))
+            .map_or(0, |until| until.0),
+        warnings: warnings(memory),
+        reached_at: memory.attested_at.map_or(0, |at| at.0),
         alarm: alarm.map(|failure| format!("{}: {failure}", failure.code())).unwrap_or_default(),
     }
+}
+
+/// Checks that will block, soonest first.
+fn warnings(memory: &Memory) -> Vec<String> {
+    let now = clock::now();
+    let checks = memory.verdict.iter().flat_map(|last| &last.verdict.checks);
+    let mut warned: Vec<_> = checks
+        .filter(|check| check.effect == Effect::Warn)
+        .filter_map(|check| Some((check.blocks_at.filter(|at| *at > now)?, check)))
+        .collect();
+    warned.sort_by_key(|(at, _)| *at);
+    let line = |(at, check): (Timestamp, &CheckResult)| {
+        format!("{} on {} blocks serving {}", check.check, check.subject, relative(at, now))
+    };
+    warned.into_iter().map(line).collect()
 }
 
 fn processes(memory: &Memory) -> Vec<ProcessInfo> {

@@ -140,7 +140,7 @@ pub struct Baseline {
     /// 1 (public code) to 3 (regulated).
     pub tier: u8,
     /// How long a lease lasts, in seconds: 60 to 604,800.
-    #[serde(default = "one_day")]
+    #[serde(default = "three_days")]
     pub lease_ttl_s: u64,
     /// The checks, by name.
     pub checks: BTreeMap<CheckName, CheckPolicy>,
@@ -168,8 +168,9 @@ pub struct Baseline {
     pub usage: UsageRules,
 }
 
-const fn one_day() -> u64 {
-    86_400
+// Longer than a controller may be away without anybody noticing, and a weekend.
+const fn three_days() -> u64 {
+    3 * 86_400
 }
 
 impl Baseline {

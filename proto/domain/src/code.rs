@@ -45,6 +45,8 @@ codes! {
     Unreachable = "E-NET-UNREACHABLE", "check the network and the controller's address; Croft keeps trying and keeps serving while its lease lasts";
     /// This node was evicted or banned.
     NodeRevoked = "E-NODE-REVOKED", "this node is no longer part of the fleet; ask the admin, or run croft leave";
+    /// A review or the report that it names was altered.
+    ReviewForged = "E-REVIEW-FORGED", "the report or its review was changed after it was signed, or another key signed it; ask the reviewer for the folder again, and for the digest of the key";
     /// Its state was restored from an older one, or runs twice.
     NodeCloned = "E-NODE-CLONED", "this machine's state was restored from a backup, or copied to a second machine: run croft leave here and enroll anew; on the original nothing is to be done";
     /// The controller does not know this node.

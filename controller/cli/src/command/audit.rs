@@ -21,6 +21,7 @@ use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read_text, write};
 use crate::limits::{CHAIN_LENGTH_MAX, CHECKPOINT_LEN_MAX};
 use crate::output::{Column, Resource, column, print_data, print_list, say};
+use crate::review::Audited;
 use crate::workbench::Workbench;
 
 /// Runs `audit`.
@@ -64,6 +65,27 @@ async fn audit(
     Ok(())
 }
 
+/// Recomputes all chains against the checkpoints here; for whoever is about to sign something that rests on them.
+///
+/// # Errors
+/// A chain or a checkpoint does not hold, or the controller refuses.
+pub async fn audited(dir: &FleetDir) -> Result<Audited, CtlError> {
+    let root = Workbench::open(dir)?.root_bytes().to_vec();
+    let checkpoints = kept(dir, &root)?;
+    let mut admin = connect(dir).await?;
+    let (chains, _) = export_all(&mut admin, None).await?;
+    let broken = findings(&chains, &checkpoints).iter().filter(|line| !line.findings.is_empty()).count();
+    if broken > 0 {
+        return Err(CtlError::Chain { broken, chains: chains.len() });
+    }
+    Ok(Audited {
+        chains: chains.len() as u64,
+        links: chains.iter().map(|chain| chain.entries.len() as u64).sum(),
+        erased: chains.iter().map(Chain::erased).sum(),
+        checkpoints: checkpoints.len() as u64,
+    })
+}
+
 /// Verifies and prints; a node that a checkpoint names and the controller does not is a finding like any other.
 fn judge(
     chains: &[Chain],
@@ -71,14 +93,11 @@ fn judge(
     is_whole: bool,
     format: Format,
 ) -> Result<(), CtlError> {
-    let mut lines: Vec<Line> = chains.iter().map(|chain| Line::of(chain, checkpoints)).collect();
-    if is_whole {
-        let known = |node: &NodeId| chains.iter().any(|chain| chain.node == *node);
-        let mut gone: Vec<NodeId> = checkpoints.iter().flat_map(|c| &c.heads).map(|head| head.node).collect();
-        gone.sort_unstable();
-        gone.dedup();
-        lines.extend(gone.into_iter().filter(|node| !known(node)).map(Line::gone));
-    }
+    let lines = if is_whole {
+        findings(chains, checkpoints)
+    } else {
+        chains.iter().map(|chain| Line::of(chain, checkpoints)).collect()
+    };
     print_list(&lines, format)?;
     let broken = lines.iter().filter(|line| !line.findings.is_empty()).count();
     if broken > 0 {
@@ -92,6 +111,17 @@ fn judge(
         checkpoints.len()
     ));
     Ok(())
+}
+
+/// A line for each chain, and one for each that a checkpoint names and the controller does not.
+fn findings(chains: &[Chain], checkpoints: &[Checkpoint]) -> Vec<Line> {
+    let mut lines: Vec<Line> = chains.iter().map(|chain| Line::of(chain, checkpoints)).collect();
+    let known = |node: &NodeId| chains.iter().any(|chain| chain.node == *node);
+    let mut gone: Vec<NodeId> = checkpoints.iter().flat_map(|c| &c.heads).map(|head| head.node).collect();
+    gone.sort_unstable();
+    gone.dedup();
+    lines.extend(gone.into_iter().filter(|node| !known(node)).map(Line::gone));
+    lines
 }
 
 async fn checkpoint(dir: &FleetDir, out: Option<&Path>, format: Format) -> Result<(), CtlError> {

@@ -8,28 +8,29 @@ use croft_domain::appraise::{Subject, appraise};
 use croft_domain::baseline::Baseline;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{BundleState, Evidence};
-use croft_domain::fleet::{GroupPolicy, KeyEntry};
+use croft_domain::fleet::GroupPolicy;
 use croft_domain::id::{BaselineRef, BundleRef, GroupName, LeaseId, NodeId, VerdictId};
 use croft_domain::lease::{Lease, LeaseError, LeaseRequest};
-use croft_domain::limits::{CLOCK_SKEW_MAX_S, EVIDENCE_LEN_MAX};
+use croft_domain::limits::EVIDENCE_LEN_MAX;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{Assurance, Verdict};
 use croft_link::node_name::node_of_chain;
 use croft_trust::carried::{Carried, EvidenceFile, LeaseFile, LeaseKind};
 use croft_trust::digest::sha256;
-use croft_trust::sign::{SigningKey, sign_envelope, verify};
+use croft_trust::sign::{sign_envelope, verify};
 use serde::Serialize;
 
 use super::assign::no_group;
+use super::listed_key::make_listed_key;
 use super::trust::good_until;
 use crate::args::{self, Format};
-use crate::client::{point, signer, unusable};
+use crate::client::{signer, unusable};
 use crate::clock::{now, written};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read, write};
 use crate::ledger::{Entry, Ledger};
-use crate::limits::{DOCUMENT_LEN_MAX, ONLINE_KEY_TTL_S};
+use crate::limits::DOCUMENT_LEN_MAX;
 use crate::output::{Column, Resource, clean, column, print_list, say};
 use crate::random;
 use crate::workbench::Workbench;
@@ -47,33 +48,8 @@ pub async fn run(dir: &FleetDir, verb: &args::Lease, format: Format) -> Result<(
 }
 
 async fn key(dir: &FleetDir) -> Result<(), CtlError> {
-    let mut workbench = Workbench::open(dir)?;
-    if point(dir, KeyName::Lease)?.is_none() {
-        let passphrase = dir.passphrases().for_new_keys().map_err(unusable("make", dir, KeyName::Lease))?;
-        SigningKey::generate()
-            .and_then(|key| {
-                dir.keys().save(KeyName::Lease.name(), &key, passphrase.as_deref().map(String::as_str))
-            })
-            .map_err(unusable("make", dir, KeyName::Lease))?;
-    }
-    let made = point(dir, KeyName::Lease)?.map(hex::encode).unwrap_or_default();
-    let at = now();
-    let entry = KeyEntry {
-        point: made.clone(),
-        not_before: at.minus(CLOCK_SKEW_MAX_S),
-        not_after: at.plus(ONLINE_KEY_TTL_S),
-    };
-    workbench.change_fleet(|fleet| {
-        fleet.lease_keys.retain(|old| old.point != made);
-        fleet.lease_keys.push(entry);
-    })?;
-    workbench.sign(at)?;
-    workbench.connect_and_publish().await?;
-    say(&format!(
-        "leases signed with {} count until {}",
-        dir.key(KeyName::Lease).display(),
-        written(at.plus(ONLINE_KEY_TTL_S))
-    ));
+    let (_, until) = make_listed_key(dir, KeyName::Lease, |fleet| &mut fleet.lease_keys).await?;
+    say(&format!("leases signed with {} count until {}", dir.key(KeyName::Lease).display(), written(until)));
     say("nodes behind the gap must have these documents first: carry them as you carry bundles");
     Ok(())
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use croft_domain::fleet::Fleet;
 use croft_domain::id::FleetId;
 use croft_link::pin::spki_pin;
+use croft_trust::sign::SigningKey;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
 };
 
 use super::*;
+use crate::client::point;
 use crate::command::init::{make_keys, sign_first};
 use crate::fleet_dir::Settings;
 

@@ -26,6 +26,12 @@ pub struct StatusView {
     /// The last stored model whose bytes had changed on disk.
     pub damage: String,
     pub damage_at: u64,
+    /// When serving ends although it should have been renewed by now.
+    pub overdue_until: u64,
+    /// Checks that will block.
+    pub warnings: Vec<String>,
+    /// When the controller last answered.
+    pub reached_at: u64,
     pub fleet_name: String,
     pub node_id: String,
     pub group: String,
@@ -74,6 +80,9 @@ impl From<LocalStatusResponse> for StatusView {
             consent_waiting,
             damage,
             damage_at,
+            overdue_until,
+            warnings,
+            reached_at,
         } = wire;
         let process = |ProcessInfo { role, pid, detail }| ProcessView { role, pid, detail };
         Self {
@@ -88,6 +97,9 @@ impl From<LocalStatusResponse> for StatusView {
             consent_waiting,
             damage,
             damage_at,
+            overdue_until,
+            warnings,
+            reached_at,
             fleet_name,
             node_id,
             group,
@@ -125,6 +137,16 @@ impl StatusView {
         if !self.alarm.is_empty() {
             row("ALARM", one_line(&self.alarm));
         }
+        if self.overdue_until > now.0 {
+            let when = describe(self.overdue_until, now);
+            row(
+                "ENDS SOON",
+                format!("serving ends {when}; connect to the controller once, it renews by itself"),
+            );
+        }
+        for warning in &self.warnings {
+            row("warning", format!("{}: croft why", one_line(warning)));
+        }
         if !self.damage.is_empty() {
             row("disk", format!("{}, {}", one_line(&self.damage), describe(self.damage_at, now)));
         }
@@ -140,6 +162,13 @@ impl StatusView {
             row("fleet", format!("{}, group {}", one_line(&self.fleet_name), one_line(&self.group)));
             row("node", format!("{} ({})", one_line(&self.node_id), one_line(&self.ownership)));
             row("controller", format!("{}, {}", one_line(&self.controller), one_line(&self.connection)));
+            if self.is_serving() && self.connection.starts_with("offline") && self.lease_until > 0 {
+                let reached = match self.reached_at {
+                    0 => String::new(),
+                    at => format!("; last reached {}", describe(at, now)),
+                };
+                row("", format!("not needed until {}{reached}", describe(self.lease_until, now)));
+            }
             row("certificate", until(self.certificate_until, now));
             row("metadata", until(self.metadata_expires_at, now));
         } else {
@@ -231,6 +260,42 @@ mod tests {
     version      0.1.0 (user mode)
     process           41 worker:starter slot 0
     ");
+    }
+
+    #[test]
+    fn p8_a_controller_that_is_away_is_no_incident_until_the_lease_runs_short() {
+        let away = LocalStatusResponse {
+            connection: "offline: no route to host (E-NET-UNREACHABLE)".to_owned(),
+            reached_at: NOW.0 - 86_400,
+            ..sample()
+        };
+        insta::assert_snapshot!(StatusView::from(away.clone()).render(NOW), @r"
+    serving      yes, at http://127.0.0.1:11535
+    lease        ends in 24 hours (2026-11-21T21:00:00Z)
+    fleet        acme, group team-a
+    node         00112233445566778899aabbccddeeff (personal)
+    controller   https://croft.acme.test:7443, offline: no route to host (E-NET-UNREACHABLE)
+                 not needed until in 24 hours (2026-11-21T21:00:00Z); last reached 24 hours ago (2026-11-19T21:00:00Z)
+    certificate  ends in 7 days (2026-11-27T21:00:00Z)
+    metadata     ends in 14 days (2026-12-04T21:00:00Z)
+    version      0.1.0 (user mode)
+    process           41 worker:starter slot 0
+    ");
+        let short = LocalStatusResponse {
+            overdue_until: NOW.0 + 3_600,
+            lease_until: NOW.0 + 3_600,
+            warnings: vec!["endpoint on firewall blocks serving in 2 days".to_owned()],
+            ..away
+        };
+        let text = StatusView::from(short).render(NOW);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines[1..3],
+            [
+                "ENDS SOON    serving ends in 1 hour (2026-11-20T22:00:00Z); connect to the controller once, it renews by itself",
+                "warning      endpoint on firewall blocks serving in 2 days: croft why",
+            ]
+        );
     }
 
     #[test]

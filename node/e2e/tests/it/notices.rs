@@ -28,7 +28,8 @@ fn p8_what_will_block_is_told_by_the_owners_program_and_counted_down_in_the_stat
     let text = format!("#!/bin/sh\nprintf '%s|' \"$@\" >> {}\n", heard.display());
     std::fs::write(&script, text).expect("a script");
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).expect("an executable script");
-    let notify = format!("[notify]\nprogram = \"{}\"\narguments = [\"--app-name=Croft\"]\n", script.display());
+    let notify =
+        format!("[notify]\nprogram = \"{}\"\narguments = [\"--app-name=Croft\"]\n", script.display());
     village.workstation.configure(&notify).expect("a configuration");
     village.workstation.stop().expect("a stopped daemon");
     village.workstation.start().expect("a running daemon");

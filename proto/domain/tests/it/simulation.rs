@@ -1,5 +1,5 @@
 //! Seeded simulation of the fleet's protocols over the rules of the domain: many nodes, messages that are lost, repeated
-//! and reordered, clocks that jump, waivers, revocations, restarts and crashes between any two steps.
+//! and reordered, clocks that jump, waivers, revocations, rotations, restarts and crashes between any two steps.
 //!
 //! Each seed is one world; the same seed is the same world. A failing seed is printed and replays alone:
 //! `CROFT_SIMULATION_SEED=N cargo test -p croft-domain --test it -- simulation`.
@@ -89,6 +89,7 @@ fn planted_defects_are_found() {
         Fault::NodeTrustsItsClock,
         Fault::NodeFollowsAnything,
         Fault::BannedMayAttest,
+        Fault::NodeKeepsRotatedLease,
     ] {
         let found = (0..600).find_map(|seed| run(seed, fault).err());
         assert!(found.is_some(), "{fault:?} was not found");

@@ -11,7 +11,7 @@ use croft_domain::verdict::{Assurance, Verdict};
 use croft_domain::waiver::Waiver;
 
 use super::hash::{Link, next_head};
-use super::network::{Answer, Nonce};
+use super::network::{Answer, Keys, Nonce};
 use super::world::Fault;
 
 const NONCE_TTL_S: u64 = 120;
@@ -43,6 +43,8 @@ pub struct Controller {
     pub group: GroupName,
     pub waivers: Vec<Waiver>,
     pub metadata_expires_at: Timestamp,
+    /// The signed document that lists its lease keys, and the one it signs with.
+    pub keys: Keys,
     pub fault: Fault,
 }
 
@@ -97,7 +99,7 @@ impl Controller {
             countersigned: evidence.chain_head,
             verdict: verdict.clone(),
         };
-        let answer = Answer { verdict, link, head, lease };
+        let answer = Answer { verdict, link, head, lease, key: self.keys.last };
         if self.fault == Fault::AnswerBeforeAppend && crash {
             return Some(answer);
         }

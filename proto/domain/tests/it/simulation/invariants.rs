@@ -61,6 +61,9 @@ impl World {
             let is_own = issued.as_ref().is_some_and(|(lease, _)| *lease == held && lease.node == node.id);
             let revoked = node.durable.revoked;
             self.require(is_own, || format!("node {index} serves with a lease that nobody gave it"));
+            let node = &self.nodes[index];
+            let is_listed = node.durable.keys.list(node.durable.lease_key);
+            self.require(is_listed, || format!("node {index} serves by a key that was rotated out"));
             self.require(!revoked, || format!("node {index} serves though it heard that it is out"));
             // Setting the clock back gains nothing while the machine runs, and no more than ten minutes at each boot.
             let since = issued.map_or(0, |(_, at)| truth.since(at));

@@ -17,13 +17,47 @@ pub struct Nonce {
     pub made_at: Timestamp,
 }
 
+/// The lease keys that the newest signed document lists, by generation: the first that counts, and the last. Neither ever
+/// goes back, because nodes refuse older documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Keys {
+    pub const fn list(self, key: u64) -> bool {
+        self.first <= key && key <= self.last
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum Message {
-    Ask { node: usize, call: u64, known: Option<Sha256Digest> },
-    Challenge { node: usize, call: u64, nonce: Nonce, head: Option<Sha256Digest>, links: Vec<Link> },
-    Attest { node: usize, nonce: Nonce, evidence: Box<Evidence> },
-    Answer { node: usize, boxed: Box<Answer> },
-    Revoked { node: usize },
+    Ask {
+        node: usize,
+        call: u64,
+        known: Option<Sha256Digest>,
+    },
+    Challenge {
+        node: usize,
+        call: u64,
+        nonce: Nonce,
+        head: Option<Sha256Digest>,
+        links: Vec<Link>,
+        keys: Keys,
+    },
+    Attest {
+        node: usize,
+        nonce: Nonce,
+        evidence: Box<Evidence>,
+    },
+    Answer {
+        node: usize,
+        boxed: Box<Answer>,
+    },
+    Revoked {
+        node: usize,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +66,8 @@ pub struct Answer {
     pub link: Link,
     pub head: Sha256Digest,
     pub lease: Option<Lease>,
+    /// Which lease key signed it.
+    pub key: u64,
 }
 
 #[derive(Default)]

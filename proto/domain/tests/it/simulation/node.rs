@@ -12,7 +12,7 @@ use croft_domain::verdict::{Assurance, Verdict};
 use croft_domain::waiver::Waiver;
 
 use super::hash::{Link, follow, next_head};
-use super::network::{Answer, Nonce};
+use super::network::{Answer, Keys, Nonce};
 use super::world::Fault;
 use crate::sample;
 
@@ -31,6 +31,10 @@ pub struct Durable {
     pub verdict: Option<Verdict>,
     pub latest_seen: Timestamp,
     pub revoked: bool,
+    /// The newest signed list of lease keys that it took in.
+    pub keys: Keys,
+    /// Which key signed its lease.
+    pub lease_key: u64,
 }
 
 pub struct Node {
@@ -130,6 +134,19 @@ impl Node {
             && lease.check(self.id, &key, self.clock(truth), seen).is_ok()
     }
 
+    /// Takes in the signed documents, which it fetches before it attests; older ones change nothing. A lease whose key is no
+    /// longer listed ends here. Whether one did.
+    pub fn refresh(&mut self, keys: Keys) -> bool {
+        let durable = &mut self.durable;
+        durable.keys =
+            Keys { first: durable.keys.first.max(keys.first), last: durable.keys.last.max(keys.last) };
+        let is_out = durable.lease.is_some() && !durable.keys.list(durable.lease_key);
+        if is_out && self.fault != Fault::NodeKeepsRotatedLease {
+            durable.lease = None;
+        }
+        is_out
+    }
+
     /// Answers a challenge with evidence; the counter is durable before anything is sent.
     pub fn answer(
         &mut self,
@@ -190,7 +207,9 @@ impl Node {
         let verdict = answer.verdict.clone().stricter(own);
         let is_allowed = verdict.allows_serving();
         self.durable.verdict = Some(verdict);
-        self.durable.lease = answer.lease.clone().filter(|_| is_allowed);
+        let is_listed = self.durable.keys.list(answer.key);
+        self.durable.lease = answer.lease.clone().filter(|_| is_allowed && is_listed);
+        self.durable.lease_key = answer.key;
         if let Some(lease) = &self.durable.lease {
             self.durable.latest_seen = self.durable.latest_seen.max(lease.issued_at);
             self.boots = 0;

@@ -11,7 +11,7 @@ use croft_domain::verdict::Status;
 use croft_domain::waiver::{Scope, Waiver};
 
 use super::controller::{Books, Controller};
-use super::network::{Message, Network};
+use super::network::{Keys, Message, Network};
 use super::node::Node;
 use super::random::Random;
 use crate::sample::{self, NOW};
@@ -26,6 +26,7 @@ pub enum Fault {
     NodeTrustsItsClock,
     NodeFollowsAnything,
     BannedMayAttest,
+    NodeKeepsRotatedLease,
 }
 
 /// How often something worth testing happened.
@@ -59,6 +60,8 @@ impl Seen {
             "lost",
             "repeated",
             "metadata expired",
+            "rotated",
+            "lease ended by rotation",
         ] {
             assert!(self.0.get(what).copied().unwrap_or(0) > 50, "{what} hardly happens: {:?}", self.0);
         }
@@ -95,6 +98,7 @@ impl World {
             group: "dev".parse().expect("a name"),
             waivers: Vec::new(),
             metadata_expires_at: NOW.plus(14 * 86_400),
+            keys: Keys::default(),
             fault,
         };
         Self {
@@ -118,7 +122,8 @@ impl World {
             0..=19 => self.ask(node),
             20..=74 => self.deliver(),
             75..=82 => self.pass_time(),
-            83..=87 => self.nodes[node].disk = self.any_disk(),
+            83..=86 => self.nodes[node].disk = self.any_disk(),
+            87 => self.rotate(),
             88..=89 => self.jump_clock(node),
             90..=92 => self.nodes[node].crash(self.truth),
             93..=95 => self.waive(node),
@@ -203,14 +208,27 @@ impl World {
     }
 
     fn rewrite(&mut self, node: usize) {
-        let heads = self.controller.books[node].chain.iter().map(|row| row.head).collect();
+        let heads: Vec<_> = self.controller.books[node].chain.iter().map(|row| row.head).collect();
         if self.random.chance(30) && self.controller.rewrite(node) {
             self.rewritten[node] = true;
-            if self.nodes[node].durable.head.is_some() {
+            // One that already goes on from a history of before an earlier rewrite has its alarm.
+            if self.nodes[node].durable.head.is_some_and(|head| heads.contains(&head)) {
                 self.shown[node].get_or_insert(heads);
             }
             self.seen.count("rewrite");
         }
+    }
+
+    // A new key is listed beside the old one; the old one goes with the next signed document, or at once when it leaked.
+    fn rotate(&mut self) {
+        let keys = &mut self.controller.keys;
+        if self.random.chance(50) {
+            keys.last += 1;
+        }
+        if self.random.chance(50) {
+            keys.first = keys.last;
+        }
+        self.seen.count("rotated");
     }
 
     fn refresh(&mut self) {
@@ -223,13 +241,17 @@ impl World {
         match message {
             Message::Ask { node, call, known } => {
                 if let Some((nonce, head, links)) = self.controller.challenge(node, known, self.truth) {
-                    let answer = Message::Challenge { node, call, nonce, head, links };
+                    let keys = self.controller.keys;
+                    let answer = Message::Challenge { node, call, nonce, head, links, keys };
                     self.network.send(answer, &mut self.random);
                 }
             }
             Message::Challenge { node, call, .. } if self.nodes[node].call != call => {}
-            Message::Challenge { node, nonce, head, links, .. } => {
+            Message::Challenge { node, nonce, head, links, keys, .. } => {
                 self.nodes[node].call += 1;
+                if self.nodes[node].refresh(keys) {
+                    self.seen.count("lease ended by rotation");
+                }
                 if !links.is_empty() {
                     self.seen.count("caught up");
                 }
