@@ -25,6 +25,8 @@ pub struct Config {
     pub network: NetworkConfig,
     /// How the owner is told.
     pub notify: NotifyConfig,
+    /// The key that is this node.
+    pub identity: IdentityConfig,
 }
 
 /// How the owner is told of what will end or block. Only this file can say it: no message has a place for a program.
@@ -36,6 +38,42 @@ pub struct NotifyConfig {
     pub program: Option<PathBuf>,
     /// Arguments before the title and the sentence.
     pub arguments: Vec<String>,
+}
+
+/// The key that is this node. It counts when the machine enrolls, and not afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IdentityConfig {
+    /// Where the key is made.
+    pub key: KeyPlace,
+    /// The TPM: its device with a resource manager, or the socket of a software TPM.
+    pub tpm: PathBuf,
+    /// The firmware's log of what it measured. Where it may not be read, quotes go without it.
+    pub event_log: PathBuf,
+}
+
+/// Where a node's key is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyPlace {
+    /// In a file.
+    #[default]
+    Software,
+    /// In the TPM, or the machine does not enroll.
+    Tpm,
+    /// In the TPM if it can be used; else in a file, which `croft status` says, and only where the baseline does not
+    /// demand the TPM.
+    TpmOrSoftware,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self {
+            key: KeyPlace::Software,
+            tpm: PathBuf::from("/dev/tpmrm0"),
+            event_log: PathBuf::from("/sys/kernel/security/tpm0/binary_bios_measurements"),
+        }
+    }
 }
 
 /// The way to the controller.
@@ -240,6 +278,7 @@ mod tests {
             "[worker]\nkv_type = \"q4_0\"",
             "[worker]\nhang_after_s = 1",
             "[worker]\nmemory = 1",
+            "[identity]\nkey = \"none\"",
             "listen = 1",
             "[gateway]\nlisen = \"127.0.0.1:1\"",
             "[guard]\n",

@@ -2,6 +2,7 @@
 //! `croft privacy` before it is sent: what cannot be shown to the user is not sent.
 
 mod enroll;
+mod hardware;
 mod node;
 mod trust_source;
 
@@ -18,6 +19,7 @@ use crate::state::files::StateError;
 use crate::state::sent::{Sent, SentRing};
 
 pub use enroll::{Admission, Anonymous, Application};
+pub use hardware::BootQuote;
 pub use node::{Answer, Challenge, Enrolled, News};
 pub use trust_source::ControllerTrust;
 
@@ -55,7 +57,10 @@ pub enum CallError {
     },
     /// The message could not be recorded, so it was not sent.
     #[error("the message could not be recorded, so it was not sent")]
-    NotRecorded(#[from] StateError),
+    NotRecorded(#[source] StateError),
+    /// The node's key did not sign, so it was not sent.
+    #[error("the message could not be signed, so it was not sent")]
+    NotSigned(#[source] StateError),
 }
 
 impl CallError {
@@ -67,7 +72,7 @@ impl CallError {
             Self::Refused { code, .. } => code.unwrap_or(Code::Denied),
             Self::Unanswered { .. } => Code::Unreachable,
             Self::Malformed { .. } => Code::Internal,
-            Self::NotRecorded(e) => e.code(),
+            Self::NotRecorded(e) | Self::NotSigned(e) => e.code(),
         }
     }
 
@@ -133,6 +138,17 @@ impl Recorder {
 
 fn address(controller: &str) -> Result<Url, LinkError> {
     Url::parse(controller).map_err(|_| LinkError::Address(controller.to_owned()))
+}
+
+impl From<StateError> for CallError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Tpm(_) | StateError::Key(_) => Self::NotSigned(error),
+            StateError::Write(_) | StateError::Read { .. } | StateError::Corrupt { .. } => {
+                Self::NotRecorded(error)
+            }
+        }
+    }
 }
 
 /// Awaits a call with the bound that every call has.

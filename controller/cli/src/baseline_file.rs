@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use croft_domain::baseline::{Baseline, CheckPolicy, WaiverPolicy};
+use croft_domain::hardware::TpmRules;
 use croft_domain::verdict::Assurance;
 use serde::Deserialize;
 
@@ -39,6 +40,14 @@ fn parse(file: &str, text: &str) -> Result<Baseline, CtlError> {
         place: line_of(text, &e.field).map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
         message: format!("{}: expected {}", e.field, e.expected),
     })?;
+    // Checked before it is signed: a controller passes over what it cannot read, and then no TPM is known.
+    for pem in &baseline.tpm.manufacturers {
+        croft_tpm::manufacturer::authority(pem).map_err(|e| CtlError::Document {
+            place: line_of(text, "tpm.manufacturers")
+                .map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
+            message: format!("tpm.manufacturers: {e}"),
+        })?;
+    }
     Ok(baseline)
 }
 
@@ -113,7 +122,18 @@ pub fn difference(old: Option<&Baseline>, new: &Baseline) -> String {
             Some(_) => {}
         }
     }
+    if old.tpm != new.tpm {
+        line('~', format!("tpm: {} -> {}", tpm_text(&old.tpm), tpm_text(&new.tpm)));
+    }
     text
+}
+
+fn tpm_text(rules: &TpmRules) -> String {
+    let pcrs: Vec<String> =
+        rules.pcrs.iter().map(|(pcr, values)| format!("PCR {pcr}: {} values", values.len())).collect();
+    let makers = rules.manufacturers.len();
+    let pcrs = if pcrs.is_empty() { "no PCR".to_owned() } else { pcrs.join(", ") };
+    format!("{makers} authorities, {pcrs}")
 }
 
 /// What a baseline collects besides the minimum, as its machines will be asked.
@@ -149,6 +169,7 @@ fn policy_text(policy: &CheckPolicy) -> String {
 const fn assurance_text(assurance: Assurance) -> &'static str {
     match assurance {
         Assurance::SelfReported => "self-reported",
+        Assurance::UnknownTpm => "evidence by a key in any TPM",
         Assurance::HardwareKey => "evidence by a hardware key",
         Assurance::Measured => "measured evidence",
     }

@@ -7,7 +7,7 @@ use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::NodeId;
 use croft_link::LinkError;
-use croft_link::tls::ClientIdentity;
+use croft_link::tls::{ClientIdentity, ClientKey};
 use croft_proto::grpc::admin_client::AdminClient;
 use croft_proto::grpc::enrollment_client::EnrollmentClient;
 use croft_proto::grpc::freshness_client::FreshnessClient;
@@ -32,7 +32,7 @@ pub async fn connect(dir: &FleetDir) -> Result<Admin, CtlError> {
     let settings = dir.settings()?;
     let identity = ClientIdentity {
         chain_pem: read_text(&dir.chain(), DOCUMENT_LEN_MAX)?,
-        key_pkcs8: admin_key(dir)?.pkcs8().to_vec(),
+        key: ClientKey::Pkcs8(admin_key(dir)?.pkcs8().to_vec()),
     };
     let channel = channel(&settings.controller, settings.ca_pin, Some(&identity)).await?;
     Ok(AdminClient::new(channel)

@@ -3,10 +3,12 @@
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{Mode, Ownership};
 use croft_domain::signed::Envelope;
-use croft_proto::grpc::{ChainEntry, ChainLink, SignedDocument, TrustFile};
+use croft_proto::grpc::{ChainEntry, ChainLink, MeasuredEvent, PcrValue, Quote, SignedDocument, TrustFile};
+use croft_tpm::client::Signed;
+use croft_tpm::event_log::Event;
 use croft_trust::chain::Link;
 
-use crate::app::{AppError, ChainRow};
+use crate::app::{AppError, ChainRow, QuoteProof};
 
 pub(super) fn parsed<T: std::str::FromStr>(field: &'static str, text: &str) -> Result<T, AppError>
 where
@@ -85,6 +87,22 @@ pub(super) fn link(link: &Link) -> ChainLink {
         rules: rules.0.to_vec(),
         at: at.0,
     }
+}
+
+pub(super) fn quote(wire: Quote) -> Result<QuoteProof, AppError> {
+    let Quote { statement, signature, pcrs, events } = wire;
+    let pcr = |number: u32| {
+        u8::try_from(number).map_err(|_| AppError::Input("quote.pcr: expected 0 to 23".to_owned()))
+    };
+    let value = |PcrValue { pcr: number, sha256 }| Ok((pcr(number)?, array("quote.pcrs.sha256", &sha256)?));
+    let event = |MeasuredEvent { pcr: number, kind, sha256 }| {
+        Ok(Event { pcr: pcr(number)?, kind, sha256: array("quote.events.sha256", &sha256)? })
+    };
+    Ok(QuoteProof {
+        signed: Signed { statement, signature },
+        values: pcrs.into_iter().map(value).collect::<Result<_, AppError>>()?,
+        events: events.into_iter().map(event).collect::<Result<_, AppError>>()?,
+    })
 }
 
 pub(super) fn chain_entry(row: ChainRow) -> ChainEntry {

@@ -1,15 +1,20 @@
 //! The service that asks for no certificate.
 
 use croft_domain::id::InviteId;
+use croft_domain::time::Timestamp;
+use croft_proto::grpc as wire;
 use croft_proto::grpc::enrollment_server::Enrollment as Wire;
 use croft_proto::grpc::{
-    BootstrapAdminRequest, BootstrapAdminResponse, EnrollRequest, EnrollResponse, RenewRequest,
-    RenewResponse, RenewalChallengeRequest, RenewalChallengeResponse,
+    BootstrapAdminRequest, BootstrapAdminResponse, EnrollRequest, EnrollResponse, HardwareChallengeRequest,
+    HardwareChallengeResponse, RenewRequest, RenewResponse, RenewalChallengeRequest,
+    RenewalChallengeResponse,
 };
+use croft_tpm::client::Signed;
+use croft_tpm::credential::Credential;
 use tonic::{Request, Response, Status};
 
 use super::{Service, convert};
-use crate::app::{AppError, Enrollment};
+use crate::app::{AppError, Enrollment, HardwareProof};
 use crate::clock::now;
 
 fn enrollment(request: EnrollRequest) -> Result<Enrollment, AppError> {
@@ -23,6 +28,7 @@ fn enrollment(request: EnrollRequest) -> Result<Enrollment, AppError> {
         arch,
         agent_version,
         machine,
+        hardware,
     } = request;
     let machine = if machine.is_empty() { None } else { Some(convert::digest("machine", &machine)?) };
     Ok(Enrollment {
@@ -35,6 +41,29 @@ fn enrollment(request: EnrollRequest) -> Result<Enrollment, AppError> {
         arch,
         agent_version,
         machine,
+        hardware: hardware.map(proof).transpose()?,
+    })
+}
+
+fn proof(wire: wire::HardwareProof) -> Result<HardwareProof, AppError> {
+    let wire::HardwareProof {
+        endorsement_public,
+        endorsement_certificate,
+        attestation_public,
+        identity_public,
+        statement,
+        statement_signature,
+        opened,
+        at,
+    } = wire;
+    Ok(HardwareProof {
+        endorsement: endorsement_public,
+        certificate: endorsement_certificate,
+        attestation: attestation_public,
+        identity: identity_public,
+        certification: Signed { statement, signature: statement_signature },
+        opened: convert::array("hardware.opened", &opened)?,
+        at: Timestamp(at),
     })
 }
 
@@ -48,6 +77,23 @@ impl Wire for Service {
             certificate_chain_pem,
             group: group.to_string(),
         }))
+    }
+
+    async fn hardware_challenge(
+        &self,
+        request: Request<HardwareChallengeRequest>,
+    ) -> Result<Response<HardwareChallengeResponse>, Status> {
+        let at = now();
+        let made = async {
+            let HardwareChallengeRequest { invite_id, invite_secret, endorsement_public, attestation_public } =
+                request.into_inner();
+            let invite = convert::id::<InviteId>("invite_id", &invite_id)?;
+            let secret = convert::array("invite_secret", &invite_secret)?;
+            let keys = (endorsement_public.as_slice(), attestation_public.as_slice());
+            self.app.hardware_challenge((invite, &secret), keys.0, keys.1, at).await
+        };
+        let Credential { blob, secret } = made.await.map_err(|e| self.refuse(&e))?;
+        Ok(Response::new(HardwareChallengeResponse { credential: blob, seed: secret, at: at.0 }))
     }
 
     async fn renewal_challenge(

@@ -39,10 +39,11 @@ impl Node for Service {
     }
 
     async fn attest(&self, request: Request<AttestRequest>) -> Result<Response<AttestResponse>, Status> {
-        let (node, AttestRequest { evidence }) = self.node(request).await?;
+        let (node, AttestRequest { evidence, quote }) = self.node(request).await?;
         let answer = async {
             let envelope = convert::envelope("evidence", evidence)?;
-            self.app.attest(&node, &envelope, now()).await
+            let quote = quote.map(convert::quote).transpose()?;
+            self.app.attest(&node, &envelope, quote.as_ref(), now()).await
         };
         let attested = answer.await.map_err(|e| self.refuse(&e))?;
         Ok(Response::new(AttestResponse {

@@ -52,6 +52,7 @@ const fn kind(code: Code) -> Kind {
         | Code::TrustRollback
         | Code::TrustLimits
         | Code::InviteMalformed
+        | Code::TpmRefused
         | Code::RequestInvalid => Kind::InvalidArgument,
         Code::BlobCorrupt | Code::BlobTruncated => Kind::DataLoss,
         Code::Conflict => Kind::Aborted,

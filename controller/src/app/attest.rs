@@ -3,7 +3,7 @@
 //! The order matters: whose signature, then which document, then which challenge, then what it says. Nothing that fails
 //! leaves a trace in the node's chain; nothing that is answered is missing from it.
 
-use croft_domain::appraise::{History, Subject, appraise, history_of};
+use croft_domain::appraise::{History, appraise, history_of};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{BundleState, Evidence};
 use croft_domain::id::{BundleRef, LeaseId, VerdictId};
@@ -11,12 +11,13 @@ use croft_domain::lease::{Lease, LeaseRequest};
 use croft_domain::limits::EVIDENCE_LEN_MAX;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Verdict};
+use croft_domain::verdict::Verdict;
 use croft_trust::chain::{Link, commitment, next_head};
 use croft_trust::digest::sha256;
 use croft_trust::store::TrustView;
 use serde::Deserialize;
 
+use super::hardware::{QuoteProof, rooted};
 use super::nonce::Purpose;
 use super::policy::{baseline_of, leasable_of, recalls_in_force};
 use super::{App, AppError, random};
@@ -56,23 +57,24 @@ impl App {
     /// Judges evidence and appends the verdict to the node's chain.
     ///
     /// # Errors
-    /// [`AppError::EvidenceInvalid`], [`AppError::EvidenceStale`]; [`AppError::Unapproved`] if the signed state has
+    /// [`AppError::EvidenceInvalid`], [`AppError::EvidenceStale`], [`AppError::Hardware`]; [`AppError::Unapproved`] if the signed state has
     /// nothing for the group; [`AppError::NodeRevoked`] if the node was removed meanwhile.
     pub async fn attest(
         &self,
         node: &NodeRow,
         envelope: &Envelope,
+        quote: Option<&QuoteProof>,
         now: Timestamp,
     ) -> Result<Attested, AppError> {
-        let evidence = self.read_evidence(node, envelope, now)?;
+        let (evidence, nonce) = self.read_evidence(node, envelope, now)?;
         self.check_counter(node, &evidence, now).await?;
         let boots = self.check_boot(node, &evidence, now).await?;
         let published = self.mirror.current().ok_or(AppError::Unpublished)?;
         let view = &published.view;
         let baseline = baseline_of(view, &node.group)?;
         let history = self.history(node).await?;
-        let subject = Subject { group: &node.group, assurance: Assurance::SelfReported };
-        let verdict = appraise(baseline, &view.waivers, &evidence, &history, &subject, now);
+        let root = rooted(node, baseline, &evidence, (&nonce, &envelope.payload), quote)?;
+        let verdict = appraise(baseline, &view.waivers, &evidence, &history, &root.subject(&node.group), now);
         let verdict_id = VerdictId(random()?);
         let verdict_json = json(&verdict)?;
         let lease = self
@@ -146,7 +148,7 @@ impl App {
         node: &NodeRow,
         envelope: &Envelope,
         now: Timestamp,
-    ) -> Result<Evidence, AppError> {
+    ) -> Result<(Evidence, Vec<u8>), AppError> {
         let invalid = |why: &str| AppError::EvidenceInvalid(why.to_owned());
         if envelope.payload.len() > EVIDENCE_LEN_MAX {
             return Err(invalid("it is longer than 16 KiB"));
@@ -163,7 +165,7 @@ impl App {
         if !self.nonces.check(&nonce, Purpose::Attest(node.chain_head), node.id, now) {
             return Err(AppError::EvidenceStale);
         }
-        Ok(evidence)
+        Ok((evidence, nonce))
     }
 
     // The controller keeps its own clock of first failures. What the node remembers can only make it stricter.

@@ -7,6 +7,7 @@ use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
 use croft_trust::digest::sha256;
 
+use super::hardware::HardwareProof;
 use super::nonce::Purpose;
 use super::{Actor, App, AppError, bounded, random};
 use crate::ca::{Request, Subject};
@@ -33,6 +34,8 @@ pub struct Enrollment {
     pub agent_version: String,
     /// The machine's hash in this fleet; none where it has none.
     pub machine: Option<Sha256Digest>,
+    /// That its key is in a TPM; none if it is a file.
+    pub hardware: Option<HardwareProof>,
 }
 
 /// What the first admin gets.
@@ -58,13 +61,11 @@ impl App {
         let texts = [&enrollment.os, &enrollment.arch, &enrollment.agent_version];
         texts.iter().try_for_each(|text| bounded("os, arch, agent_version", text, 64))?;
         let request = Request::parse(&enrollment.csr_der)?;
-        let invite = self.store.invite(enrollment.invite).await?.ok_or(AppError::InviteUnknown)?;
-        if !same(&sha256(&enrollment.secret).0, &invite.secret_sha256) {
-            return Err(AppError::InviteUnknown);
-        }
-        if invite.expires_at <= now {
-            return Err(AppError::InviteExpired);
-        }
+        let invite = self.open_invite(enrollment.invite, &enrollment.secret, now).await?;
+        let hardware = match &enrollment.hardware {
+            Some(proof) => Some(self.believe_hardware(proof, &invite, request.point(), now).await?),
+            None => None,
+        };
         let node = NewNode {
             id: NodeId(random()?),
             group: invite.group.clone(),
@@ -75,6 +76,7 @@ impl App {
             arch: enrollment.arch,
             agent_version: enrollment.agent_version,
             machine: enrollment.machine,
+            hardware,
         };
         // Certified first: a use of the invite is only spent when there is something to hand out for it.
         let subject = Subject::Node(node.id);
@@ -86,6 +88,23 @@ impl App {
         self.metrics.enrollments.inc();
         tracing::info!(node = %node.id, group = %invite.group, "a node enrolled");
         Ok((node.id, invite.group, chain))
+    }
+
+    /// The invite, if whoever asks has its secret and it is not over.
+    pub(super) async fn open_invite(
+        &self,
+        id: InviteId,
+        secret: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<InviteRow, AppError> {
+        let invite = self.store.invite(id).await?.ok_or(AppError::InviteUnknown)?;
+        if !same(&sha256(secret).0, &invite.secret_sha256) {
+            return Err(AppError::InviteUnknown);
+        }
+        if invite.expires_at <= now {
+            return Err(AppError::InviteExpired);
+        }
+        Ok(invite)
     }
 
     /// A nonce for [`App::renew`]. Given to anyone: it opens nothing without the node's key.
@@ -181,7 +200,7 @@ impl App {
 }
 
 // In constant time, though both are hashes of high-entropy secrets: nothing is to be learned from how long it takes.
-fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+pub(super) fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     let difference = a.iter().zip(b).fold(0_u8, |all, (x, y)| all | (x ^ y));
     std::hint::black_box(difference) == 0
 }

@@ -44,6 +44,9 @@ pub enum AppError {
         "the evidence's counter does not rise: this installation was restored from an older state, or runs twice"
     )]
     Cloned,
+    /// What a TPM showed is not believed.
+    #[error("{0}")]
+    Hardware(#[from] croft_tpm::error::ProofError),
     /// Nothing was published yet.
     #[error("nothing is published yet: the admin must run croftctl init")]
     Unpublished,
@@ -96,6 +99,7 @@ impl AppError {
             Self::EvidenceStale => Code::EvidenceStale,
             Self::EvidenceInvalid(_) => Code::EvidenceInvalid,
             Self::Cloned => Code::NodeCloned,
+            Self::Hardware(_) => Code::TpmRefused,
             Self::Unpublished | Self::NotFound(_) => Code::NotFound,
             Self::Unapproved(_) => Code::Unapproved,
             Self::Forged(_) => Code::TrustForged,

@@ -5,7 +5,7 @@
 //! moves the head, so the same nonce never opens twice (replay), and an old one ends after two minutes.
 
 use croft_domain::digest::Sha256Digest;
-use croft_domain::id::NodeId;
+use croft_domain::id::{InviteId, NodeId};
 use croft_domain::time::Timestamp;
 use ring::hmac;
 
@@ -39,6 +39,31 @@ impl Nonces {
         let mut nonce = now.0.to_be_bytes().to_vec();
         nonce.extend_from_slice(tag.as_ref());
         nonce
+    }
+
+    /// The secret of a credential for one invite and one pair of keys, made at that time. It is not kept: it can be made
+    /// again when it comes back.
+    #[must_use]
+    pub fn credential(
+        &self,
+        invite: InviteId,
+        endorsement: &[u8; 34],
+        attestation: &[u8; 34],
+        at: Timestamp,
+    ) -> [u8; 32] {
+        self.tag(&[&[4], invite.0.as_slice(), endorsement, attestation, &at.0.to_be_bytes()])
+    }
+
+    /// What stands for a TPM in the books: without this controller's secret it is compared with nothing.
+    #[must_use]
+    pub fn endorsement(&self, public: &[u8]) -> [u8; 32] {
+        self.tag(&[&[5], public])
+    }
+
+    fn tag(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut tag = [0; 32];
+        tag.copy_from_slice(hmac::sign(&self.key, &parts.concat()).as_ref());
+        tag
     }
 
     /// Whether this is a nonce that was made here for this, not longer ago than nonces last.

@@ -141,7 +141,6 @@ fn segments(report: &Report) -> Vec<Segment> {
 
 fn node_view(node: &NodeLine, as_of: Timestamp) -> NodeView {
     use croft_domain::evidence::{Mode, Ownership};
-    use croft_domain::verdict::Assurance;
     let (outcome, class) = outcome(node, as_of);
     let verdict = node.verdict.as_ref();
     NodeView {
@@ -159,11 +158,7 @@ fn node_view(node: &NodeLine, as_of: Timestamp) -> NodeView {
         lease_until: node.lease_until.map_or_else(|| "none".to_owned(), text),
         outcome,
         class,
-        assurance: verdict.map_or("", |verdict| match verdict.assurance {
-            Assurance::SelfReported => "self-reported",
-            Assurance::HardwareKey => "hardware-key",
-            Assurance::Measured => "measured",
-        }),
+        assurance: verdict.map_or("", |verdict| verdict.assurance.words()),
         notice: node
             .notice
             .as_ref()

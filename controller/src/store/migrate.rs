@@ -6,7 +6,7 @@ use super::{Engine, Store, StoreError, failed};
 
 // Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA and writes
 // X'' as ''; all else is shared.
-const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4, V5];
+const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4, V5, V6];
 
 // Which machine, so that grace survives enrolling again; and what shows that a node's state was restored or copied.
 const V5: &[&str] = &[
@@ -15,6 +15,14 @@ const V5: &[&str] = &[
     "ALTER TABLE nodes ADD COLUMN boots TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE nodes ADD COLUMN notice TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE nodes ADD COLUMN notice_at BIGINT NOT NULL DEFAULT 0",
+];
+
+// What a node's TPM showed at its enrollment. The endorsement key itself is in no column.
+const V6: &[&str] = &[
+    "ALTER TABLE nodes ADD COLUMN attestation_point BLOB NOT NULL DEFAULT X''",
+    "ALTER TABLE nodes ADD COLUMN endorsement_hmac BLOB NOT NULL DEFAULT X''",
+    "ALTER TABLE nodes ADD COLUMN manufacturer BLOB NOT NULL DEFAULT X''",
+    "CREATE INDEX nodes_by_endorsement ON nodes (endorsement_hmac)",
 ];
 
 // The node's signature over each evidence, so that an auditor can check which head the node countersigned.

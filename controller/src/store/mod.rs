@@ -30,7 +30,7 @@ pub use audit::AuditEntry;
 pub use chain::ChainRow;
 pub use erase::Erasure;
 pub use invite::{InviteRow, Redeemed};
-pub use node::{NewNode, NodeRow, Receipt, Standing};
+pub use node::{Hardware, NewNode, NodeRow, Receipt, Standing};
 pub use report::{ReportRow, StoredReport};
 pub use request::RequestRow;
 pub use settings::AdminRow;

@@ -80,6 +80,19 @@ pub struct NewNode {
     pub agent_version: String,
     /// The machine's hash in this fleet; none where it has none.
     pub machine: Option<Sha256Digest>,
+    /// What its TPM showed; none if its key is a file.
+    pub hardware: Option<Hardware>,
+}
+
+/// What a node's TPM showed at its enrollment, and nothing that names the TPM outside of this fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hardware {
+    /// Uncompressed P-256 point of its attestation key.
+    pub attestation_point: [u8; 65],
+    /// HMAC of its endorsement key under the controller's own secret.
+    pub endorsement_hmac: [u8; 32],
+    /// SHA-256 of the certificate of the authority that vouches for it; none if none of the baseline's list did.
+    pub manufacturer: Option<[u8; 32]>,
 }
 
 /// A node as it stands.
@@ -121,6 +134,8 @@ pub struct NodeRow {
     pub notice: String,
     /// When; zero if nothing.
     pub notice_at: Timestamp,
+    /// What its TPM showed; none if its key is a file.
+    pub hardware: Option<Hardware>,
 }
 
 /// A node's signed word on one bundle.
@@ -147,8 +162,9 @@ pub(super) async fn insert_node(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO nodes (id, group_name, key_point, ownership, mode, os, arch, agent_version, standing, reason,
-            enrolled_at, last_seen, lease_until, counter, boot_id, chain_head, chain_length, machine)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', '', $9, $10, 0, 0, '', $11, 0, $12)",
+            enrolled_at, last_seen, lease_until, counter, boot_id, chain_head, chain_length, machine, attestation_point,
+            endorsement_hmac, manufacturer)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', '', $9, $10, 0, 0, '', $11, 0, $12, $13, $14, $15)",
     )
     .bind(node.id.0.to_vec())
     .bind(node.group.as_str())
@@ -162,6 +178,9 @@ pub(super) async fn insert_node(
     .bind(signed(now.0))
     .bind(Vec::<u8>::new())
     .bind(node.machine.map_or_else(Vec::new, |machine| machine.0.to_vec()))
+    .bind(node.hardware.as_ref().map(|h| h.attestation_point.to_vec()).unwrap_or_default())
+    .bind(node.hardware.as_ref().map(|h| h.endorsement_hmac.to_vec()).unwrap_or_default())
+    .bind(node.hardware.as_ref().and_then(|h| h.manufacturer).map(|m| m.to_vec()).unwrap_or_default())
     .execute(&mut **tx)
     .await
     .map(drop)
@@ -196,7 +215,8 @@ macro_rules! node_columns {
     ($rest:literal) => {
         concat!(
             "SELECT id, group_name, key_point, ownership, mode, os, agent_version, standing, reason, last_seen, ",
-            "lease_until, counter, chain_head, chain_length, machine, boots, notice, notice_at FROM nodes ",
+            "lease_until, counter, chain_head, chain_length, machine, boots, notice, notice_at, attestation_point, ",
+            "endorsement_hmac, manufacturer FROM nodes ",
             $rest
         )
     };
@@ -223,7 +243,20 @@ fn node_row(row: &AnyRow) -> Result<NodeRow, StoreError> {
         boots: text(row, "boots")?,
         notice: text(row, "notice")?,
         notice_at: time(row, "notice_at")?,
+        hardware: hardware(row)?,
     })
+}
+
+fn hardware(row: &AnyRow) -> Result<Option<Hardware>, StoreError> {
+    if bytes(row, "attestation_point")?.is_empty() {
+        return Ok(None);
+    }
+    let is_known = !bytes(row, "manufacturer")?.is_empty();
+    Ok(Some(Hardware {
+        attestation_point: blob(row, "attestation_point")?,
+        endorsement_hmac: blob(row, "endorsement_hmac")?,
+        manufacturer: is_known.then(|| blob(row, "manufacturer")).transpose()?,
+    }))
 }
 
 impl Store {
@@ -238,6 +271,21 @@ impl Store {
             .await
             .map_err(failed("read a node"))?;
         row.as_ref().map(node_row).transpose()
+    }
+
+    /// Whether a node with this TPM was banned.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn is_banned_hardware(&self, endorsement_hmac: &[u8; 32]) -> Result<bool, StoreError> {
+        let found = sqlx::query(
+            "SELECT 1 AS found FROM nodes WHERE endorsement_hmac = $1 AND standing = 'banned' LIMIT 1",
+        )
+        .bind(endorsement_hmac.to_vec())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(failed("look for a banned machine"))?;
+        Ok(found.is_some())
     }
 
     /// Every node, by id.

@@ -62,13 +62,13 @@ async fn p3_no_lease_outlives_the_metadata() {
     let mut challenge = node.challenge().await;
     challenge.nonce = nonce;
     let envelope = node.signed(&node.evidence(&challenge, 1));
-    let lease = app.attest(&row, &envelope, before).await.unwrap().lease.unwrap();
+    let lease = app.attest(&row, &envelope, None, before).await.unwrap().lease.unwrap();
     let lease: Lease = serde_json::from_slice(&lease.payload).unwrap();
     assert_eq!(lease.expires_at, expiry);
     let row = app.store.node(node.id).await.unwrap().unwrap();
     challenge.nonce = app.challenge(&row, expiry);
     let envelope = node.signed(&node.evidence(&challenge, 2));
-    assert!(app.attest(&row, &envelope, expiry).await.unwrap().lease.is_none());
+    assert!(app.attest(&row, &envelope, None, expiry).await.unwrap().lease.is_none());
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn p4_enrolling_again_restarts_no_grace_on_the_same_machine() {
         challenge.nonce = app.challenge(&row, at);
         let mut evidence = node.evidence(&challenge, 1);
         evidence.facts.clear();
-        let attested = app.attest(&row, &node.signed(&evidence), at).await.unwrap();
+        let attested = app.attest(&row, &node.signed(&evidence), None, at).await.unwrap();
         let verdict: Verdict = serde_json::from_slice(&attested.verdict_json).unwrap();
         app.store.set_standing(id, croft_controller::app::Standing::Evicted, "again").await.unwrap();
         (verdict.checks[0].failing_since.unwrap(), at)

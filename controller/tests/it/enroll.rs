@@ -43,6 +43,7 @@ async fn an_invite_ends_with_its_time() {
         arch: "x86_64".to_owned(),
         agent_version: "0.1.0".to_owned(),
         machine: None,
+        hardware: None,
     };
     let key = SigningKey::generate().unwrap();
     let late = fleet.running().app.enroll(enrollment(&key), now().plus(601)).await;

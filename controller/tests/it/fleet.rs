@@ -13,7 +13,7 @@ use croft_domain::id::{FleetId, NodeId};
 use croft_domain::recall::{Recall, RecallTarget};
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
-use croft_link::tls::{ClientIdentity, client_config};
+use croft_link::tls::{ClientIdentity, ClientKey, client_config};
 use croft_proto::grpc::admin_client::AdminClient;
 use croft_proto::grpc::enrollment_client::EnrollmentClient;
 use croft_proto::grpc::node_client::NodeClient;
@@ -178,7 +178,10 @@ impl Fleet {
     }
 
     pub fn admin_identity(&self) -> ClientIdentity {
-        ClientIdentity { chain_pem: self.admin_chain.clone(), key_pkcs8: self.admin_key.pkcs8().to_vec() }
+        ClientIdentity {
+            chain_pem: self.admin_chain.clone(),
+            key: ClientKey::Pkcs8(self.admin_key.pkcs8().to_vec()),
+        }
     }
 
     pub async fn admin(&self) -> AdminClient<Channel> {
@@ -210,7 +213,8 @@ impl Fleet {
     }
 
     pub async fn node_client(&self, key: &SigningKey, chain: &str) -> NodeClient<Channel> {
-        let identity = ClientIdentity { chain_pem: chain.to_owned(), key_pkcs8: key.pkcs8().to_vec() };
+        let identity =
+            ClientIdentity { chain_pem: chain.to_owned(), key: ClientKey::Pkcs8(key.pkcs8().to_vec()) };
         NodeClient::new(self.channel(Some(&identity)).await)
     }
 
@@ -255,7 +259,7 @@ impl Node {
     }
 
     pub async fn attest(&mut self, envelope: Envelope) -> Result<AttestResponse, tonic::Status> {
-        let request = AttestRequest { evidence: Some(envelope.into()) };
+        let request = AttestRequest { evidence: Some(envelope.into()), quote: None };
         Ok(self.client.attest(request).await?.into_inner())
     }
 
@@ -295,6 +299,7 @@ pub fn enroll_request(invite: u8, key: &SigningKey) -> EnrollRequest {
         arch: "x86_64".to_owned(),
         agent_version: "0.1.0".to_owned(),
         machine: Vec::new(),
+        hardware: None,
     }
 }
 

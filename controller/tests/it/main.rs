@@ -7,6 +7,7 @@ mod attest;
 mod engines;
 mod enroll;
 mod fleet;
+mod hardware;
 mod publish;
 mod revoke;
 mod store;

@@ -60,6 +60,7 @@ fn node(number: u8) -> NewNode {
         arch: "x86_64".to_owned(),
         agent_version: "0.1.0".to_owned(),
         machine: Some(Sha256Digest([7; 32])),
+        hardware: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use croft_controller::ca::{Authority, Request, Subject};
 use croft_controller::clock::now;
-use croft_link::tls::{ClientIdentity, client_config};
+use croft_link::tls::{ClientIdentity, ClientKey, client_config};
 use croft_proto::grpc::admin_client::AdminClient;
 use croft_proto::grpc::node_client::NodeClient;
 use croft_proto::grpc::{ChallengeRequest, ListNodesRequest};
@@ -82,7 +82,8 @@ async fn no_session_is_resumed() {
 async fn each_service_demands_its_own_kind_of_certificate() {
     let fleet = Fleet::start().await;
     let node = fleet.enroll(1).await;
-    let identity = ClientIdentity { chain_pem: node.chain.clone(), key_pkcs8: node.key.pkcs8().to_vec() };
+    let identity =
+        ClientIdentity { chain_pem: node.chain.clone(), key: ClientKey::Pkcs8(node.key.pkcs8().to_vec()) };
     let mut as_node = AdminClient::new(fleet.channel(Some(&identity)).await);
     assert_eq!(code(as_node.list_nodes(ListNodesRequest {}).await), "E-DENIED");
     let mut as_nobody = AdminClient::new(fleet.channel(None).await);
@@ -104,7 +105,7 @@ async fn a_certificate_of_another_ca_or_over_another_key_opens_nothing() {
     let (pem, key) = Authority::create("Acme", now()).unwrap();
     let theirs = Authority::open(&pem, &key, fleet.bootstrap.fleet.clone()).unwrap();
     let chain = theirs.certify(&request, &subject, 3600, now()).unwrap();
-    let identity = ClientIdentity { chain_pem: chain, key_pkcs8: thief.pkcs8().to_vec() };
+    let identity = ClientIdentity { chain_pem: chain, key: ClientKey::Pkcs8(thief.pkcs8().to_vec()) };
     let config = client_config(&[fleet.pin()], Some(&identity)).unwrap();
     if let Ok(channel) = croft_link::channel::grpc(&crate::fleet::url(fleet.running()), &config).await {
         assert!(NodeClient::new(channel).challenge(ChallengeRequest::default()).await.is_err());
@@ -116,7 +117,7 @@ async fn a_certificate_of_another_ca_or_over_another_key_opens_nothing() {
     assert_eq!(code(client.challenge(ChallengeRequest::default()).await), "E-DENIED");
     let admin = Subject::Admin("root".parse().unwrap());
     let chain = authority.certify(&request, &admin, 3600, now()).unwrap();
-    let identity = ClientIdentity { chain_pem: chain, key_pkcs8: thief.pkcs8().to_vec() };
+    let identity = ClientIdentity { chain_pem: chain, key: ClientKey::Pkcs8(thief.pkcs8().to_vec()) };
     let mut client = AdminClient::new(fleet.channel(Some(&identity)).await);
     assert_eq!(code(client.list_nodes(ListNodesRequest {}).await), "E-DENIED");
 }

@@ -12,7 +12,7 @@ use croft_domain::evidence::Evidence;
 use croft_domain::lease::Lease;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Verdict};
+use croft_domain::verdict::Verdict;
 use croft_trust::carried::{EvidenceFile, EvidenceKind, LeaseFile};
 use croft_trust::digest::sha256;
 
@@ -73,7 +73,7 @@ pub async fn export(shared: &Shared, senses: &Senses, listen: SocketAddr) -> Res
     let payload = serde_json::to_vec(evidence.evidence()).map_err(|e| internal(&e))?;
     let reason = "you exported it, to be carried to a desk that issues leases";
     shared.recorder.record("Export", reason, payload.clone()).map_err(|e| kept(&e))?;
-    let envelope = identity.key.sign(Domain::Evidence, payload);
+    let envelope = identity.key.sign(Domain::Evidence, payload).map_err(|e| kept(&e))?;
     exported::save(&shared.paths, &envelope).map_err(|e| kept(&e))?;
     let file = EvidenceFile {
         kind: EvidenceKind::Evidence,
@@ -153,6 +153,6 @@ fn own_verdict(
     let baseline = baseline.ok_or_else(unapproved)?;
     let evidence: Evidence =
         serde_json::from_slice(&asked.payload).map_err(|e| Failure::caused(Code::StateCorrupt, &e))?;
-    let subject = Subject { group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(group);
     Ok(appraise(baseline, &trust.waivers, &evidence, &memory.history, &subject, now))
 }

@@ -3,23 +3,28 @@
 //! The order is the point. Pinned link, root by its hash, metadata by the root, group and tier by the signed fleet
 //! document; only then a key is made and the invite's secret is sent. `enrollment.json` is written last.
 
+use croft_domain::baseline::CheckMode;
 use croft_domain::code::Code;
 use croft_domain::collection::{Ceiling, Item};
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::{Mode, Ownership};
-use croft_domain::id::FleetId;
+use croft_domain::id::{FleetId, GroupName};
 use croft_domain::invite::Invite;
 use croft_domain::time::Timestamp;
+use croft_domain::verdict::Assurance;
+use croft_tpm::key::TpmKey;
 use croft_trust::digest::sha256;
 use croft_trust::sign::SigningKey;
 use croft_trust::store::{ExpectedRoot, Floors, TrustSource, TrustStore, TrustView};
 
 use super::memory::{Memory, Shared};
 use crate::clock;
+use crate::config::{IdentityConfig, KeyPlace};
 use crate::controller_client::{Anonymous, Application, ControllerTrust};
 use crate::failure::Failure;
 use crate::state::files::prepare;
 use crate::state::identity::{self, Enrollment};
+use crate::state::node_key::{NodeKey, code_of};
 
 /// Largest first root that is fetched, in bytes.
 const ROOT_LEN_MAX: u64 = 512 * 1024;
@@ -35,7 +40,7 @@ pub enum Consent {
 
 /// What is collected, and why, in lines for a person.
 #[must_use]
-pub fn collected(ownership: Ownership) -> Vec<String> {
+pub fn collected(ownership: Ownership, place: KeyPlace) -> Vec<String> {
     let mut lines = vec![
         "operating system, processor architecture and kernel release: to know which fixes this machine has"
             .to_owned(),
@@ -48,6 +53,13 @@ pub fn collected(ownership: Ownership) -> Vec<String> {
         "how many requests and tokens each model answered: planning; never a prompt, an answer or a file"
             .to_owned(),
     ];
+    if place != KeyPlace::Software {
+        lines.push(
+            "once, the TPM's endorsement key and its maker's certificate: that the key is in real hardware; the \
+             controller keeps neither, only a keyed hash that means nothing elsewhere"
+                .to_owned(),
+        );
+    }
     let agreed = Item::ALL.into_iter().filter(|item| item.ceiling(ownership) == Ceiling::Agreed);
     lines.extend(agreed.map(|item| format!("if the baseline asks for it, {}", item.meaning())));
     lines.push(match ownership {
@@ -93,6 +105,7 @@ pub async fn enroll(
     ownership: Ownership,
     consent: Consent,
     uid: u32,
+    place: &IdentityConfig,
 ) -> Result<(), Failure> {
     check(shared, invite, consent, clock::now())?;
     let mut store = shared.trust_store.lock().await;
@@ -103,7 +116,7 @@ pub async fn enroll(
     clean(shared)?;
     // Leaving an earlier fleet took the folders away.
     prepare(&shared.paths).map_err(|e| Failure::caused(e.code(), &e))?;
-    let enrolled = attempt(shared, invite, ownership, uid).await;
+    let enrolled = attempt(shared, invite, ownership, uid, place).await;
     match enrolled {
         Ok((opened, view)) => {
             *store = Some(opened);
@@ -144,6 +157,7 @@ async fn attempt(
     invite: &Invite,
     ownership: Ownership,
     uid: u32,
+    place: &IdentityConfig,
 ) -> Result<(TrustStore, std::sync::Arc<TrustView>), Failure> {
     let call = |e: crate::controller_client::CallError| Failure::caused(e.code(), &e);
     let state = |e: crate::state::files::StateError| Failure::caused(e.code(), &e);
@@ -152,7 +166,7 @@ async fn attempt(
     let (store, view) = believe(shared, invite, &source).await?;
     confirm(invite, &view)?;
 
-    let key = SigningKey::generate().map_err(|e| Failure::caused(Code::Key, &e))?;
+    let (key, tpm_refusal) = make_key(place, &view, &invite.group)?;
     identity::save_key(&shared.paths, &key).map_err(state)?;
     let application = application(ownership, shared.paths.mode, invite.fleet);
     let admission = link.enroll(invite, &key, &application).await.map_err(call)?;
@@ -173,9 +187,44 @@ async fn attempt(
         ca_pin: invite.ca_pin,
         enrolled_at: clock::now(),
         uids: vec![uid],
+        tpm_refusal,
     };
     identity::commit(&shared.paths, &enrollment).map_err(state)?;
     Ok((store, view))
+}
+
+/// Makes the node's key where its owner wants it. A file takes the TPM's place only where the owner said so and the
+/// baseline does not demand the TPM, and then with the reason.
+fn make_key(
+    place: &IdentityConfig,
+    view: &TrustView,
+    group: &GroupName,
+) -> Result<(NodeKey, Option<String>), Failure> {
+    let in_file = || SigningKey::generate().map(NodeKey::File).map_err(|e| Failure::caused(Code::Key, &e));
+    if place.key == KeyPlace::Software {
+        return Ok((in_file()?, None));
+    }
+    let failure = match TpmKey::create(&place.tpm) {
+        Ok(key) => return Ok((NodeKey::Tpm(place.tpm.clone(), key), None)),
+        Err(e) => Failure::caused(code_of(&e), &e),
+    };
+    if place.key == KeyPlace::Tpm || demands_hardware(view, group) {
+        return Err(failure);
+    }
+    tracing::warn!(code = %failure.code(), detail = failure.message(), "no TPM, the key is a file");
+    Ok((in_file()?, Some(format!("{}: {failure}", failure.code()))))
+}
+
+/// Whether the newest baseline of the group blocks, now or after its grace, without a key in a TPM.
+fn demands_hardware(view: &TrustView, group: &GroupName) -> bool {
+    let Some(policy) = view.fleet.groups.get(group) else { return false };
+    let accepted = view.baselines.values().filter(|baseline| policy.accepts(baseline));
+    let Some(baseline) = accepted.max_by_key(|baseline| baseline.version) else { return false };
+    baseline.checks.iter().any(|(name, policy)| {
+        let is_about =
+            name.as_str() == croft_domain::hardware::CHECK || policy.assurance > Assurance::SelfReported;
+        is_about && matches!(policy.mode, CheckMode::Warn | CheckMode::Block)
+    })
 }
 
 /// Fetches the root that the invite names and what follows from it.

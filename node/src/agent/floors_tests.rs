@@ -16,6 +16,8 @@ use croft_domain::runtime::Runtime;
 use croft_domain::signed::Envelope;
 use croft_domain::time::Timestamp;
 use croft_trust::sign::SigningKey;
+
+use crate::state::node_key::NodeKey;
 use croft_trust::store::TrustView;
 
 use super::decide::Serving;
@@ -109,10 +111,11 @@ fn leased(view: TrustView, asked: &str) -> Memory {
         ca_pin: Sha256Digest([1; 32]),
         enrolled_at: NOW,
         uids: Vec::new(),
+        tpm_refusal: None,
     };
     let identity = Identity {
         enrollment,
-        key,
+        key: NodeKey::File(key),
         chain_pem: String::new(),
         certificate_from: NOW,
         certificate_until: NOW.plus(1000),

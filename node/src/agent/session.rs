@@ -2,6 +2,7 @@
 //! what was granted lasts until it ends, and not longer.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use croft_domain::code::Code;
@@ -22,6 +23,7 @@ use crate::state::identity::{self, Identity};
 use crate::state::lease;
 
 mod attest;
+mod quote;
 
 /// The talk with the controller.
 pub struct Session {
@@ -35,6 +37,8 @@ pub struct Session {
     pub share: u64,
     /// Ends it.
     pub stop: CancellationToken,
+    /// The firmware's log of what it measured.
+    pub event_log: PathBuf,
     /// When metadata was last looked for.
     pub trust_checked: Option<Timestamp>,
 }

@@ -83,6 +83,7 @@ pub async fn run(
         listen: config.gateway.listen,
         share: random_share(),
         stop: stop.clone(),
+        event_log: config.identity.event_log.clone(),
         trust_checked: None,
     };
     let keeping = tokio::spawn(keeper.run(events, stop.clone()));

@@ -7,22 +7,22 @@ use croft_domain::evidence::Ownership;
 use croft_domain::id::{GroupName, NodeId};
 use croft_domain::invite::Invite;
 use croft_domain::signed::Domain;
+use croft_link::channel;
 use croft_link::fetch::HttpsClient;
 use croft_link::tls::client_config;
-use croft_link::{channel, csr};
 use croft_proto::grpc::enrollment_client::EnrollmentClient;
-use croft_proto::grpc::{EnrollRequest, RenewRequest, RenewalChallengeRequest};
-use croft_trust::sign::SigningKey;
+use croft_proto::grpc::{EnrollRequest, HardwareProof, RenewRequest, RenewalChallengeRequest};
 use rustls::ClientConfig;
 use url::Url;
 
-use super::{CallError, Recorder, address, within};
+use super::{CallError, Recorder, address, hardware, within};
+use crate::state::node_key::NodeKey;
 
 /// A link to a controller that does not know us, or not any more.
 pub struct Anonymous {
-    url: Url,
-    config: Arc<ClientConfig>,
-    recorder: Recorder,
+    pub(super) url: Url,
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) recorder: Recorder,
 }
 
 /// What a machine says when it enrolls, besides the invite.
@@ -45,9 +45,9 @@ pub struct Application {
 impl Application {
     /// The first message as JSON for a person, byte for byte but for the secret and the not yet existing request.
     #[must_use]
-    pub fn masked(&self, invite: &Invite, csr: &str) -> Vec<u8> {
+    pub fn masked(&self, invite: &Invite, csr: &str, hardware: Option<&HardwareProof>) -> Vec<u8> {
         let Self { ownership, mode, os, arch, agent_version, machine } = self;
-        serde_json::json!({
+        let mut shown = serde_json::json!({
             "call": "Enroll",
             "invite_id": invite.id,
             "invite_secret": "(masked)",
@@ -58,9 +58,11 @@ impl Application {
             "arch": arch,
             "agent_version": agent_version,
             "machine": machine,
-        })
-        .to_string()
-        .into_bytes()
+        });
+        if let Some(proof) = hardware {
+            shown["hardware"] = hardware::shown(proof);
+        }
+        shown.to_string().into_bytes()
     }
 }
 
@@ -99,13 +101,17 @@ impl Anonymous {
     pub async fn enroll(
         &self,
         invite: &Invite,
-        key: &SigningKey,
+        key: &NodeKey,
         application: &Application,
     ) -> Result<Admission, CallError> {
         const CALL: &str = "Enroll";
-        let csr_der = csr::request(key.pkcs8())?;
+        let csr_der = key.request()?;
         let secret = hex::decode(&invite.secret).map_err(|e| CallError::malformed(CALL, e))?;
-        let shown = application.masked(invite, &hex::encode(&csr_der));
+        let hardware = match key.tpm() {
+            Some(tpm) => Some(self.show_hardware(invite, &secret, tpm).await?),
+            None => None,
+        };
+        let shown = application.masked(invite, &hex::encode(&csr_der), hardware.as_ref());
         self.recorder.record(CALL, "you asked to join the fleet", shown)?;
         let Application { ownership, mode, os, arch, agent_version, machine } = application.clone();
         let ownership = match ownership {
@@ -122,6 +128,7 @@ impl Anonymous {
             arch,
             agent_version,
             machine: machine.map_or_else(Vec::new, |machine| machine.0.to_vec()),
+            hardware,
         };
         let mut client = EnrollmentClient::new(channel::grpc(&self.url, &self.config).await?);
         let answer = within(CALL, client.enroll(request)).await?;
@@ -138,16 +145,16 @@ impl Anonymous {
     ///
     /// # Errors
     /// [`CallError`]; a banned node is refused here.
-    pub async fn renew(&self, node: NodeId, key: &SigningKey) -> Result<String, CallError> {
+    pub async fn renew(&self, node: NodeId, key: &NodeKey) -> Result<String, CallError> {
         let mut client = EnrollmentClient::new(channel::grpc(&self.url, &self.config).await?);
         let id = node.0.to_vec();
         let asked = serde_json::json!({"call": "RenewalChallenge", "node_id": node}).to_string();
         self.recorder.record("RenewalChallenge", "the certificate is due for renewal", asked)?;
         let request = RenewalChallengeRequest { node_id: id.clone() };
         let challenge = within("RenewalChallenge", client.renewal_challenge(request)).await?;
-        let csr_der = csr::request(key.pkcs8())?;
+        let csr_der = key.request()?;
         let proven = [challenge.nonce.as_slice(), &csr_der].concat();
-        let signature = key.sign(Domain::Renewal, proven).signature;
+        let signature = key.sign(Domain::Renewal, proven)?.signature;
         let sent = serde_json::json!({
             "call": "Renew",
             "node_id": node,

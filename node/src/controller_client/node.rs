@@ -15,13 +15,14 @@ use croft_proto::grpc::{
     RequestModelRequest, SignedDocument, SubmitReceiptRequest, WatchEvent, WatchRequest, watch_event,
 };
 use croft_trust::chain::{Link, commitment};
-use croft_trust::sign::SigningKey;
 use futures_util::{Stream, StreamExt};
 use tonic::transport::Channel;
 
+use super::hardware::BootQuote;
 use super::{CallError, Recorder, address, within};
 use crate::limits::RECALLS_MAX;
 use crate::state::identity::Identity;
+use crate::state::node_key::NodeKey;
 
 /// A link as an enrolled node.
 #[derive(Clone)]
@@ -88,10 +89,8 @@ impl Enrolled {
         recorder: Recorder,
     ) -> Result<Self, CallError> {
         let url = address(&identity.enrollment.controller)?;
-        let proof = ClientIdentity {
-            chain_pem: identity.chain_pem.clone(),
-            key_pkcs8: identity.key.pkcs8().to_vec(),
-        };
+        identity.key.check()?;
+        let proof = ClientIdentity { chain_pem: identity.chain_pem.clone(), key: identity.key.client_key() };
         let channel = channel::grpc(&url, &client_config(pins, Some(&proof))?).await?;
         // Metadata and blobs are public; they are fetched without saying who asks.
         let https = HttpsClient::new(&url, &client_config(pins, None)?)?;
@@ -125,15 +124,26 @@ impl Enrolled {
         Ok(Challenge { nonce: answer.nonce, chain_head: head(CALL, &answer.chain_head)?, links })
     }
 
-    /// Sends evidence.
+    /// Sends evidence, with what the TPM says about the boot if that goes with it.
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn attest(&self, evidence: Envelope, reason: &str) -> Result<Answer, CallError> {
+    pub async fn attest(
+        &self,
+        evidence: Envelope,
+        quote: Option<&BootQuote>,
+        reason: &str,
+    ) -> Result<Answer, CallError> {
         const CALL: &str = "Attest";
         self.recorder.record(CALL, reason, evidence.payload.clone())?;
+        if let Some(quote) = quote {
+            self.recorder.record("Quote", reason, quote.shown())?;
+        }
         let payload = evidence.payload.clone();
-        let request = AttestRequest { evidence: Some(SignedDocument::from(evidence)) };
+        let request = AttestRequest {
+            evidence: Some(SignedDocument::from(evidence)),
+            quote: quote.map(BootQuote::wire),
+        };
         let answer = within(CALL, self.client.clone().attest(request)).await?;
         let verdict =
             serde_json::from_slice(&answer.verdict_json).map_err(|e| CallError::malformed(CALL, e))?;
@@ -200,11 +210,11 @@ impl Enrolled {
     ///
     /// # Errors
     /// [`CallError`].
-    pub async fn leave(&self, node: NodeId, key: &SigningKey, now: Timestamp) -> Result<(), CallError> {
+    pub async fn leave(&self, node: NodeId, key: &NodeKey, now: Timestamp) -> Result<(), CallError> {
         const CALL: &str = "Leave";
         let payload = serde_json::json!({"node": node, "at": now}).to_string();
         self.recorder.record(CALL, "you asked to leave the fleet", payload.clone())?;
-        let farewell = key.sign(Domain::Farewell, payload);
+        let farewell = key.sign(Domain::Farewell, payload)?;
         let request = LeaveRequest { farewell: Some(SignedDocument::from(farewell)) };
         within(CALL, self.client.clone().leave(request)).await.map(drop)
     }

@@ -19,6 +19,7 @@ use crate::agent::import::{Imported, Outcome};
 use crate::agent::memory::{BundleProgress, Memory};
 use crate::clock;
 use crate::config::Config;
+use crate::state::identity::Identity;
 use crate::state::paths::Paths;
 
 /// `croft status`.
@@ -69,6 +70,12 @@ pub fn status(memory: &Memory, config: &Config, paths: &Paths) -> LocalStatusRes
             .map_or(0, |until| until.0),
         warnings: warnings(memory),
         reached_at: memory.attested_at.map_or(0, |at| at.0),
+        identity_key: memory.identity.as_ref().map(identity_key).unwrap_or_default(),
+        assurance: memory
+            .verdict
+            .as_ref()
+            .map(|last| last.verdict.assurance.words().to_owned())
+            .unwrap_or_default(),
         alarm: alarm.map(|failure| format!("{}: {failure}", failure.code())).unwrap_or_default(),
     }
 }
@@ -86,6 +93,13 @@ fn warnings(memory: &Memory) -> Vec<String> {
         format!("{} on {} blocks serving {}", check.check, check.subject, relative(at, now))
     };
     warned.into_iter().map(line).collect()
+}
+
+fn identity_key(identity: &Identity) -> String {
+    let refusal = identity.enrollment.tpm_refusal.as_ref();
+    let refusal =
+        refusal.map(|refusal| format!(", since the TPM could not be used when it was made: {refusal}"));
+    identity.key.words() + &refusal.unwrap_or_default()
 }
 
 fn processes(memory: &Memory) -> Vec<ProcessInfo> {

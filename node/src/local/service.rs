@@ -122,8 +122,11 @@ impl Local for Service {
         let ownership = ownership(&whose)?;
         let invite = invite_line::decode(&invite).map_err(|e| refused(&e, e.code()))?;
         let application = application(ownership, self.shared.paths.mode, invite.fleet);
-        let first_message =
-            application.masked(&invite, "(made when you agree: a request for a fresh key, no name in it)");
+        let first_message = application.masked(
+            &invite,
+            "(made when you agree: a request for a fresh key, no name in it)",
+            None,
+        );
         Ok(Response::new(PreviewEnrollmentResponse {
             controller: invite.controller,
             fleet_name: invite.fleet_name,
@@ -131,7 +134,7 @@ impl Local for Service {
             tier: u32::from(invite.tier),
             expires_at: invite.expires_at.0,
             ca_pin: invite.ca_pin.to_string(),
-            collected: collected(ownership),
+            collected: collected(ownership, self.config.identity.key),
             first_message,
         }))
     }
@@ -145,7 +148,9 @@ impl Local for Service {
         let ownership = ownership(&whose)?;
         let invite = invite_line::decode(&invite).map_err(|e| refused(&e, e.code()))?;
         let consent = if consent { Consent::Given } else { Consent::Missing };
-        enroll(&self.shared, &invite, ownership, consent, uid).await.map_err(|e| refuse(&e))?;
+        enroll(&self.shared, &invite, ownership, consent, uid, &self.config.identity)
+            .await
+            .map_err(|e| refuse(&e))?;
         let memory = self.shared.memory();
         let enrollment = memory.identity.as_ref().map(|id| &id.enrollment);
         Ok(Response::new(EnrollNodeResponse {

@@ -2,10 +2,11 @@
 
 use croft_domain::acceptance::Acceptance;
 use croft_domain::signed::{Domain, Envelope};
-use croft_trust::sign::{SigningKey, verify};
+use croft_trust::sign::verify;
 
 use super::files::{StateError, read_json, write_json};
 use super::identity::Identity;
+use super::node_key::NodeKey;
 use super::paths::Paths;
 use croft_trust::envelope::StoredEnvelope;
 
@@ -28,8 +29,8 @@ pub fn load(paths: &Paths, identity: &Identity) -> Result<Option<Acceptance>, St
 ///
 /// # Errors
 /// [`StateError`].
-pub fn save(paths: &Paths, key: &SigningKey, acceptance: &Acceptance) -> Result<(), StateError> {
+pub fn save(paths: &Paths, key: &NodeKey, acceptance: &Acceptance) -> Result<(), StateError> {
     let path = paths.state_file(FILE);
     let payload = serde_json::to_vec(acceptance).map_err(|e| StateError::corrupt(&path, e))?;
-    write_json(&path, &StoredEnvelope::from(&key.sign(Domain::Acceptance, payload)))
+    write_json(&path, &StoredEnvelope::from(&key.sign(Domain::Acceptance, payload)?))
 }

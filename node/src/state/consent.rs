@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use croft_domain::collection::{Consent, Item};
 use croft_domain::signed::{Domain, Envelope};
 use croft_trust::envelope::StoredEnvelope;
-use croft_trust::sign::{SigningKey, verify};
+use croft_trust::sign::verify;
 
 use super::files::{StateError, read_json, write_json};
 use super::identity::Identity;
+use super::node_key::NodeKey;
 use super::paths::Paths;
 
 const FILE: &str = "consent.json";
@@ -31,8 +32,8 @@ pub fn load(paths: &Paths, identity: &Identity) -> Result<BTreeSet<Item>, StateE
 ///
 /// # Errors
 /// [`StateError`].
-pub fn save(paths: &Paths, key: &SigningKey, consent: &Consent) -> Result<(), StateError> {
+pub fn save(paths: &Paths, key: &NodeKey, consent: &Consent) -> Result<(), StateError> {
     let path = paths.state_file(FILE);
     let payload = serde_json::to_vec(consent).map_err(|e| StateError::corrupt(&path, e))?;
-    write_json(&path, &StoredEnvelope::from(&key.sign(Domain::Consent, payload)))
+    write_json(&path, &StoredEnvelope::from(&key.sign(Domain::Consent, payload)?))
 }

@@ -36,6 +36,9 @@ pub enum StateError {
     /// A key file cannot be used.
     #[error("the node's key cannot be used")]
     Key(#[from] croft_trust::sign::KeyError),
+    /// The TPM that holds the key cannot be used.
+    #[error("the node's key is in a TPM that cannot be used")]
+    Tpm(#[from] croft_tpm::error::TpmError),
 }
 
 impl StateError {
@@ -46,6 +49,7 @@ impl StateError {
             Self::Write(_) => Code::StateUnwritable,
             Self::Read { .. } | Self::Corrupt { .. } => Code::StateCorrupt,
             Self::Key(_) => Code::Key,
+            Self::Tpm(error) => super::node_key::code_of(error),
         }
     }
 

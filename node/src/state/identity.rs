@@ -6,10 +6,10 @@ use croft_domain::evidence::Ownership;
 use croft_domain::id::{FleetId, GroupName, NodeId};
 use croft_domain::time::Timestamp;
 use croft_trust::disk::{create_private_dir, write_durable};
-use croft_trust::sign::SigningKey;
 use serde::{Deserialize, Serialize};
 
 use super::files::{StateError, read, read_json, write_json};
+use super::node_key::NodeKey;
 use super::paths::Paths;
 
 /// What enrolling settled.
@@ -34,6 +34,9 @@ pub struct Enrollment {
     pub enrolled_at: Timestamp,
     /// Accounts that may use the local API without a key.
     pub uids: Vec<u32>,
+    /// Why the key is a file though the owner wanted it in the TPM; none if it is as wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tpm_refusal: Option<String>,
 }
 
 /// An enrolled node's identity.
@@ -42,7 +45,7 @@ pub struct Identity {
     /// What enrolling settled.
     pub enrollment: Enrollment,
     /// The key that is this node.
-    pub key: SigningKey,
+    pub key: NodeKey,
     /// Its certificate chain.
     pub chain_pem: String,
     /// When the certificate was issued, so far as we know.
@@ -58,7 +61,7 @@ pub struct Identity {
 pub fn load(paths: &Paths) -> Result<Option<Identity>, StateError> {
     let folder = paths.identity();
     let Some(enrollment) = read_json::<Enrollment>(&folder.join("enrollment.json"))? else { return Ok(None) };
-    let key = SigningKey::load(&folder.join("node.pk8"))?;
+    let key = NodeKey::load(&folder)?;
     let chain_path = folder.join("chain.pem");
     let chain = read(&chain_path)?.ok_or_else(|| StateError::corrupt(&chain_path, "it is missing"))?;
     let chain_pem = String::from_utf8(chain).map_err(|e| StateError::corrupt(&chain_path, e))?;
@@ -70,9 +73,9 @@ pub fn load(paths: &Paths) -> Result<Option<Identity>, StateError> {
 ///
 /// # Errors
 /// [`StateError`].
-pub fn save_key(paths: &Paths, key: &SigningKey) -> Result<(), StateError> {
+pub fn save_key(paths: &Paths, key: &NodeKey) -> Result<(), StateError> {
     create_private_dir(&paths.identity())?;
-    Ok(key.save(&paths.identity().join("node.pk8"))?)
+    key.save(&paths.identity())
 }
 
 /// Keeps a certificate chain.

@@ -7,7 +7,6 @@ use croft_domain::appraise::{History, Subject, appraise};
 use croft_domain::baseline::Baseline;
 use croft_domain::evidence::Evidence;
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::Assurance;
 
 fn sample() -> (Baseline, Evidence) {
     let paths: Vec<String> = (0..8).map(|n| format!("\"/mnt/{n}\"")).collect();
@@ -36,7 +35,7 @@ fn sample() -> (Baseline, Evidence) {
 fn appraisal(criterion: &mut Criterion) {
     let (baseline, evidence) = sample();
     let group = "dev".parse().expect("a name");
-    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(&group);
     criterion.bench_function("appraise 4 checks, 8 disks", |bencher| {
         bencher.iter(|| {
             appraise(black_box(&baseline), &[], black_box(&evidence), &History::new(), &subject, Timestamp(5))

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::baseline::{Baseline, CheckMode, CheckPolicy, WaiverPolicy};
 use crate::evidence::{Evidence, Ownership};
 use crate::fact::{Confidence, DiskState, Fact, Observation};
+use crate::hardware::{self, BootState};
 use crate::id::{CheckName, GroupName, NodeId};
 use crate::remedy;
 use crate::time::Timestamp;
@@ -46,6 +47,16 @@ pub struct Subject<'a> {
     pub group: &'a GroupName,
     /// How far the evidence's signature is rooted.
     pub assurance: Assurance,
+    /// What its TPM quoted together with the evidence, verified.
+    pub boot: Option<&'a BootState>,
+}
+
+impl<'a> Subject<'a> {
+    /// A node of which nothing is known but its own word.
+    #[must_use]
+    pub const fn self_reported(group: &'a GroupName) -> Self {
+        Self { group, assurance: Assurance::SelfReported, boot: None }
+    }
 }
 
 /// Judges evidence by a baseline.
@@ -63,7 +74,11 @@ pub fn appraise(
 ) -> Verdict {
     let mut checks = Vec::new();
     for (name, policy) in &baseline.checks {
-        let found = findings(name, policy, evidence, baseline);
+        let found = if name.as_str() == hardware::CHECK {
+            hardware::findings(&baseline.tpm, policy, subject)
+        } else {
+            findings(name, policy, evidence, baseline)
+        };
         let gone = gone_since(history, name, &found);
         for mut finding in found {
             if finding.status == Status::Pass && subject.assurance < policy.assurance {
@@ -219,11 +234,11 @@ fn effect(
     }
 }
 
-struct Answer {
-    subject: String,
-    status: Status,
-    reason: String,
-    method: String,
+pub(crate) struct Answer {
+    pub(crate) subject: String,
+    pub(crate) status: Status,
+    pub(crate) reason: String,
+    pub(crate) method: String,
 }
 
 impl Answer {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::collection::{Item, is_other_path};
 use crate::data_class::DataClasses;
 use crate::fact::Confidence;
+use crate::hardware::{self, TpmRules};
 use crate::id::{BaselineName, BaselineRef, CheckName, PolicyRef, RuntimeName};
 use crate::limits::{
     CHECKS_MAX, CONTROLS_MAX, LEASE_TTL_MAX_S, NAME_LEN_MAX, PATCHES_MAX, RUNTIME_MINIMUMS_MAX, SUBJECTS_MAX,
@@ -163,6 +164,10 @@ pub struct Baseline {
     /// listed has none. With any entry, a worker in no signed runtime is refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub runtime_minimum: BTreeMap<RuntimeName, u32>,
+    /// For `hardware-root`, and for every check that asks for more than self-reported evidence: which TPMs, and in which
+    /// state.
+    #[serde(default, skip_serializing_if = "TpmRules::is_empty")]
+    pub tpm: TpmRules,
     /// How models may be used.
     #[serde(default, skip_serializing_if = "UsageRules::is_default")]
     pub usage: UsageRules,
@@ -180,12 +185,13 @@ impl Baseline {
         BaselineRef { name: self.name.clone(), version: self.version }
     }
 
-    /// Everything it asks for besides the minimum, also where a check's paths ask and not the list.
+    /// Everything it asks for besides the minimum, also where a check's paths or the PCRs ask and not the list.
     #[must_use]
     pub fn asks_for(&self) -> BTreeSet<Item> {
         let names_others =
             self.checks.values().flat_map(|policy| &policy.paths).any(|path| is_other_path(path));
-        self.collect.iter().copied().chain(names_others.then_some(Item::OtherPaths)).collect()
+        let measures = (!self.tpm.pcrs.is_empty()).then_some(Item::BootMeasurements);
+        self.collect.iter().copied().chain(names_others.then_some(Item::OtherPaths)).chain(measures).collect()
     }
 
     /// Checks what the types cannot say.
@@ -221,6 +227,12 @@ impl Baseline {
         }
         for (name, policy) in &self.checks {
             self.validate_check(name, policy)?;
+        }
+        if let Some((field, expected)) = self.tpm.fault() {
+            return err(field, expected);
+        }
+        if !self.tpm.pcrs.is_empty() && !self.checks.keys().any(|name| name.as_str() == hardware::CHECK) {
+            return err("tpm.pcrs", "a check hardware-root beside it, which judges them");
         }
         self.validate_patches()
     }

@@ -81,6 +81,14 @@ codes! {
     ArchiveRefused = "E-ARCHIVE-REFUSED", "the file is not what croftctl bundle export wrote; copy it again, or ask the admin for a new one; nothing of it was taken";
     /// The disk is full.
     DiskFull = "E-DISK-FULL", "free space on the disk that the message names, then repeat; nothing half-done was left";
+    /// There is no TPM, or it may not be used.
+    TpmMissing = "E-TPM-MISSING", "turn the TPM on in the firmware's settings and let the daemon's account use it (group tss), or set identity.key = \"software\" in node.toml";
+    /// The TPM does not do what it is asked.
+    TpmFailed = "E-TPM-FAILED", "try again; if it repeats, restart the machine: the TPM is busy, locked or broken";
+    /// The state was made with another TPM.
+    TpmOther = "E-TPM-OTHER", "this state belongs to another machine, or the TPM was cleared: run croft leave, then enroll with a new invite";
+    /// The controller does not believe what the TPM showed.
+    TpmRefused = "E-TPM-REFUSED", "tell the admin what the message says; nothing was enrolled or counted";
     /// Recalled.
     Recalled = "E-RECALLED", "the organization recalled this; croft models shows why and what replaces it";
     /// Not approved for this group.

@@ -24,6 +24,8 @@ pub enum Item {
     AllAccounts,
     /// Names and digests of the models that other tools keep, besides their counts.
     CensusModels,
+    /// PCR values of the TPM and the digests that led to them.
+    BootMeasurements,
 }
 
 /// What the compiled ceiling says of one item on one machine.
@@ -39,7 +41,8 @@ pub enum Ceiling {
 
 impl Item {
     /// Every item.
-    pub const ALL: [Self; 4] = [Self::FactTraces, Self::OtherPaths, Self::AllAccounts, Self::CensusModels];
+    pub const ALL: [Self; 5] =
+        [Self::FactTraces, Self::OtherPaths, Self::AllAccounts, Self::CensusModels, Self::BootMeasurements];
 
     /// As it is written in baselines.
     #[must_use]
@@ -49,6 +52,7 @@ impl Item {
             Self::OtherPaths => "other-paths",
             Self::AllAccounts => "all-accounts",
             Self::CensusModels => "census-models",
+            Self::BootMeasurements => "boot-measurements",
         }
     }
 
@@ -68,6 +72,9 @@ impl Item {
             Self::CensusModels => {
                 "names and digests of the models that other AI tools keep here: to approve what people already use"
             }
+            Self::BootMeasurements => {
+                "what the TPM measured of this machine's boot (hashes of firmware and its settings): that it was not changed"
+            }
         }
     }
 
@@ -76,11 +83,12 @@ impl Item {
     pub const fn ceiling(self, ownership: Ownership) -> Ceiling {
         match (ownership, self) {
             (Ownership::Personal, Self::FactTraces | Self::AllAccounts) => Ceiling::Never,
-            (Ownership::Personal, Self::OtherPaths | Self::CensusModels)
+            (Ownership::Personal, Self::OtherPaths | Self::CensusModels | Self::BootMeasurements)
             | (Ownership::DevBudget, Self::CensusModels) => Ceiling::WithConsent,
-            (Ownership::DevBudget, Self::FactTraces | Self::OtherPaths | Self::AllAccounts) => {
-                Ceiling::Agreed
-            }
+            (
+                Ownership::DevBudget,
+                Self::FactTraces | Self::OtherPaths | Self::AllAccounts | Self::BootMeasurements,
+            ) => Ceiling::Agreed,
         }
     }
 }
@@ -267,7 +275,7 @@ mod tests {
         let silent = Collection::permitted(Ownership::Personal, &all(), &none);
         assert_eq!(silent, Collection::default());
         let waits = waiting(Ownership::Personal, &all(), &none);
-        assert_eq!(waits, [Item::OtherPaths, Item::CensusModels].into());
+        assert_eq!(waits, [Item::OtherPaths, Item::CensusModels, Item::BootMeasurements].into());
         assert!(waiting(Ownership::Personal, &all(), &waits).is_empty());
         let later = Collection::permitted(Ownership::Personal, &all(), &waits);
         assert!(later.allows(Item::OtherPaths) && later.allows(Item::CensusModels));

@@ -18,6 +18,7 @@ pub mod digest;
 pub mod evidence;
 pub mod fact;
 pub mod fleet;
+pub mod hardware;
 pub mod id;
 pub mod invite;
 pub mod lease;

@@ -67,6 +67,18 @@ pub const WAIVER_TTL_MAX_S: u64 = 366 * 86_400;
 /// Most links of a verdict chain that one answer shows a node: what it can have missed while answers got lost.
 pub const CHAIN_LINKS_MAX: usize = 256;
 
+/// Most authorities of TPM manufacturers in a baseline: three makers with a handful each.
+pub const AUTHORITIES_MAX: usize = 16;
+
+/// Longest certificate of such an authority, in bytes of PEM.
+pub const AUTHORITY_LEN_MAX: usize = 4096;
+
+/// PCRs of a TPM, counted from 0 (TCG PC Client Platform TPM Profile).
+pub const PCRS: u8 = 24;
+
+/// Most values that a baseline lists for one PCR: a value for each firmware and model of a fleet's machines.
+pub const PCR_VALUES_MAX: usize = 64;
+
 /// Most waivers at once. More exceptions than this are no longer exceptions.
 pub const WAIVERS_MAX: usize = 1024;
 

@@ -10,7 +10,7 @@ use crate::moment::{Exact, describe};
 use crate::printable::one_line;
 use crate::remedy::guide;
 use crate::time::Timestamp;
-use crate::verdict::{Assurance, CheckResult, Effect, Status, Verdict};
+use crate::verdict::{CheckResult, Effect, Status, Verdict};
 
 /// Attempts of a self-test in one line.
 const ATTEMPTS_PER_LINE: usize = 4;
@@ -20,7 +20,7 @@ const ATTEMPTS_PER_LINE: usize = 4;
 #[must_use]
 pub fn tree(verdict: &Verdict, facts: &[Fact], now: Timestamp, exact: Exact) -> String {
     let when = describe(verdict.at, now, exact);
-    let assurance = assurance_words(verdict.assurance);
+    let assurance = verdict.assurance.words();
     let mut text = format!("judged {when} by {}, evidence {assurance}\n", verdict.baseline);
     let mut checks: Vec<&CheckResult> = verdict.checks.iter().collect();
     // Stable: within one effect the baseline's order stays.
@@ -31,16 +31,6 @@ pub fn tree(verdict: &Verdict, facts: &[Fact], now: Timestamp, exact: Exact) -> 
         draw(check, fact, branch, now, exact, &mut text);
     }
     text
-}
-
-/// How far evidence is rooted, in words.
-#[must_use]
-pub const fn assurance_words(assurance: Assurance) -> &'static str {
-    match assurance {
-        Assurance::SelfReported => "self-reported",
-        Assurance::HardwareKey => "hardware key",
-        Assurance::Measured => "measured",
-    }
 }
 
 fn draw(

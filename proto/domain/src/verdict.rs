@@ -44,10 +44,25 @@ pub enum Assurance {
     /// The node's software key signed it.
     #[default]
     SelfReported,
-    /// The signing key is in the machine's TPM.
+    /// The signing key is in something that speaks as a TPM does; nobody who is known to make TPMs vouches for it.
+    UnknownTpm,
+    /// The signing key is in the machine's TPM, whose manufacturer is known.
     HardwareKey,
     /// A TPM quote is bound to it.
     Measured,
+}
+
+impl Assurance {
+    /// For people.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::SelfReported => "self-reported",
+            Self::UnknownTpm => "TPM without known manufacturer",
+            Self::HardwareKey => "hardware key",
+            Self::Measured => "measured",
+        }
+    }
 }
 
 /// What to do about a failed check.

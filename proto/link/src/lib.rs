@@ -10,6 +10,7 @@ pub mod connector;
 pub mod csr;
 pub mod error;
 pub mod fetch;
+pub mod held;
 pub mod limits;
 pub mod node_name;
 pub mod pin;

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::LinkError;
+use crate::held::{self, HeldKey};
 use crate::pin::PinVerifier;
 use crate::proxy::{FirstKeyShare, in_force};
 
@@ -15,8 +16,16 @@ use crate::proxy::{FirstKeyShare, in_force};
 pub struct ClientIdentity {
     /// Leaf certificate first, then its CA, PEM.
     pub chain_pem: String,
-    /// The leaf's key, PKCS #8 DER.
-    pub key_pkcs8: Vec<u8>,
+    /// The leaf's key.
+    pub key: ClientKey,
+}
+
+/// A client's key, here or elsewhere.
+pub enum ClientKey {
+    /// PKCS #8, DER.
+    Pkcs8(Vec<u8>),
+    /// Whatever else signs with it.
+    Held(Arc<dyn HeldKey>),
 }
 
 impl std::fmt::Debug for ClientIdentity {
@@ -66,8 +75,15 @@ pub fn client_config_with(
             let chain = CertificateDer::pem_slice_iter(identity.chain_pem.as_bytes())
                 .collect::<Result<Vec<_>, _>>()
                 .map_err(|e| LinkError::Identity(e.into()))?;
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key_pkcs8.clone()));
-            builder.with_client_auth_cert(chain, key).map_err(|e| LinkError::Identity(e.into()))?
+            match &identity.key {
+                ClientKey::Pkcs8(key) => {
+                    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.clone()));
+                    builder.with_client_auth_cert(chain, key).map_err(|e| LinkError::Identity(e.into()))?
+                }
+                ClientKey::Held(key) => {
+                    builder.with_client_cert_resolver(Arc::new(held::resolver(chain, Arc::clone(key))))
+                }
+            }
         }
     };
     config.resumption = Resumption::disabled();

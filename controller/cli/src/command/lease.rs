@@ -14,7 +14,7 @@ use croft_domain::lease::{Lease, LeaseError, LeaseRequest};
 use croft_domain::limits::EVIDENCE_LEN_MAX;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Verdict};
+use croft_domain::verdict::Verdict;
 use croft_link::node_name::node_of_chain;
 use croft_trust::carried::{Carried, EvidenceFile, LeaseFile, LeaseKind};
 use croft_trust::digest::sha256;
@@ -66,7 +66,7 @@ fn issue(dir: &FleetDir, file: &Path, group: Option<&GroupName>, out: &Path) -> 
     let group = workbench.fleet().group_of(node, &group).clone();
     let policy = workbench.fleet().groups.get(&group).ok_or_else(|| no_group(&group))?;
     let baseline = newest_baseline(&workbench, policy)?;
-    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(&group);
     let verdict = appraise(&baseline, &workbench.waivers()?, &evidence, &ledger.history()?, &subject, at);
     let granted = Lease::grant(LeaseRequest {
         id: LeaseId(random::bytes()?),

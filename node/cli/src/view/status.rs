@@ -43,6 +43,10 @@ pub struct StatusView {
     pub certificate_until: u64,
     pub metadata_expires_at: u64,
     pub version: String,
+    /// Where the node's key is.
+    pub identity_key: String,
+    /// How far the last evidence was rooted.
+    pub assurance: String,
     pub processes: Vec<ProcessView>,
 }
 
@@ -83,6 +87,8 @@ impl From<LocalStatusResponse> for StatusView {
             overdue_until,
             warnings,
             reached_at,
+            identity_key,
+            assurance,
         } = wire;
         let process = |ProcessInfo { role, pid, detail }| ProcessView { role, pid, detail };
         Self {
@@ -111,6 +117,8 @@ impl From<LocalStatusResponse> for StatusView {
             certificate_until,
             metadata_expires_at,
             version,
+            identity_key,
+            assurance,
             processes: processes.into_iter().map(process).collect(),
         }
     }
@@ -119,6 +127,17 @@ impl From<LocalStatusResponse> for StatusView {
 impl StatusView {
     pub fn is_serving(&self) -> bool {
         self.serving == "serving"
+    }
+
+    fn key_line(&self) -> Option<String> {
+        let told = if self.assurance.is_empty() { "not judged yet" } else { &self.assurance };
+        let line = format!("{}; evidence counts as: {}", one_line(&self.identity_key), one_line(told));
+        (!self.identity_key.is_empty()).then_some(line)
+    }
+
+    /// A connection that fails names the code at its end.
+    fn connection_hint(&self) -> Option<&'static str> {
+        hint_of(self.connection.rsplit_once('(')?.1.trim_end_matches(')'))
     }
 
     pub fn render(&self, now: Timestamp) -> String {
@@ -161,6 +180,9 @@ impl StatusView {
             row("lease", until(self.lease_until, now));
             row("fleet", format!("{}, group {}", one_line(&self.fleet_name), one_line(&self.group)));
             row("node", format!("{} ({})", one_line(&self.node_id), one_line(&self.ownership)));
+            if let Some(key) = self.key_line() {
+                row("key", key);
+            }
             row("controller", format!("{}, {}", one_line(&self.controller), one_line(&self.connection)));
             if self.is_serving() && self.connection.starts_with("offline") && self.lease_until > 0 {
                 let reached = match self.reached_at {
@@ -174,6 +196,9 @@ impl StatusView {
                         describe(self.lease_until, now)
                     ),
                 );
+            }
+            if let Some(hint) = self.connection_hint() {
+                row("", format!("hint: {hint}"));
             }
             row("certificate", until(self.certificate_until, now));
             row("metadata", until(self.metadata_expires_at, now));
@@ -222,6 +247,8 @@ mod tests {
             }],
             version: "0.1.0".to_owned(),
             certificate_until: 1_795_208_400 + 7 * 86_400,
+            identity_key: "in the TPM (/dev/tpmrm0)".to_owned(),
+            assurance: "hardware key".to_owned(),
             ..LocalStatusResponse::default()
         }
     }
@@ -236,6 +263,7 @@ mod tests {
     lease        ends in 24 hours (2026-11-21T21:00:00Z)
     fleet        acme, group team-a
     node         00112233445566778899aabbccddeeff (personal)
+    key          in the TPM (/dev/tpmrm0); evidence counts as: hardware key
     controller   https://croft.acme.test:7443, connected
     certificate  ends in 7 days (2026-11-27T21:00:00Z)
     metadata     ends in 14 days (2026-12-04T21:00:00Z)
@@ -260,6 +288,7 @@ mod tests {
     lease        ended 2 hours ago (2026-11-20T19:00:00Z)
     fleet        acme, group team-a
     node         00112233445566778899aabbccddeeff (personal)
+    key          in the TPM (/dev/tpmrm0); evidence counts as: hardware key
     controller   https://croft.acme.test:7443, offline: no route to host
     certificate  ends in 7 days (2026-11-27T21:00:00Z)
     metadata     ends in 14 days (2026-12-04T21:00:00Z)

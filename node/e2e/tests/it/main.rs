@@ -15,6 +15,7 @@ mod disk_full;
 mod enrollment;
 mod faults;
 mod floors;
+mod hardware;
 mod history;
 mod imports;
 mod integrity;

@@ -19,7 +19,7 @@ use crate::agent::evidence::{Occasion, baseline_of, compose, own_facts};
 use crate::agent::memory::{Memory, Use};
 use crate::agent::senses::observe;
 use crate::clock;
-use crate::controller_client::{Answer, Challenge, Enrolled};
+use crate::controller_client::{Answer, BootQuote, Challenge, Enrolled};
 use crate::failure::Failure;
 use crate::state::history::LastVerdict;
 use crate::state::identity::Identity;
@@ -60,9 +60,11 @@ impl Session {
         let payload = serde_json::to_vec(evidence);
         let payload = payload.map_err(|e| End::Failed(Failure::caused(Code::Internal, &e)))?;
         let sent = sha256(&payload);
-        let answer = client.attest(identity.key.sign(Domain::Evidence, payload), reason).await?;
+        let quote = self.quote(identity, evidence, (&challenge.nonce, &payload)).await.map_err(state)?;
+        let envelope = identity.key.sign(Domain::Evidence, payload).map_err(state)?;
+        let answer = client.attest(envelope, quote.as_ref(), reason).await?;
         self.subtract_usage(&evidence.usage);
-        self.take_in(evidence, sent, answer, identity)?;
+        self.take_in(evidence, sent, answer, identity, quote.as_ref())?;
         self.send_receipts(client, identity).await
     }
 
@@ -105,6 +107,7 @@ impl Session {
         sent: Sha256Digest,
         answer: Answer,
         identity: &Identity,
+        quote: Option<&BootQuote>,
     ) -> Result<(), End> {
         let extended = chain::extend(evidence.chain_head, &answer);
         let Answer { verdict, lease: granted, .. } = answer;
@@ -126,8 +129,16 @@ impl Session {
             .as_ref()
             .map_or(&enrolled.group, |trust| trust.fleet.group_of(enrolled.node, &enrolled.group));
         let baseline = trust.as_ref().and_then(|trust| baseline_of(trust, group, &memory));
+        let boot = quote.map(BootQuote::state);
+        let offered = match (identity.key.tpm(), &boot) {
+            (None, _) => Assurance::SelfReported,
+            (Some(_), None) => Assurance::HardwareKey,
+            (Some(_), Some(_)) => Assurance::Measured,
+        };
         let own = baseline.zip(trust.as_ref()).map(|(baseline, trust)| {
-            let subject = Subject { group, assurance: Assurance::SelfReported };
+            // What this node offered bounds what the controller can have made of it.
+            let assurance = verdict.assurance.min(offered);
+            let subject = Subject { group, assurance, boot: boot.as_ref() };
             appraise(baseline, &trust.waivers, evidence, &memory.history, &subject, now)
         });
         let verdict = match own {
@@ -195,7 +206,8 @@ impl Session {
             if let Some(code) = code {
                 receipt["code"] = code.as_str().into();
             }
-            let envelope = identity.key.sign(Domain::Receipt, receipt.to_string());
+            let signed = identity.key.sign(Domain::Receipt, receipt.to_string());
+            let envelope = signed.map_err(|e| End::Failed(Failure::caused(e.code(), &e)))?;
             client.submit_receipt(envelope).await?;
         }
         Ok(())

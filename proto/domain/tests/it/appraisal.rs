@@ -20,7 +20,7 @@ fn judge(
     now: Timestamp,
 ) -> Verdict {
     let group: GroupName = "dev".parse().expect("a name");
-    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(&group);
     appraise(baseline, waivers, evidence, history, &subject, now)
 }
 
@@ -145,7 +145,7 @@ fn judge_text(checks: &str, tier: u8, facts: Vec<Fact>, assurance: Assurance) ->
     let text = format!(r#"{{"kind":"Baseline","name":"b","version":1,"tier":{tier},"checks":{{{checks}}}}}"#);
     let baseline: Baseline = serde_json::from_str(&text).expect("a baseline");
     let group: GroupName = "dev".parse().expect("a name");
-    let subject = Subject { group: &group, assurance };
+    let subject = Subject { group: &group, assurance, boot: None };
     appraise(&baseline, &[], &evidence(facts), &History::new(), &subject, NOW)
 }
 

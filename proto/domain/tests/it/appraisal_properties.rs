@@ -6,7 +6,7 @@ use croft_domain::fact::{Attempt, Confidence, DiskState, Fact, Observation};
 use croft_domain::id::GroupName;
 use croft_domain::remedy::told;
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Effect, Status, Verdict};
+use croft_domain::verdict::{Effect, Status, Verdict};
 use proptest::prelude::*;
 
 use crate::sample::{NOW, evidence};
@@ -71,7 +71,7 @@ fn baseline(mode: &str, grace_s: u64) -> Baseline {
 
 fn judge(baseline: &Baseline, facts: Vec<Fact>, history: &History, now: Timestamp) -> Verdict {
     let group: GroupName = "dev".parse().expect("a name");
-    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(&group);
     appraise(baseline, &[], &evidence(facts), history, &subject, now)
 }
 

@@ -35,7 +35,10 @@ fn p10_a_baseline_that_asks_for_everything_gets_what_the_ceiling_permits() {
     assert!(held.evidence().facts.iter().all(|fact| fact.trace.is_empty()));
     assert_eq!(held.evidence().check_bounds(), Ok(()));
     let budget = Collection::permitted(Ownership::DevBudget, &asking.asks_for(), &nothing).hold(greedy());
-    assert_eq!(budget.evidence().collected, [Item::FactTraces, Item::OtherPaths, Item::AllAccounts]);
+    assert_eq!(
+        budget.evidence().collected,
+        [Item::FactTraces, Item::OtherPaths, Item::AllAccounts, Item::BootMeasurements]
+    );
     assert_eq!(budget.evidence().facts[0].trace, ["PATH is on nvme0n1p3"]);
 }
 

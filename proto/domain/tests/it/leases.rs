@@ -7,7 +7,7 @@ use croft_domain::id::{LeaseId, NodeId, VerdictId};
 use croft_domain::lease::{Lease, LeaseError, LeaseRequest};
 use croft_domain::limits::LEASE_TTL_MAX_S;
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Verdict};
+use croft_domain::verdict::Verdict;
 
 use crate::sample::{NOW, baseline, disk, evidence};
 
@@ -17,7 +17,7 @@ const WORKER: Sha256Digest = Sha256Digest([6; 32]);
 
 fn verdict(state: DiskState) -> Verdict {
     let group = "dev".parse().expect("a name");
-    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(&group);
     let facts = ["/", "home"].map(|p| disk(p, state, Confidence::Uuid)).to_vec();
     appraise(&baseline("block", 0), &[], &evidence(facts), &History::new(), &subject, NOW)
 }

@@ -8,7 +8,7 @@ use croft_domain::id::{LeaseId, NodeId, VerdictId, WaiverId};
 use croft_domain::lease::{Lease, LeaseRequest};
 use croft_domain::limits::WAIVER_TTL_MAX_S;
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Effect, Status, Verdict};
+use croft_domain::verdict::{Effect, Status, Verdict};
 use croft_domain::waiver::{Scope, Waiver};
 
 use crate::sample::{NOW, baseline, disk, evidence};
@@ -27,7 +27,7 @@ fn waiver(until: Timestamp) -> Waiver {
 fn judge(mode: &str, grace_s: u64, waivers: &[Waiver], history: &History, now: Timestamp) -> Verdict {
     let plain = ["/", "home"].map(|path| disk(path, DiskState::Plain, Confidence::Uuid));
     let group = "dev".parse().expect("a name");
-    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(&group);
     appraise(&baseline(mode, grace_s), waivers, &evidence(plain.to_vec()), history, &subject, now)
 }
 
@@ -86,7 +86,7 @@ fn p4_a_waiver_for_ever_counts_for_a_year() {
 #[test]
 fn p4_a_baseline_can_allow_no_waivers_for_a_check() {
     let group = "dev".parse().expect("a name");
-    let subject = Subject { group: &group, assurance: Assurance::SelfReported };
+    let subject = Subject::self_reported(&group);
     let mut strict = baseline("block", 0);
     strict.checks.values_mut().for_each(|policy| policy.waivers = WaiverPolicy::Never);
     let plain = evidence(vec![disk("/", DiskState::Plain, Confidence::Uuid)]);

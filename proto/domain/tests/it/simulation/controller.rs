@@ -7,7 +7,7 @@ use croft_domain::evidence::Evidence;
 use croft_domain::id::{GroupName, LeaseId, NodeId, VerdictId};
 use croft_domain::lease::{Lease, LeaseRequest};
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Verdict};
+use croft_domain::verdict::Verdict;
 use croft_domain::waiver::Waiver;
 
 use super::hash::{Link, next_head};
@@ -86,7 +86,7 @@ impl Controller {
             return None;
         }
         let history = books.chain.last().map_or_else(History::new, |row| history_of(&row.verdict));
-        let subject = Subject { group: &self.group, assurance: Assurance::SelfReported };
+        let subject = Subject::self_reported(&self.group);
         let verdict = appraise(&self.baseline, &self.waivers, evidence, &history, &subject, now);
         let link =
             Link { evidence: evidence.counter + ((node as u64) << 32), verdict: now.0 ^ 0xabcd, at: now };

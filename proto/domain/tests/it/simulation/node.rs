@@ -8,7 +8,7 @@ use croft_domain::fact::{Confidence, DiskState, Fact, Observation};
 use croft_domain::id::{GroupName, NodeId};
 use croft_domain::lease::Lease;
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::{Assurance, Verdict};
+use croft_domain::verdict::Verdict;
 use croft_domain::waiver::Waiver;
 
 use super::hash::{Link, follow, next_head};
@@ -201,7 +201,7 @@ impl Node {
         } else if self.fault != Fault::NodeFollowsAnything {
             self.alarm = true;
         }
-        let subject = Subject { group, assurance: Assurance::SelfReported };
+        let subject = Subject::self_reported(group);
         let own = appraise(baseline, waivers, evidence, &self.durable.history, &subject, now);
         self.durable.history = history_of(&own);
         let verdict = answer.verdict.clone().stricter(own);
