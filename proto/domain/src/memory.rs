@@ -118,7 +118,8 @@ impl MemoryPlan {
             trained => trained.min(u64::from(size.context_tokens)),
         };
         let slots = u64::from(size.slots);
-        let cells = context.saturating_mul(slots).next_multiple_of(256);
+        // Every slot has its own part of the cache.
+        let cells = context.next_multiple_of(256).saturating_mul(slots);
         let kv_numbers = if shape.kv_numbers == 0 { 0 } else { cells.saturating_mul(shape.kv_numbers) };
         let outputs = slots + DRAFT_TOKENS;
         let mut compute = PROGRAM_BYTES
