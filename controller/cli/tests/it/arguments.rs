@@ -29,6 +29,7 @@ fn help_lists_the_nouns_and_hides_the_confined_child() {
       policy       The acceptable-use policy that baselines demand
       trust        Look at or re-sign the fleet's metadata
       report       Compliance reports
+      requests     What people ask for with croft request
       vet          Judge model files of any format by their content; needs no fleet
       completions  Print a completion script
       help         Print this message or the help of the given subcommand(s)
