@@ -68,6 +68,12 @@ pub const STORE_SYNC_EVERY: u64 = 64 * 1024 * 1024;
 /// How often it is checked whether serving is still allowed.
 pub const TICK: Duration = Duration::from_secs(1);
 
+/// How long a version stays after its successor serves, at least: what was on its way to it arrives.
+pub const RETIRE_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long it stays at most, to end the answers it has begun.
+pub const RETIRE_TIME_MAX: Duration = Duration::from_secs(120);
+
 /// Longest time between two attestations while connected, in seconds: the age of a verdict.
 pub const ATTEST_EVERY_S: u64 = 15 * 60;
 

@@ -289,6 +289,12 @@ impl Supervisor {
         self.loaded.iter().map(|loaded| (&loaded.bundle, loaded.slot))
     }
 
+    /// Whether somebody uses the model of that slot.
+    #[must_use]
+    pub fn is_used(&self, slot: u32) -> bool {
+        self.room.is_used(slot)
+    }
+
     /// The lowest slot that no model has.
     #[must_use]
     pub fn free_slot(&self) -> Option<u32> {

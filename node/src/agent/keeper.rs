@@ -1,7 +1,9 @@
 //! Keeps the processes in line with what is allowed: each second and at every change it decides anew, tells the gateway,
 //! and loads or ends workers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use croft_domain::code::Code;
 use croft_domain::evidence::BundleState;
@@ -17,13 +19,13 @@ use crate::bundles::plan::OwnedDecision;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::limits::{COUNTED_TIME_EVERY_S, LOAD_ATTEMPTS_MAX, TICK};
+use crate::limits::{COUNTED_TIME_EVERY_S, LOAD_ATTEMPTS_MAX, RETIRE_PAUSE, RETIRE_TIME_MAX, TICK};
 use crate::supervisor::{Event, LoadOrder, Supervisor};
 
 mod events;
 mod policy;
 
-type Decisions = std::collections::BTreeMap<BundleRef, OwnedDecision>;
+type Decisions = BTreeMap<BundleRef, OwnedDecision>;
 
 /// Keeps the processes.
 pub struct Keeper {
@@ -31,13 +33,15 @@ pub struct Keeper {
     supervisor: Supervisor,
     config: Config,
     last_refusal: Option<Option<Failure>>,
+    /// Versions whose successor serves, since when: what they were asked before is answered.
+    retiring: BTreeMap<BundleRef, Instant>,
 }
 
 impl Keeper {
     /// A keeper of these processes.
     #[must_use]
     pub const fn new(shared: Arc<Shared>, supervisor: Supervisor, config: Config) -> Self {
-        Self { shared, supervisor, config, last_refusal: None }
+        Self { shared, supervisor, config, last_refusal: None, retiring: BTreeMap::new() }
     }
 
     /// Runs until stopped; all processes have ended when it returns.
@@ -85,9 +89,11 @@ impl Keeper {
         self.supervisor.set_memory_percent(memory_percent);
         self.tell_change(&serving);
         let may_load = may_load(&serving);
+        let lingering = self.lingering(decisions);
         let ending: Vec<(BundleRef, Failure)> = self
             .supervisor
             .loaded()
+            .filter(|(bundle, _)| !lingering.contains(bundle))
             .filter_map(|(bundle, _)| {
                 let ending = ending(bundle, decisions, may_load, &serving);
                 let ending = ending.or_else(|| damaged(&self.shared.memory(), bundle));
@@ -111,6 +117,33 @@ impl Keeper {
             self.load(decisions);
         }
         self.supervisor.set_policy(self.policy(decisions, &serving, None));
+    }
+
+    /// Versions that only their successors ended, and that still answer what they were asked before.
+    fn lingering(&mut self, decisions: &Decisions) -> Vec<BundleRef> {
+        let now = Instant::now();
+        let serves = |bundle: &BundleRef| {
+            let progress = self.shared.memory().bundles.get(bundle).map(|progress| progress.state);
+            progress == Some(BundleState::Loaded)
+        };
+        let succeeded = |old: &BundleRef| {
+            !decisions.contains_key(old) && decisions.keys().any(|new| new.name == old.name && serves(new))
+        };
+        let old: BTreeMap<BundleRef, u32> = self
+            .supervisor
+            .loaded()
+            .filter(|(bundle, _)| succeeded(bundle))
+            .map(|(bundle, slot)| (bundle.clone(), slot))
+            .collect();
+        self.retiring.retain(|bundle, _| old.contains_key(bundle));
+        for bundle in old.keys() {
+            self.retiring.entry(bundle.clone()).or_insert(now);
+        }
+        let waits = |(bundle, slot): &(BundleRef, u32)| {
+            let since = self.retiring.get(bundle).map_or(RETIRE_TIME_MAX, |since| now - *since);
+            since < RETIRE_PAUSE || (since < RETIRE_TIME_MAX && self.supervisor.is_used(*slot))
+        };
+        old.into_iter().filter(waits).map(|(bundle, _)| bundle).collect()
     }
 
     /// Why a model that is kept loaded will not come up, however often it is tried.

@@ -78,6 +78,11 @@ pub struct Place {
 }
 
 impl Room {
+    /// Whether the model of that slot is in memory and used.
+    pub fn is_used(&self, slot: u32) -> bool {
+        self.tenants().get(&slot).is_some_and(|tenant| tenant.resident.idle_since.is_none())
+    }
+
     /// A room of so many bytes.
     #[must_use]
     pub fn new(ceiling_bytes: u64) -> Arc<Self> {

@@ -56,10 +56,13 @@ impl Recall {
         }
     }
 
-    /// Whether it stops this runtime.
+    /// Whether it stops this runtime. A digest stops whatever has it.
     #[must_use]
     pub fn stops_runtime(&self, runtime: &Sha256Digest) -> bool {
-        matches!(&self.target, RecallTarget::Runtime(digest) if digest == runtime)
+        match &self.target {
+            RecallTarget::Runtime(digest) | RecallTarget::Blob(digest) => digest == runtime,
+            RecallTarget::Bundle(_) => false,
+        }
     }
 }
 
@@ -88,6 +91,21 @@ impl Recall {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn p3_a_recalled_digest_stops_a_worker_as_well_as_a_model() {
+        let digest = Sha256Digest([7; 32]);
+        let recall = |target| Recall {
+            id: RecallId([1; 16]),
+            target,
+            reason: "poisoned".to_owned(),
+            issued_at: Timestamp(5),
+        };
+        assert!(recall(RecallTarget::Blob(digest)).stops_runtime(&digest));
+        assert!(recall(RecallTarget::Runtime(digest)).stops_runtime(&digest));
+        assert!(!recall(RecallTarget::Blob(Sha256Digest([8; 32]))).stops_runtime(&digest));
+        assert!(!recall(RecallTarget::Bundle("a@1".parse().expect("a reference"))).stops_runtime(&digest));
+    }
 
     #[test]
     fn p3_only_the_order_that_was_named_is_undone() {

@@ -73,7 +73,11 @@ fn nothing_is_served_before_somebody_accepts_the_policy_of_that_version() {
     let node = village.node_id();
     wait::until("the admin sees it", 60, || {
         let shown = village.fleet.ctl(&["describe", "node", &node]).map_err(|error| error.to_string())?;
-        if shown.says("acceptable-use@2: yes") { Ok(()) } else { Err(shown.stdout) }
+        if shown.says("policy-acceptance acceptable-use@2") && !shown.says("fail    policy-acceptance") {
+            Ok(())
+        } else {
+            Err(shown.stdout)
+        }
     })
     .expect("in describe");
     assert_refused(&publish(&village, 2, "# Another text\n"), "E-CONFLICT");

@@ -21,7 +21,7 @@ fn p3_a_recall_unloads_at_once_and_survives_a_restart() {
     village.fleet.stop_controller().expect("a stopped controller");
     village.workstation.start().expect("a running daemon");
     // Right after its start a daemon refuses everything: only once it tells the reason does refusal prove anything.
-    wait::until("the model is still recalled", 10, || {
+    wait::until("the model is still recalled", 60, || {
         let models = village.workstation.croft(&["models"]).map_err(|e| e.to_string())?;
         if models.says("recalled") { Ok(()) } else { Err(models.stdout) }
     })

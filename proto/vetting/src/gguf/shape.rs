@@ -47,20 +47,22 @@ fn judge_room(
             findings.refuse_at(Rule::S04, Some(tensor.described_at), message);
         }
         let expected: Vec<u64> = shape.iter().map(|dim| numbers.length(*dim)).collect();
-        // The loader reads absent dimensions as 1, and so do we.
-        let mut found = tensor.dimensions.as_slice();
-        while let [rest @ .., 1] = found
-            && found.len() > expected.len()
-        {
-            found = rest;
-        }
-        if found != expected {
+        let found = tensor.dimensions.as_slice();
+        if without_ones(found) != without_ones(&expected) {
             let message = format!("tensor {name} has the shape {found:?}, expected is {expected:?}");
             findings.refuse_at(Rule::S04, Some(tensor.described_at), message);
         }
         judge_type(tensor, shape.len(), findings);
     }
     present
+}
+
+/// The loader reads absent dimensions as 1, and so do we.
+fn without_ones(mut dimensions: &[u64]) -> &[u64] {
+    while let [rest @ .., 1] = dimensions {
+        dimensions = rest;
+    }
+    dimensions
 }
 
 /// Vectors are added and multiplied as they are, so no kernel takes them quantized.

@@ -233,6 +233,23 @@ fn every_family_passes_in_full_precision_and_quantized() {
     }
 }
 
+/// Converters leave a last dimension of one out, or write it; llama.cpp loads both.
+#[test]
+fn a_dimension_of_one_may_be_absent() {
+    let one_type = |dimensions: &[u64]| {
+        let mut file = Gguf::family("bert", 8, 1).set("tokenizer.ggml.token_type_count", U32, u(1)).clone();
+        for place in &mut file.tensors {
+            if place.name == b"token_types.weight" {
+                *place = tensor("token_types.weight", dimensions);
+            }
+        }
+        file
+    };
+    one_type(&[8]).passes();
+    one_type(&[8, 1]).passes();
+    one_type(&[8, 2]).refused_by(Rule::S04);
+}
+
 #[test]
 fn p2_s04_refuses_a_wrong_missing_or_left_over_tensor_of_every_family() {
     for name in FAMILIES {
