@@ -15,8 +15,14 @@ pub const ONLINE_KEY_TTL_S: u64 = ROOT_TTL_S;
 /// How often a person is asked for one passphrase before the command gives up.
 pub const PASSPHRASE_PROMPTS_MAX: u32 = 3;
 
-/// Fewer days than this before a role expires, and `trust status` warns: a weekend with its Monday.
-pub const EXPIRY_WARNING_DAYS: u64 = 3;
+/// Fewer days than this before the root expires, and `trust status` warns: its key holders have to come together.
+pub const ROOT_WARNING_DAYS: u64 = 60;
+
+/// The same for targets: a publisher has to come by.
+pub const TARGETS_WARNING_DAYS: u64 = 30;
+
+/// The same for what the freshness host signs: a weekend with its Monday.
+pub const FRESHNESS_WARNING_DAYS: u64 = 3;
 
 /// Files below this length are cut into 1 MiB chunks: a resumed fetch of a small model loses little.
 pub const SMALL_FILE_LEN: u64 = 256 << 20;

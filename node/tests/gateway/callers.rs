@@ -154,18 +154,22 @@ fn p1_a_stranger_does_not_become_the_next_one_at_its_port() {
     }
     let (gateway, worker) = annas();
     let server = gateway.address;
+    let mut rounds = 0;
     for _ in 0..100 {
         let mut stranger = as_account(BERT, || connect(server, 0).expect("connect"));
         let port = stranger.local_addr().expect("an address").port();
         stranger.write_all(request("of a stranger", "close").as_bytes()).expect("written");
         sockopt::set_socket_linger(&stranger, Some(std::time::Duration::ZERO)).expect("an option");
         drop(stranger);
-        let mut person = as_account(ANNA, || connect(server, port).expect("the same port"));
+        // Another process of this machine may have been given the port meanwhile.
+        let Ok(mut person) = as_account(ANNA, || connect(server, port)) else { continue };
+        rounds += 1;
         person.write_all(request("of a person", "close").as_bytes()).expect("written");
         assert_eq!(finish(person).status, 200);
     }
     let prompts: Vec<_> = worker.generates.try_iter().filter_map(|asked| asked.input).collect();
     let of_person = |input: &generate::Input| *input == generate::Input::Prompt("of a person".to_owned());
     assert!(prompts.iter().all(of_person), "a stranger's request was answered");
-    assert_eq!(prompts.len(), 100);
+    assert!(rounds > 50, "{rounds} rounds");
+    assert_eq!(prompts.len(), rounds);
 }

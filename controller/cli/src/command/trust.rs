@@ -1,5 +1,6 @@
 //! `trust`: the fleet's metadata as it lies here, and its regular renewal. Who may sign is changed in `roles`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use croft_domain::time::Timestamp;
@@ -11,8 +12,8 @@ use crate::clock;
 use crate::command::{handover, keys, roles};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read};
-use crate::limits::{EXPIRY_WARNING_DAYS, FRESHNESS_TTL_S};
-use crate::output::{Column, Resource, column, print_data, print_list, say};
+use crate::limits::{FRESHNESS_TTL_S, FRESHNESS_WARNING_DAYS, ROOT_WARNING_DAYS, TARGETS_WARNING_DAYS};
+use crate::output::{Column, Resource, column, print_data, print_list, say, wide};
 use crate::workbench::{Workbench, repository};
 
 /// Runs `trust`.
@@ -145,6 +146,22 @@ struct Metadata {
 struct Head {
     version: u64,
     expires: String,
+    /// Of a root only: who signs what.
+    #[serde(default)]
+    roles: BTreeMap<String, Signers>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Signers {
+    keyids: Vec<String>,
+    threshold: u64,
+}
+
+impl std::fmt::Display for Signers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let short: Vec<&str> = self.keyids.iter().map(|id| id.get(..8).unwrap_or(id)).collect();
+        write!(f, "{} of {}: {}", self.threshold, short.len(), short.join(" "))
+    }
 }
 
 /// One role, as `-o json` writes it.
@@ -154,12 +171,20 @@ struct Role {
     version: u64,
     expires_at: u64,
     days_left: u64,
+    /// How many of which keys must sign, each by the beginning of its id.
+    signed_by: String,
     key: String,
 }
 
 impl Role {
     fn warning(&self) -> Option<String> {
-        if self.days_left >= EXPIRY_WARNING_DAYS {
+        // Key holders have to come together for a root, and people are on vacation.
+        let early = match self.role.as_str() {
+            "root" => ROOT_WARNING_DAYS,
+            "targets" => TARGETS_WARNING_DAYS,
+            _ => FRESHNESS_WARNING_DAYS,
+        };
+        if self.days_left >= early {
             return None;
         }
         let cure = match self.role.as_str() {
@@ -173,18 +198,29 @@ impl Role {
 
 fn listed_roles(files: &[(String, Vec<u8>)], dir: &FleetDir, now: Timestamp) -> Result<Vec<Role>, CtlError> {
     let mut roles: Vec<Role> = Vec::new();
+    let (mut root, mut signers) = (0, BTreeMap::new());
     for (file, bytes) in files {
         let metadata: Metadata = serde_json::from_slice(bytes).map_err(repository("understand metadata"))?;
-        let Head { version, expires } = metadata.signed;
+        let Head { version, expires, roles: named } = metadata.signed;
         let at = clock::parsed(&expires).ok_or_else(|| repository("understand metadata")("no expiry"))?;
         let role = file.trim_end_matches(".json").rsplit('.').next().unwrap_or(file).to_owned();
+        if role == "root" && version > root {
+            (root, signers) = (version, named);
+        }
         let key = match role.as_str() {
             "root" => KeyName::Root,
             "targets" => KeyName::Targets,
             _ => KeyName::Freshness,
         };
         let key = dir.key(key).display().to_string();
-        let line = Role { role, version, expires_at: at.0, days_left: at.since(now) / 86_400, key };
+        let line = Role {
+            role,
+            version,
+            expires_at: at.0,
+            days_left: at.since(now) / 86_400,
+            signed_by: String::new(),
+            key,
+        };
         // Old roots stay in the set for nodes that come from them; only the newest counts.
         match roles.iter_mut().find(|other| other.role == line.role) {
             Some(other) if other.version < line.version => *other = line,
@@ -192,12 +228,21 @@ fn listed_roles(files: &[(String, Vec<u8>)], dir: &FleetDir, now: Timestamp) -> 
             None => roles.push(line),
         }
     }
+    for role in &mut roles {
+        role.signed_by = signers.get(&role.role).map(ToString::to_string).unwrap_or_default();
+    }
     Ok(roles)
 }
 
 impl Resource for Role {
-    const COLUMNS: &'static [Column] =
-        &[column("ROLE"), column("VERSION"), column("EXPIRES"), column("DAYS LEFT"), column("KEY")];
+    const COLUMNS: &'static [Column] = &[
+        column("ROLE"),
+        column("VERSION"),
+        column("EXPIRES"),
+        column("DAYS LEFT"),
+        column("SIGNED BY"),
+        wide("KEY"),
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -205,6 +250,7 @@ impl Resource for Role {
             self.version.to_string(),
             clock::written(Timestamp(self.expires_at)),
             self.days_left.to_string(),
+            self.signed_by.clone(),
             self.key.clone(),
         ]
     }
@@ -228,22 +274,28 @@ mod tests {
     fn roles_show_the_newest_root_and_warn_before_they_end() {
         let dir = FleetDir::locate(Some("/fleet".into())).expect("a folder");
         let now = clock::parsed("2026-11-21T00:00:00Z").expect("a time");
+        let root = r#"{"signed":{"version":2,"expires":"2027-01-10T00:00:00Z","roles":{
+            "root":{"keyids":["11112222333344445555","aaaabbbbccccddddeeee","99998888"],"threshold":2},
+            "timestamp":{"keyids":["77776666555544443333"],"threshold":1}}},"signatures":[]}"#;
         let files = [
             file("1.root.json", 1, "2026-11-22T00:00:00Z"),
-            file("2.root.json", 2, "2028-11-20T00:00:00Z"),
+            ("2.root.json".to_owned(), root.as_bytes().to_vec()),
             file("7.targets.json", 7, "2027-11-21T00:00:00Z"),
             file("9.snapshot.json", 9, "2026-11-24T00:00:00Z"),
             file("timestamp.json", 9, "2026-11-23T12:00:00Z"),
         ];
         let roles = listed_roles(&files, &dir, now).expect("roles");
         insta::assert_snapshot!(list(&roles, Format::Wide).expect("a table"), @"
-        ROLE       VERSION  EXPIRES               DAYS LEFT  KEY
-        root       2        2028-11-20T00:00:00Z  730        /fleet/keys/root.pk8
-        targets    7        2027-11-21T00:00:00Z  365        /fleet/keys/targets.pk8
-        snapshot   9        2026-11-24T00:00:00Z  3          /fleet/keys/freshness.pk8
-        timestamp  9        2026-11-23T12:00:00Z  2          /fleet/keys/freshness.pk8
+        ROLE       VERSION  EXPIRES               DAYS LEFT  SIGNED BY                           KEY
+        root       2        2027-01-10T00:00:00Z  50         2 of 3: 11112222 aaaabbbb 99998888  /fleet/keys/root.pk8
+        targets    7        2027-11-21T00:00:00Z  365        -                                   /fleet/keys/targets.pk8
+        snapshot   9        2026-11-24T00:00:00Z  3          -                                   /fleet/keys/freshness.pk8
+        timestamp  9        2026-11-23T12:00:00Z  2          1 of 1: 77776666                    /fleet/keys/freshness.pk8
         ");
         let warnings: Vec<String> = roles.iter().filter_map(Role::warning).collect();
-        insta::assert_snapshot!(warnings.join("\n"), @"warning: timestamp ends soon; nodes stop serving when it ends; run croftctl trust refresh");
+        insta::assert_snapshot!(warnings.join("\n"), @"
+        warning: root ends soon; nodes stop serving when it ends; sign it again: any croftctl apply or assign signs targets; a root needs its key holders
+        warning: timestamp ends soon; nodes stop serving when it ends; run croftctl trust refresh
+        ");
     }
 }
