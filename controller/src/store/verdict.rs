@@ -6,7 +6,7 @@ use croft_domain::time::Timestamp;
 
 use sqlx::{Any, Transaction};
 
-use super::node::{Receipt, upsert_receipt};
+use super::receipt::{Receipt, upsert_receipt};
 use super::{Store, StoreError, blob, bytes, failed, number, signed, time};
 
 /// What is appended.
