@@ -71,8 +71,9 @@ pub const TICK: Duration = Duration::from_secs(1);
 /// How long a version stays after its successor serves, at least: what was on its way to it arrives.
 pub const RETIRE_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long it stays at most, to end the answers it has begun.
-pub const RETIRE_TIME_MAX: Duration = Duration::from_secs(120);
+/// How long it stays at most, to end the answers it has begun: a long one takes minutes on a slow machine, and two
+/// versions take the memory of two.
+pub const RETIRE_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// Longest time between two attestations while connected, in seconds: the age of a verdict.
 pub const ATTEST_EVERY_S: u64 = 15 * 60;

@@ -289,10 +289,15 @@ impl Supervisor {
         self.loaded.iter().map(|loaded| (&loaded.bundle, loaded.slot))
     }
 
-    /// Whether somebody uses the model of that slot.
+    /// Whether the model of that slot is in memory, or being loaded.
     #[must_use]
-    pub fn is_used(&self, slot: u32) -> bool {
-        self.room.is_used(slot)
+    pub fn is_resident(&self, slot: u32) -> bool {
+        self.room.is_resident(slot)
+    }
+
+    /// Has the model of that slot leave memory as soon as the gateway says that nothing is on its way to it.
+    pub fn retire(&self, slot: u32) {
+        self.room.ask_to_leave(slot);
     }
 
     /// The lowest slot that no model has.

@@ -19,11 +19,12 @@ use crate::bundles::plan::OwnedDecision;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::limits::{COUNTED_TIME_EVERY_S, LOAD_ATTEMPTS_MAX, RETIRE_PAUSE, RETIRE_TIME_MAX, TICK};
+use crate::limits::{COUNTED_TIME_EVERY_S, LOAD_ATTEMPTS_MAX, TICK};
 use crate::supervisor::{Event, LoadOrder, Supervisor};
 
 mod events;
 mod policy;
+mod retiring;
 
 type Decisions = BTreeMap<BundleRef, OwnedDecision>;
 
@@ -34,14 +35,14 @@ pub struct Keeper {
     config: Config,
     last_refusal: Option<Option<Failure>>,
     /// Versions whose successor serves, since when: what they were asked before is answered.
-    retiring: BTreeMap<BundleRef, Instant>,
+    retiring_since: BTreeMap<BundleRef, Instant>,
 }
 
 impl Keeper {
     /// A keeper of these processes.
     #[must_use]
     pub const fn new(shared: Arc<Shared>, supervisor: Supervisor, config: Config) -> Self {
-        Self { shared, supervisor, config, last_refusal: None, retiring: BTreeMap::new() }
+        Self { shared, supervisor, config, last_refusal: None, retiring_since: BTreeMap::new() }
     }
 
     /// Runs until stopped; all processes have ended when it returns.
@@ -89,13 +90,18 @@ impl Keeper {
         self.supervisor.set_memory_percent(memory_percent);
         self.tell_change(&serving);
         let may_load = may_load(&serving);
-        let lingering = self.lingering(decisions);
+        let retiring = self.retiring(decisions);
+        // What is served: what belongs here, and what ends its answers.
+        let served: Decisions = decisions
+            .iter()
+            .chain(&retiring)
+            .map(|(bundle, decision)| (bundle.clone(), decision.clone()))
+            .collect();
         let ending: Vec<(BundleRef, Failure)> = self
             .supervisor
             .loaded()
-            .filter(|(bundle, _)| !lingering.contains(bundle))
             .filter_map(|(bundle, _)| {
-                let ending = ending(bundle, decisions, may_load, &serving);
+                let ending = ending(bundle, &served, may_load, &serving);
                 let ending = ending.or_else(|| damaged(&self.shared.memory(), bundle));
                 ending.or_else(|| self.given_up(bundle)).map(|f| (bundle.clone(), f))
             })
@@ -103,7 +109,7 @@ impl Keeper {
         for (bundle, failure) in ending {
             tracing::info!(%bundle, code = %failure.code(), "unloading");
             // The gateway hears first that the model is gone, so that no request meets a dying worker.
-            self.supervisor.set_policy(self.policy(decisions, &serving, Some(&bundle)));
+            self.supervisor.set_policy(self.policy(&served, &serving, Some(&bundle)));
             self.supervisor.unload(&bundle, failure.code(), failure.message()).await;
             let mut memory = self.shared.memory();
             if let Some(progress) = memory.bundles.get_mut(&bundle) {
@@ -116,34 +122,7 @@ impl Keeper {
         if may_load {
             self.load(decisions);
         }
-        self.supervisor.set_policy(self.policy(decisions, &serving, None));
-    }
-
-    /// Versions that only their successors ended, and that still answer what they were asked before.
-    fn lingering(&mut self, decisions: &Decisions) -> Vec<BundleRef> {
-        let now = Instant::now();
-        let serves = |bundle: &BundleRef| {
-            let progress = self.shared.memory().bundles.get(bundle).map(|progress| progress.state);
-            progress == Some(BundleState::Loaded)
-        };
-        let succeeded = |old: &BundleRef| {
-            !decisions.contains_key(old) && decisions.keys().any(|new| new.name == old.name && serves(new))
-        };
-        let old: BTreeMap<BundleRef, u32> = self
-            .supervisor
-            .loaded()
-            .filter(|(bundle, _)| succeeded(bundle))
-            .map(|(bundle, slot)| (bundle.clone(), slot))
-            .collect();
-        self.retiring.retain(|bundle, _| old.contains_key(bundle));
-        for bundle in old.keys() {
-            self.retiring.entry(bundle.clone()).or_insert(now);
-        }
-        let waits = |(bundle, slot): &(BundleRef, u32)| {
-            let since = self.retiring.get(bundle).map_or(RETIRE_TIME_MAX, |since| now - *since);
-            since < RETIRE_PAUSE || (since < RETIRE_TIME_MAX && self.supervisor.is_used(*slot))
-        };
-        old.into_iter().filter(waits).map(|(bundle, _)| bundle).collect()
+        self.supervisor.set_policy(self.policy(&served, &serving, None));
     }
 
     /// Why a model that is kept loaded will not come up, however often it is tried.

@@ -292,6 +292,20 @@ impl Memory {
     /// What is to be done about every assigned bundle.
     #[must_use]
     pub fn decisions(trust: &TrustView, memory: &Self) -> BTreeMap<BundleRef, OwnedDecision> {
+        let wanted: BTreeSet<BundleRef> =
+            memory.kept.assigned.iter().chain(&memory.kept.imported).cloned().collect();
+        let wanted: Vec<BundleRef> = wanted.into_iter().collect();
+        let wanted = with_predecessors(&wanted, &memory.kept.served_last, &memory.bundles);
+        Self::decide(trust, memory, &wanted)
+    }
+
+    /// What is to be done about these bundles, by the signed documents and the recalls in force.
+    #[must_use]
+    pub fn decide(
+        trust: &TrustView,
+        memory: &Self,
+        wanted: &[BundleRef],
+    ) -> BTreeMap<BundleRef, OwnedDecision> {
         let approved: Approved<'_> = trust
             .bundles
             .iter()
@@ -300,11 +314,7 @@ impl Memory {
         let policy = memory.group().and_then(|group| trust.fleet.groups.get(group));
         let recalls: Vec<Recall> =
             memory.recalls.iter().filter(|recall| trust.obeys(recall)).cloned().collect();
-        let wanted: BTreeSet<BundleRef> =
-            memory.kept.assigned.iter().chain(&memory.kept.imported).cloned().collect();
-        let wanted: Vec<BundleRef> = wanted.into_iter().collect();
-        let wanted = with_predecessors(&wanted, &memory.kept.served_last, &memory.bundles);
-        decide_bundles(&wanted, policy, &approved, &recalls)
+        decide_bundles(wanted, policy, &approved, &recalls)
             .into_iter()
             .map(|(reference, decision)| (reference, OwnedDecision::from(decision)))
             .collect()

@@ -90,6 +90,7 @@ pub async fn vectors(gate: &Rc<Gate>, sender: &Sender, asked: Texts, held: Held)
     // Held to the end, whatever becomes of the parts.
     let Held { reservation: _reservation, place: _place } = held;
     let mut all = Vectors { vectors: Vec::with_capacity(texts.len()), prompt_tokens: 0 };
+    let model = gate.pinned(&model)?;
     let mut rest = texts;
     while !rest.is_empty() {
         let next = rest.split_off(rest.len().min(EMBED_FRAME_TEXTS_MAX));

@@ -222,6 +222,14 @@ impl Gate {
         Ok(Answer { guard, sieve, ..answer })
     }
 
+    /// The version that a name stands for now, so that all parts of one request go to the same.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn pinned(&self, model: &str) -> Result<String, Refusal> {
+        Ok(self.policy_needed()?.model(model)?.bundle.clone())
+    }
+
     /// Queues texts to be read and answered with numbers: vectors, or scores.
     ///
     /// # Errors

@@ -116,10 +116,11 @@ pub async fn rerank(
     // Held to the end, whatever becomes of the parts.
     let Held { reservation: _reservation, place: _place } = held;
     let mut all = Vectors { vectors: Vec::with_capacity(question.documents.len()), prompt_tokens: 0 };
+    let model = gate.pinned(&question.model)?;
     for part in question.documents.chunks(EMBED_FRAME_TEXTS_MAX) {
         let rank = Rank { request: 0, question: question.query.clone(), texts: part.to_vec() };
         let held = Held { reservation: gate.budget.reservation(), place: None };
-        let mut answer = gate.read(sender, &question.model, to_worker::Frame::Rank(rank), held)?;
+        let mut answer = gate.read(sender, &model, to_worker::Frame::Rank(rank), held)?;
         embeddings::collect(&mut answer, part.len(), &mut all).await?;
     }
     Ok(question.answer(&all))

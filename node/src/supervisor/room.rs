@@ -78,9 +78,16 @@ pub struct Place {
 }
 
 impl Room {
-    /// Whether the model of that slot is in memory and used.
-    pub fn is_used(&self, slot: u32) -> bool {
-        self.tenants().get(&slot).is_some_and(|tenant| tenant.resident.idle_since.is_none())
+    /// Whether the model of that slot is in memory.
+    pub fn is_resident(&self, slot: u32) -> bool {
+        self.tenants().contains_key(&slot)
+    }
+
+    /// Asks the model of that slot to leave when nobody uses it.
+    pub fn ask_to_leave(&self, slot: u32) {
+        if let Some(tenant) = self.tenants().get(&slot) {
+            tenant.leave.send_replace(true);
+        }
     }
 
     /// A room of so many bytes.

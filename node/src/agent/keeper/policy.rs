@@ -14,7 +14,7 @@ use crate::supervisor::policy::{Model, Permission, Policy};
 impl Keeper {
     pub(super) fn policy(
         &self,
-        decisions: &Decisions,
+        served_here: &Decisions,
         serving: &Serving,
         leaving: Option<&BundleRef>,
     ) -> Policy {
@@ -24,18 +24,20 @@ impl Keeper {
             .supervisor
             .loaded()
             .filter(|(bundle, _)| leased.contains(bundle) && leaving != Some(bundle))
-            .filter_map(|(bundle, slot)| match decisions.get(bundle) {
+            .filter_map(|(bundle, slot)| match served_here.get(bundle) {
                 Some(OwnedDecision::Keep { manifest, .. }) => Some((manifest.as_ref(), slot)),
                 _ => None,
             })
             .collect();
-        // The newest version of a name answers to it, but none that still loads while another serves.
+        // The newest version of a name answers to it, but none that still loads while another serves, and none that only
+        // ends its answers: after a step back, that is the newest.
         let loads = |manifest: &Manifest| {
             let progress = memory.bundles.get(&manifest.reference());
             progress.is_none_or(|progress| progress.state != BundleState::Loaded)
         };
         loaded.sort_by_key(|(manifest, _)| {
-            (manifest.name.clone(), loads(manifest), std::cmp::Reverse(manifest.version))
+            let retires = self.retiring_since.contains_key(&manifest.reference());
+            (manifest.name.clone(), retires, loads(manifest), std::cmp::Reverse(manifest.version))
         });
         let uids = memory.identity.iter().flat_map(|id| id.enrollment.uids.iter().copied());
         let mut enrolled_uids: Vec<u32> = uids.chain(self.config.gateway.uids.iter().copied()).collect();
