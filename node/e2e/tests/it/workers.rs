@@ -161,14 +161,19 @@ fn p6_a_worker_that_dies_in_the_middle_of_an_answer_is_back_and_everything_else_
     assert_eq!(station.pid_of("gateway").expect("a pid"), gateway);
 }
 
-/// SIGKILL is all that the kernel's killer sends when memory runs out.
-#[test]
-fn p6_a_model_that_is_killed_for_memory_is_back_by_itself_and_takes_no_other_with_it() {
+/// A workstation to which `starter@1` and `other@1` are assigned.
+fn with_two_models() -> Village {
     let village = Village::new();
     let other = binaries::repository().join("playbooks/starter-model/croft-starter-f16.gguf");
     village.fleet.publish_bundle("other", 1, &other).expect("another bundle");
     village.fleet.ctl(&["assign", "bundle", "other@1", "--group", "dev"]).expect("assigned");
-    let village = village.enrolled();
+    village.enrolled()
+}
+
+/// SIGKILL is all that the kernel's killer sends when memory runs out.
+#[test]
+fn p6_a_model_that_is_killed_for_memory_is_back_by_itself_and_takes_no_other_with_it() {
+    let village = with_two_models();
     let station = &village.workstation;
     let both_serve = || {
         wait::until("both serve", 90, || {
@@ -329,11 +334,7 @@ fn a_full_context_ends_an_answer_or_shifts_as_its_request_says() {
 
 #[test]
 fn models_that_do_not_fit_together_take_turns() {
-    let village = Village::new();
-    let other = binaries::repository().join("playbooks/starter-model/croft-starter-f16.gguf");
-    village.fleet.publish_bundle("other", 1, &other).expect("another bundle");
-    village.fleet.ctl(&["assign", "bundle", "other@1", "--group", "dev"]).expect("assigned");
-    let village = village.enrolled();
+    let village = with_two_models();
     let station = &village.workstation;
     let both = wait::until("both are loaded", 60, || {
         let each = ["starter@1", "other@1"].map(|name| model(station, name));
