@@ -4,6 +4,7 @@
 use std::io::{Cursor, Write};
 use std::time::Instant;
 
+use bzip2::write::BzEncoder;
 use croft_vetting::report::Verdict;
 use croft_vetting::scan::scan;
 use flate2::Compression;
@@ -71,6 +72,16 @@ fn inputs() -> Vec<(&'static str, Vec<u8>)> {
         ("HDF5 of near hits", hdf5),
         ("zip of 5,000 members", zip(5_000, b"{}", false)),
         ("zip that expands 36 times", zip(1, &dense(90 * MIB), true)),
+        ("bzip2 of JSON of small values", {
+            let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::best());
+            encoder.write_all(&numbers(4 * MIB)).expect("memory");
+            encoder.finish().expect("memory")
+        }),
+        ("zlib of JSON of small values", {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+            encoder.write_all(&numbers(6 * MIB)).expect("memory");
+            encoder.finish().expect("memory")
+        }),
         ("zlib that expands 36 times", {
             let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
             encoder.write_all(&dense(90 * MIB)).expect("memory");
@@ -130,4 +141,17 @@ fn zip(count: usize, content: &[u8], deflate: bool) -> Vec<u8> {
         .concat(),
     );
     out
+}
+
+/// A list of digits in an order that hardly repeats.
+fn numbers(len: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let digits = (0..len / 2).flat_map(|_| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        [b',', b'0' + (state >> 24) as u8 % 10]
+    });
+    let mut list: Vec<u8> = digits.collect();
+    list[0] = b'[';
+    list.push(b']');
+    list
 }

@@ -30,6 +30,19 @@ pub enum Format {
     Gzip,
     /// A zlib stream, as joblib compresses.
     Zlib,
+    /// A bzip2 stream.
+    Bzip2,
+    /// An xz stream.
+    Xz,
+    /// An lzma stream of old.
+    Lzma,
+    /// An lz4 frame.
+    Lz4,
+    /// A zstd frame.
+    Zstd,
+    /// A 7z archive.
+    #[serde(rename = "7z")]
+    SevenZip,
     /// One numpy array.
     Npy,
     /// HDF5, as Keras writes it.

@@ -1,8 +1,7 @@
 //! Everything that is not GGUF, judged by content and never by name. Nothing is unpickled, imported or called here.
 //!
 //! Whatever is not understood to its last byte does not pass: it is refused if a rule is broken, else unknown. Memory is
-//! bounded for any input ([`limits`]); data is streamed. Deliberately absent: bzip2, xz, zstd, lz4, 7z and rar, whose
-//! content is unknown here.
+//! bounded for any input ([`limits`]); data is streamed. Deliberately absent: rar, whose content is unknown here.
 
 mod compressed;
 mod graph;
@@ -16,6 +15,7 @@ mod pickle;
 mod png;
 mod safetensors;
 mod sentencepiece;
+mod sevenz;
 mod sniff;
 mod source;
 mod tar;
@@ -28,7 +28,11 @@ use std::io::Read;
 use crate::gguf::{self, Depth};
 use crate::policy::Policy;
 use crate::report::{Finding, Findings, Format, Report, Rule, Severity, Verdict, excerpt};
-use limits::{EXPANSION_FREE_LEN, EXPANSION_MAX, HELD_LEN_MAX, MEMBERS_MAX, NESTING_MAX};
+use compressed::Pace;
+use limits::{
+    EXPANSION_FREE_LEN, EXPANSION_MAX, HELD_LEN_MAX, MEMBERS_MAX, NESTING_MAX, SLOW_FREE_LEN,
+    SLOW_PERCENT_MAX,
+};
 use pickle::{Persistent, Storages};
 pub use source::ReadSeek;
 use source::{Source, Stop};
@@ -40,7 +44,12 @@ pub fn scan(file: &mut dyn ReadSeek, len_bytes: u64) -> Report {
 
 /// The same, with what a signed policy allows.
 pub fn scan_under(file: &mut dyn ReadSeek, len_bytes: u64, policy: &Policy) -> Report {
-    let mut scan = Scan { expansion_left: expansion(len_bytes), policy: policy.clone(), ..Scan::default() };
+    let mut scan = Scan {
+        expansion_left: expansion(len_bytes),
+        slow_left: SLOW_FREE_LEN.saturating_add(len_bytes / 100 * SLOW_PERCENT_MAX),
+        policy: policy.clone(),
+        ..Scan::default()
+    };
     let mut source = Source::window(file, 0, len_bytes);
     let format = scan.judge(&mut source);
     let verdict = match (scan.findings.refused(), scan.unknown) {
@@ -70,6 +79,8 @@ struct Scan {
     /// Calls that pickles have made.
     calls: u64,
     expansion_left: u64,
+    /// What slow decoders may still give, in bytes.
+    slow_left: u64,
 }
 
 impl Scan {
@@ -119,7 +130,7 @@ impl Scan {
             Format::Pickle => {
                 return pickle::judge(self, source, Persistent::Refused, &mut Storages::new());
             }
-            Format::Zip => return self.judge_zip(source),
+            Format::Zip => return self.judge_at_hand(source, zip::judge),
             Format::Gguf => self.judge_gguf(source)?,
             Format::Safetensors => safetensors::judge(source)?,
             Format::Npy => numpy::judge(self, source)?,
@@ -127,6 +138,14 @@ impl Scan {
             Format::Tar => tar::judge(self, source)?,
             Format::Gzip => compressed::gzip(self, source)?,
             Format::Zlib => compressed::zlib(self, source)?,
+            Format::Bzip2 | Format::Xz | Format::Lzma | Format::Lz4 | Format::Zstd => {
+                compressed::packed(self, source, format)?;
+            }
+            Format::SevenZip => {
+                return self.judge_at_hand(source, |scan, at_hand| {
+                    sevenz::judge(scan, at_hand).map(|()| Format::SevenZip)
+                });
+            }
             Format::Onnx => onnx::judge(self, source)?,
             Format::SavedModel => tensorflow::judge(self, source)?,
             Format::Hdf5 => hdf5::judge(self, source)?,
@@ -208,17 +227,21 @@ impl Scan {
         Ok(())
     }
 
-    /// A zip needs its end first. In a compressed stream it is held in memory, up to a bound.
-    fn judge_zip(&mut self, source: &mut Source<'_>) -> Result<Format, Stop> {
+    /// Some archives need their end first. In a compressed stream they are held in memory, up to a bound.
+    fn judge_at_hand(
+        &mut self,
+        source: &mut Source<'_>,
+        judge: fn(&mut Self, &mut Source<'_>) -> Result<Format, Stop>,
+    ) -> Result<Format, Stop> {
         if source.can_seek() {
-            return zip::judge(self, source);
+            return judge(self, source);
         }
         let mut bytes = Vec::new();
         let room = HELD_LEN_MAX.saturating_sub(self.held);
         // Grows by what arrives, at most twice as much.
         let result = Read::take(&mut *source, room / 2 + 1).read_to_end(&mut bytes);
         if let Err(error) = result {
-            return Err(source.refuse(Rule::F05, format!("compressed data is damaged: {error}")));
+            return Err(source::stopped(source.offset(), &error));
         }
         if bytes.len() as u64 > room / 2 {
             return Err(source.unknown(Rule::F04, "an archive in compressed data that is too long to hold"));
@@ -226,9 +249,34 @@ impl Scan {
         let len = bytes.len() as u64;
         self.held += len * 2;
         let mut cursor = std::io::Cursor::new(bytes);
-        let format = zip::judge(self, &mut Source::window(&mut cursor, 0, len));
+        let format = judge(self, &mut Source::window(&mut cursor, 0, len));
         self.held -= len * 2;
         format
+    }
+
+    /// Sets memory aside for a decoder. Whoever asked gives it back.
+    fn hold(&mut self, len: u64, offset: u64) -> Result<(), Stop> {
+        if self.held + len > HELD_LEN_MAX {
+            let message = "it takes more memory to decode than is spent on one file";
+            return Err(Stop::unknown(Rule::F04, offset, message));
+        }
+        self.held += len;
+        Ok(())
+    }
+
+    /// How much a decoder of that pace may still give, in bytes.
+    fn room(&self, pace: Pace) -> u64 {
+        match pace {
+            Pace::Fast => self.expansion_left,
+            Pace::Slow => self.expansion_left.min(self.slow_left),
+        }
+    }
+
+    fn spend(&mut self, pace: Pace, len: u64) {
+        self.expansion_left = self.expansion_left.saturating_sub(len);
+        if pace == Pace::Slow {
+            self.slow_left = self.slow_left.saturating_sub(len);
+        }
     }
 
     /// Judges a member of an archive or the content of a compressed stream.

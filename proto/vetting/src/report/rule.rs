@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The rules. F: the file as a whole. GGUF: G the container, S what the values mean together, P shards. Others: K pickle,
-/// Z zip, A tar, N numpy, W safetensors, J JSON, H Keras and HDF5, O graphs (ONNX, TensorFlow).
+/// Z zip, A tar, X 7z, N numpy, W safetensors, J JSON, H Keras and HDF5, O graphs (ONNX, TensorFlow).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Rule {
     /// The format is one that Croft judges.
@@ -124,6 +124,10 @@ pub enum Rule {
     Z09,
     /// Tar: headers are sound, members are regular files or folders.
     A01,
+    /// 7z: the directory is sound and describes the whole file.
+    X01,
+    /// 7z: lengths and checksums are true.
+    X02,
     /// Numpy: the header is a plain description.
     N01,
     /// Numpy: the data has the described length.

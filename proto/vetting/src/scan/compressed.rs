@@ -1,24 +1,42 @@
-//! gzip and zlib streams: decoded while they are judged, never longer than they may become.
+//! Compressed streams: decoded while they are judged, never longer than they may become.
+
+mod packed;
 
 use std::io::{ErrorKind, Read};
 
 use flate2::bufread::{DeflateDecoder, ZlibDecoder};
 
 use super::Scan;
-use super::source::{Source, Stop};
+use super::source::{Source, Stop, stopped};
 use crate::report::Rule;
+pub(super) use packed::{Whole, bzip2, judge as packed};
+
+/// How fast a decoder is, by which it is decided how much it may give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Hundreds of megabytes a second.
+    Fast,
+    /// Tens.
+    Slow,
+}
 
 /// What reads a compressed stream: it counts, sums, and ends before too much comes out.
 pub(super) struct Bounded<R> {
     reader: R,
     left: u64,
+    pace: Pace,
     pub(super) len: u64,
     pub(super) crc: crc32fast::Hasher,
 }
 
 impl<R: Read> Bounded<R> {
     pub(super) fn new(reader: R, len_max: u64) -> Self {
-        Self { reader, left: len_max, len: 0, crc: crc32fast::Hasher::new() }
+        Self::paced(reader, len_max, Pace::Fast)
+    }
+
+    /// The same, for a decoder of that pace.
+    pub(super) fn paced(reader: R, len_max: u64, pace: Pace) -> Self {
+        Self { reader, left: len_max, pace, len: 0, crc: crc32fast::Hasher::new() }
     }
 
     pub(super) fn into_inner(self) -> R {
@@ -28,11 +46,17 @@ impl<R: Read> Bounded<R> {
 
 impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.reader.read(into)?;
+        let count = self.reader.read(into).map_err(|error| match error.kind() {
+            ErrorKind::Interrupted | ErrorKind::OutOfMemory => error,
+            _ => std::io::Error::new(ErrorKind::InvalidData, error),
+        })?;
         self.len += count as u64;
         self.crc.update(&into[..count]);
-        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-            std::io::Error::new(ErrorKind::FileTooLarge, "the data becomes more than 100 times longer")
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| match self.pace {
+            Pace::Fast => {
+                std::io::Error::new(ErrorKind::FileTooLarge, "the data becomes more than 100 times longer")
+            }
+            Pace::Slow => std::io::Error::from(ErrorKind::QuotaExceeded),
         })?;
         Ok(count)
     }
@@ -41,7 +65,9 @@ impl<R: Read> Read for Bounded<R> {
 /// Judges the content of a gzip file of one member.
 pub(super) fn gzip(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
     header(source)?;
-    let Some((len, crc)) = inner(scan, source, |buffered| Box::new(DeflateDecoder::new(buffered)))? else {
+    let Some((len, crc)) =
+        inner(scan, source, Pace::Fast, |buffered| Ok(Box::new(DeflateDecoder::new(buffered))))?
+    else {
         return Ok(());
     };
     let trailer: [u8; 8] = source.array(Rule::F05, "the checksum of a gzip stream")?;
@@ -57,7 +83,7 @@ pub(super) fn gzip(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop>
 
 /// Judges the content of a zlib stream. The decoder checks its sum.
 pub(super) fn zlib(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
-    match inner(scan, source, |buffered| Box::new(ZlibDecoder::new(buffered)))? {
+    match inner(scan, source, Pace::Fast, |buffered| Ok(Box::new(ZlibDecoder::new(buffered))))? {
         Some(_) => end(source),
         None => Ok(()),
     }
@@ -70,18 +96,19 @@ fn end(source: &mut Source<'_>) -> Result<(), Stop> {
     Err(source.refuse(Rule::F03, "bytes follow the compressed data"))
 }
 
-type Decoder<'d> = Box<dyn Read + 'd>;
+pub(super) type Decoder<'d> = Box<dyn Read + 'd>;
 
 /// Decodes and judges; leaves `source` right behind the compressed data. Nothing if the content was refused.
 fn inner(
     scan: &mut Scan,
     source: &mut Source<'_>,
-    decoder: impl for<'d> FnOnce(&'d mut Buffered<'_, '_>) -> Decoder<'d>,
+    pace: Pace,
+    decoder: impl for<'d> FnOnce(&'d mut Buffered<'_, '_>) -> std::io::Result<Decoder<'d>>,
 ) -> Result<Option<(u64, u32)>, Stop> {
     let before = source.offset();
-    let mut buffered = Buffered { source, unread: Vec::new(), start: 0 };
-    let limit = scan.expansion_left;
-    let mut bounded = Bounded::new(decoder(&mut buffered), limit);
+    let mut buffered = Buffered::new(source);
+    let decoder = decoder(&mut buffered).map_err(|error| stopped(before, &error))?;
+    let mut bounded = Bounded::paced(decoder, scan.room(pace), pace);
     let result = scan.enter(b"compressed data", before).and_then(|()| {
         let mut content = Source::stream(&mut bounded, None);
         scan.judge(&mut content);
@@ -90,7 +117,7 @@ fn inner(
         if scan.findings.refused() { Ok(0) } else { content.drain() }
     });
     let (len, crc) = (bounded.len, bounded.crc.clone().finalize());
-    scan.expansion_left = scan.expansion_left.saturating_sub(len);
+    scan.spend(pace, len);
     drop(bounded);
     if result? > 0 {
         scan.refuse(Rule::F03, before, "bytes follow what the compressed data begins with");
@@ -102,10 +129,16 @@ fn inner(
 }
 
 /// Hands a decoder our own buffer, so that it takes no byte too many.
-struct Buffered<'b, 's> {
+pub(super) struct Buffered<'b, 's> {
     source: &'b mut Source<'s>,
     unread: Vec<u8>,
     start: usize,
+}
+
+impl<'b, 's> Buffered<'b, 's> {
+    pub(super) const fn new(source: &'b mut Source<'s>) -> Self {
+        Self { source, unread: Vec::new(), start: 0 }
+    }
 }
 
 impl Read for Buffered<'_, '_> {

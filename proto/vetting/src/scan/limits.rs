@@ -15,6 +15,22 @@ pub(super) const EXPANSION_MAX: u64 = 100;
 /// Up to this length expansion is not counted, in bytes: small arrays of zeros shrink a lot.
 pub(super) const EXPANSION_FREE_LEN: u64 = 1 << 20;
 
+/// What slow decoders (bzip2, lzma) may give of one file, in bytes, and of each hundred bytes of its length: they decode
+/// some tens of megabytes a second, and a file is judged in 50 ms a megabyte.
+pub(super) const SLOW_FREE_LEN: u64 = 1 << 20;
+
+/// See [`SLOW_FREE_LEN`].
+pub(super) const SLOW_PERCENT_MAX: u64 = 150;
+
+/// Longest dictionary or window of a decoder, in KiB: what `xz -6` and `zstd -19` take.
+pub(super) const DICTIONARY_KIB_MAX: u32 = 8 * 1024 + 256;
+
+/// Set aside for a decoder, in bytes.
+pub(super) const DECODER_LEN_MAX: u64 = 10 << 20;
+
+/// Longest directory of a 7z archive, in bytes.
+pub(super) const SEVENZ_HEADER_LEN_MAX: u64 = 1 << 20;
+
 /// Most members of one archive.
 pub(super) const MEMBERS_MAX: u64 = 10_000;
 

@@ -14,13 +14,7 @@ pub(super) struct Sniffed {
 
 /// Formats whose content is not looked into.
 const NOT_JUDGED: &[(&[u8], &str)] = &[
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
     (b"Rar!\x1a\x07", "a rar archive"),
-    (b"BZh", "bzip2 data"),
-    (b"\xfd7zXZ\0", "xz data"),
-    (b"]\0\0", "lzma data"),
-    (b"\x28\xb5\x2f\xfd", "zstd data"),
-    (b"\x04\x22\x4d\x18", "lz4 data"),
     (b"\x7fELF", "a program"),
     (b"MZ", "a program"),
     (b"#!", "a script"),
@@ -45,6 +39,12 @@ fn format(head: &[u8]) -> Format {
         [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => Format::Npy,
         [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n', ..] => Format::Hdf5,
         [0x1f, 0x8b, ..] => Format::Gzip,
+        [b'7', b'z', 0xbc, 0xaf, 0x27, 0x1c, ..] => Format::SevenZip,
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => Format::Bzip2,
+        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Format::Xz,
+        [b']', 0, 0, ..] => Format::Lzma,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Zstd,
+        [0x04, 0x22, 0x4d, 0x18, ..] => Format::Lz4,
         _ if is_tar(head) => Format::Tar,
         // Before pickle: the length may begin as a pickle does, and no strict header is a pickle that imports.
         _ if is_safetensors(head) => Format::Safetensors,

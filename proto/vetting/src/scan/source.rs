@@ -290,6 +290,7 @@ impl Read for Source<'_> {
             Stop::Refused(finding) | Stop::Fatal(finding) => {
                 std::io::Error::new(ErrorKind::InvalidData, finding.message)
             }
+            Stop::Unknown(finding) if finding.rule == Rule::F04 => ErrorKind::OutOfMemory.into(),
             Stop::Unknown(finding) => std::io::Error::other(finding.message),
         })?;
         if bytes.is_empty() {
@@ -304,8 +305,14 @@ impl Read for Source<'_> {
 }
 
 /// A decoder says through the kind of its error whether its input is bad or cannot be read.
-fn stopped(offset: u64, error: &std::io::Error) -> Stop {
+pub(super) fn stopped(offset: u64, error: &std::io::Error) -> Stop {
     match error.kind() {
+        ErrorKind::QuotaExceeded => {
+            Stop::unknown(Rule::F04, offset, "it becomes longer than is decoded of a slow format")
+        }
+        ErrorKind::OutOfMemory => {
+            Stop::unknown(Rule::F04, offset, "it takes more memory to decode than is spent on one file")
+        }
         ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof => {
             Stop::refused(Rule::F05, offset, format!("compressed data is damaged: {error}"))
         }

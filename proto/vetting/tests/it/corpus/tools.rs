@@ -1,6 +1,6 @@
 //! Files that the formats' own tools made, kept as they came out of them in two archives beside this file.
 //!
-//! `hostile.tar.gz`: Python 3.11 with numpy 2.4, joblib 1.6, h5py 3.16, onnx 1.23, py7zr 1.1, lz4, zstandard and
+//! `hostile.tar.gz`: Python 3.11 with numpy 2.4, joblib 1.6, h5py 3.16, onnx 1.23, 7-Zip, py7zr 1.1, lz4, zstandard and
 //! brotli wrote them, given an object whose `__reduce__` names `os.system`; what no tool writes (names that differ, lengths
 //! that lie) was changed in their bytes afterwards. `honest.tar.gz`: the same tools, safetensors 0.8, Keras 3, TensorFlow 2 (and
 //! its interface of version 1), PyTorch 1.13, sentencepiece, tokenizers, LightGBM, GNU tar and gzip, given arrays,
