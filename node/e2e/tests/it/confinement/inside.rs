@@ -3,7 +3,7 @@
 #![allow(unsafe_code)] // ptrace is unsafe by nature.
 
 use std::io;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::ptr::null_mut;
 
 use libc::{c_long, c_void, user_regs_struct};
@@ -30,11 +30,13 @@ fn trace(request: libc::c_uint, pid: libc::pid_t, address: u64, data: *mut c_voi
     unsafe { libc::ptrace(request, pid, address as *mut c_void, data) }
 }
 
-fn wait_for(pid: libc::pid_t) {
+/// Waits until it stops, and gives the signal that it stopped at.
+fn wait_for(pid: libc::pid_t) -> i32 {
     let mut status = 0;
     // SAFETY: the status lives through the call.
     let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
     assert!(waited == pid && libc::WIFSTOPPED(status), "{} {status}", io::Error::last_os_error());
+    libc::WSTOPSIG(status)
 }
 
 fn registers(pid: libc::pid_t) -> user_regs_struct {
@@ -72,9 +74,13 @@ impl Stopped {
         registers.orig_rax = u64::MAX;
         registers.rip = self.saved.rip - 2;
         assert_eq!(trace(libc::PTRACE_SETREGS, self.pid, 0, (&raw mut registers).cast()), 0);
-        assert_eq!(trace(libc::PTRACE_SINGLESTEP, self.pid, 0, null_mut()), 0);
-        wait_for(self.pid);
-        self::registers(self.pid).rax.cast_signed()
+        loop {
+            assert_eq!(trace(libc::PTRACE_SINGLESTEP, self.pid, 0, null_mut()), 0);
+            // Another signal stops it before the call was made.
+            if wait_for(self.pid) == libc::SIGTRAP {
+                return self::registers(self.pid).rax.cast_signed();
+            }
+        }
     }
 
     /// Puts bytes where a call can point to.
@@ -97,8 +103,12 @@ impl Drop for Stopped {
     }
 }
 
-/// What the kernel answers to each way out.
-fn attempts(inside: &Stopped) -> Vec<(&'static str, i64)> {
+fn sleeper() -> Child {
+    Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().expect("a process")
+}
+
+/// What the kernel answers to each way out, and to looking into another process.
+fn attempts(inside: &Stopped, other: u32) -> Vec<(&'static str, i64)> {
     let socket = |domain: i32, kind: i32, protocol: i32| {
         let number = |number: i32| u64::from(number.cast_unsigned());
         inside.call(libc::SYS_socket, [number(domain), number(kind), number(protocol), 0, 0, 0])
@@ -117,7 +127,7 @@ fn attempts(inside: &Stopped) -> Vec<(&'static str, i64)> {
         ("vsock", socket(libc::AF_VSOCK, libc::SOCK_STREAM, 0)),
         ("netlink", socket(libc::AF_NETLINK, libc::SOCK_RAW, 0)),
         ("io_uring", inside.call(libc::SYS_io_uring_setup, [1, 0, 0, 0, 0, 0])),
-        ("ptrace", inside.call(libc::SYS_ptrace, [libc::PTRACE_ATTACH.into(), 1, 0, 0, 0, 0])),
+        ("ptrace", inside.call(libc::SYS_ptrace, [libc::PTRACE_ATTACH.into(), other.into(), 0, 0, 0, 0])),
         ("a passed descriptor, received", inside.call(libc::SYS_recvmsg, [NONE, 0, 0, 0, 0, 0])),
         ("a passed descriptor, sent", inside.call(libc::SYS_sendmsg, [NONE, 0, 0, 0, 0, 0])),
         ("another's descriptor", inside.call(libc::SYS_pidfd_getfd, [NONE, 0, 0, 0, 0, 0])),
@@ -144,15 +154,18 @@ fn p1_every_call_made_inside_of_gateway_and_worker_is_refused_with_its_errno() {
         return;
     }
     let village = village();
+    let mut other = sleeper();
     for (role, pid) in pids(&village) {
         let inside = Stopped::stop(pid);
         let own = inside.call(libc::SYS_getpid, [0; 6]);
         assert_eq!(own, i64::from(pid), "{role}: the call was not made");
-        for (name, answer) in attempts(&inside) {
+        for (name, answer) in attempts(&inside, other.id()) {
             let is_refused = [-i64::from(libc::EPERM), -i64::from(libc::EACCES)].contains(&answer);
             assert!(is_refused, "{role}: {name} gave {answer}");
         }
     }
+    other.kill().expect("ended");
+    other.wait().expect("gone");
     // They go on as if nothing had been.
     let station = &village.workstation;
     let api = croft_e2e::api::Api::new(&station.gateway(), Some(&station.api_key().expect("a key")));
@@ -165,14 +178,17 @@ fn the_same_calls_go_through_where_nothing_confines() {
     if !getuid().is_root() {
         return;
     }
-    let mut free = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn().expect("a process");
+    let (mut free, mut other) = (sleeper(), sleeper());
     let inside = Stopped::stop(free.id());
-    let answers = attempts(&inside);
+    let answers = attempts(&inside, other.id());
     drop(inside);
-    free.kill().expect("ended");
-    free.wait().expect("gone");
+    // The other is traced by the first by now, and cannot go before it.
+    for process in [&mut free, &mut other] {
+        process.kill().expect("ended");
+        process.wait().expect("gone");
+    }
     let of = |name: &str| answers.iter().find(|(it, _)| *it == name).map(|(_, answer)| *answer);
-    for name in ["TCP", "UDP", "unix", "netlink", "another file"] {
+    for name in ["TCP", "UDP", "unix", "netlink", "ptrace", "another file"] {
         assert!(of(name).is_some_and(|answer| answer >= 0), "{name}: {answers:?}");
     }
     for name in ["connect", "Fast Open", "unix by path", "unix by name", "a passed descriptor, received"] {
