@@ -9,5 +9,6 @@ mod leases;
 mod manifest_properties;
 mod sample;
 mod simulation;
+mod tally;
 mod tree;
 mod waivers;
