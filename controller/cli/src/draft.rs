@@ -20,8 +20,8 @@ use crate::source::Scratch;
 pub struct Draft {
     /// What would be signed.
     pub manifest: Manifest,
-    /// The vetting report, as the confined child wrote it.
-    pub vetting: Vec<u8>,
+    /// The vetting report of each variant, as the confined child wrote it.
+    pub vettings: Vec<Vec<u8>>,
     /// Its bill of materials, as it will be signed.
     pub bom: Vec<u8>,
     /// Where the bytes of each of the manifest's files are.
@@ -66,7 +66,9 @@ impl Draft {
         }
         let sources = serde_json::to_vec(&sources)
             .map_err(|_| CtlError::Input { what: "path".to_owned(), expected: "UTF-8".to_owned() })?;
-        write(&path.join("vetting.json"), &self.vetting, 0o600)?;
+        for (index, vetting) in self.vettings.iter().enumerate() {
+            write(&path.join(report_name(index)), vetting, 0o600)?;
+        }
         write(&path.join("sources.json"), &sources, 0o600)?;
         write(&path.join("bom.json"), &self.bom, 0o600)?;
         write(&path.join("manifest.json"), &manifest, 0o600)
@@ -89,23 +91,34 @@ impl Draft {
         let manifest: Manifest = serde_json::from_slice(&read(&file, MANIFEST_LEN_MAX as u64)?)
             .map_err(|e| damaged(Box::new(e)))?;
         manifest.validate().map_err(|e| damaged(Box::new(e)))?;
-        let vetting = read(&path.join("vetting.json"), REPORT_LEN_MAX)?;
-        let agrees = manifest.reference() == *bundle
-            && croft_trust::digest::sha256(&vetting) == manifest.provenance.vetting_report_sha256;
+        let signed = std::iter::once(&manifest.provenance.vetting_report_sha256)
+            .chain(manifest.variants.iter().map(|variant| &variant.vetting_report_sha256));
+        let mut vettings = Vec::new();
+        let mut agrees = manifest.reference() == *bundle;
+        for (index, expected) in signed.enumerate() {
+            let vetting = read(&path.join(report_name(index)), REPORT_LEN_MAX)?;
+            agrees &= croft_trust::digest::sha256(&vetting) == *expected;
+            vettings.push(vetting);
+        }
         if !agrees {
             return Err(damaged("the manifest is of another bundle or vetting report".into()));
         }
         let sources = sources(&path).map_err(damaged)?;
-        if sources.len() != manifest.files.len() {
+        if sources.len() != manifest.every_file().count() {
             return Err(damaged("it has not one place for each file".into()));
         }
         let bom = read(&path.join("bom.json"), DOCUMENT_LEN_MAX)?;
         let text = String::from_utf8_lossy(&bom);
-        if !manifest.files.iter().all(|file| text.contains(&file.sha256.hex())) {
+        if !manifest.every_file().all(|file| text.contains(&file.sha256.hex())) {
             return Err(damaged("the bill of materials is of other files".into()));
         }
-        Ok(Self { manifest, vetting, bom, sources })
+        Ok(Self { manifest, vettings, bom, sources })
     }
+}
+
+/// What the vetting report of the variant at that place is called.
+fn report_name(index: usize) -> String {
+    if index == 0 { "vetting.json".to_owned() } else { format!("vetting-{}.json", index + 1) }
 }
 
 fn sources(path: &Path) -> Result<Vec<PathBuf>, crate::error::Cause> {
@@ -188,9 +201,10 @@ mod tests {
             check_prompts: Vec::new(),
             usage_scope: UsageScope::default(),
             header: Header::default(),
+            variants: Vec::new(),
         };
         let bom = format!(r#"{{"x":"{}"}}"#, Sha256Digest([3; 32]).hex()).into_bytes();
-        Draft { manifest, vetting, bom, sources: vec!["/models/starter.gguf".into()] }
+        Draft { manifest, vettings: vec![vetting], bom, sources: vec!["/models/starter.gguf".into()] }
     }
 
     fn folder() -> (tempfile::TempDir, FleetDir) {

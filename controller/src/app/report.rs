@@ -62,7 +62,7 @@ impl App {
         let lines = bundles.into_iter().filter_map(|bundle| {
             let manifest = &view?.bundles.get(&bundle.reference)?.manifest;
             Some(BundleLine {
-                files: manifest.files.iter().map(|file| file.sha256).collect(),
+                files: manifest.every_file().map(|file| file.sha256).collect(),
                 terms: manifest.license.terms(),
                 bundle: bundle.reference,
                 license: bundle.license,

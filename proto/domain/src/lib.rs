@@ -37,6 +37,7 @@ pub mod tally;
 pub mod time;
 pub mod tree;
 pub mod usage;
+pub mod variant;
 pub mod verdict;
 pub mod version;
 pub mod vetting;

@@ -108,6 +108,8 @@ fn judge(
 ) {
     report.parameter_count = tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.elements));
     report.quantization = metadata.u32("general.file_type", findings).map(quantization::name);
+    let architecture = report.architecture.as_deref().unwrap_or_default();
+    report.shape = Some(measure::shape(architecture, metadata, tensors));
     report.chat_template = metadata.text("tokenizer.chat_template", findings).map(str::to_owned);
     judge_templates(metadata, findings);
     report.tokens = tokenizer::judge(metadata, findings);

@@ -62,7 +62,7 @@ pub async fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result
     workbench.sign(clock::now())?;
     say(&format!(
         "approved {bundle}: {}",
-        draft.manifest.files.iter().map(|f| f.sha256.to_string()).collect::<Vec<_>>().join(", ")
+        draft.manifest.every_file().map(|f| f.sha256.to_string()).collect::<Vec<_>>().join(", ")
     ));
     if let Some(rendered) = draft.manifest.template.rendered {
         say(&format!("renders:  {} (probe set {})", rendered.sha256, rendered.probe_set));
@@ -150,7 +150,7 @@ pub async fn publish(dir: &FleetDir, bundle: &BundleRef) -> Result<(), CtlError>
     workbench.check_publishable()?;
     let sources = Draft::load(dir, bundle)?.sources;
     let mut admin = connect(dir).await?;
-    for (file, source) in manifest.files.iter().zip(&sources) {
+    for (file, source) in manifest.every_file().zip(&sources) {
         send(&mut admin, source, file).await?;
     }
     workbench.publish(&mut admin).await?;

@@ -178,7 +178,11 @@ fn check_draft(
     let manifest: Manifest = serde_json::from_str(text)
         .map_err(|e| CtlError::FileParse { path: name.clone().into(), source: Box::new(e) })?;
     match own {
-        Some(own) if own.files == manifest.files && own.template == manifest.template => {
+        Some(own)
+            if own.files == manifest.files
+                && own.variants == manifest.variants
+                && own.template == manifest.template =>
+        {
             say("these are the files and the template that were vetted, and rendered, on this machine");
         }
         Some(_) => {
@@ -188,7 +192,7 @@ fn check_draft(
             });
         }
         None => {
-            for file in &manifest.files {
+            for file in manifest.every_file() {
                 say(&format!("approves {} ({} bytes)", file.sha256, file.len_bytes));
             }
             say("warning: not vetted on this machine; croftctl bundle import vets the same file here first");

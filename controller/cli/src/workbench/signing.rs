@@ -245,13 +245,19 @@ fn oms_resources(manifest: &Manifest) -> Result<Vec<Resource>, CtlError> {
         Resource { name: "manifest.json".to_owned(), sha256: sha256(&manifest_bytes(manifest)?) },
         Resource { name: "template.jinja".to_owned(), sha256: manifest.template.sha256 },
     ];
-    let count = manifest.files.len();
-    for (at, file) in manifest.files.iter().enumerate() {
-        let name = match count {
-            1 => "weights.gguf".to_owned(),
-            _ => format!("weights-{:05}-of-{count:05}.gguf", at + 1),
+    for variant in manifest.every_variant() {
+        let count = variant.files.len();
+        let stem = match manifest.variants.is_empty() {
+            true => "weights".to_owned(),
+            false => format!("weights-{}", variant.name()),
         };
-        resources.push(Resource { name, sha256: file.sha256 });
+        for (at, file) in variant.files.iter().enumerate() {
+            let name = match count {
+                1 => format!("{stem}.gguf"),
+                _ => format!("{stem}-{:05}-of-{count:05}.gguf", at + 1),
+            };
+            resources.push(Resource { name, sha256: file.sha256 });
+        }
     }
     Ok(resources)
 }

@@ -11,4 +11,5 @@ mod sample;
 mod simulation;
 mod tally;
 mod tree;
+mod variants;
 mod waivers;
