@@ -15,7 +15,6 @@ pub mod content;
 mod control;
 mod demands;
 mod embeddings;
-mod endpoint;
 mod errors;
 mod fields;
 mod fragment;

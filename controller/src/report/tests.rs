@@ -17,7 +17,6 @@ fn report(nodes: Vec<NodeLine>) -> Report {
         nodes,
         bundles: Vec::new(),
         census: Vec::new(),
-        usage: Default::default(),
         recalls: Vec::new(),
         waivers: Vec::new(),
     }

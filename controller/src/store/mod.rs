@@ -16,7 +16,6 @@ mod receipt;
 mod report;
 mod request;
 mod settings;
-mod usage;
 mod verdict;
 
 use std::path::Path;

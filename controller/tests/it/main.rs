@@ -12,4 +12,3 @@ mod publish;
 mod revoke;
 mod store;
 mod tls;
-mod usage;

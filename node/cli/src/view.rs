@@ -2,7 +2,6 @@
 //!
 //! Rendering is pure: time is an argument, and every text from elsewhere is made printable first.
 
-pub mod asked;
 pub mod consent;
 pub mod fix;
 pub mod import;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use croft_domain::code::Code;
 
-use super::counters::Counters;
 use super::memory::{Kept, Shared};
 use crate::clock;
 use crate::controller_client::{Enrolled, Recorder};
@@ -54,7 +53,7 @@ pub async fn leave(shared: &Shared) -> Result<Departure, Failure> {
         memory.history.clear();
         memory.recalls.clear();
         memory.bundles.clear();
-        memory.counters = Counters::default();
+        memory.usage.clear();
         memory.receipts.clear();
         memory.agreed.clear();
         memory.kept = Kept::default();

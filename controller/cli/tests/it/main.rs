@@ -10,5 +10,4 @@ mod keys;
 mod oms;
 mod run;
 mod source;
-mod variants;
 mod vet;

@@ -18,11 +18,11 @@ use super::super::limits::{
     VECTOR_LEN_MAX, WORKER_MESSAGE_LEN_MAX,
 };
 use super::super::queue::{FairQueue, Full};
-use super::{Account, Event};
+use super::Event;
 
 struct Waiting {
     request: u64,
-    account: Account,
+    caller: Caller,
     work: to_worker::Frame,
     events: mpsc::Sender<Event>,
     _reservation: Reservation,
@@ -31,7 +31,7 @@ struct Waiting {
 struct Running {
     /// None once cancelled: the worker's acknowledgment is still awaited.
     events: Option<mpsc::Sender<Event>>,
-    account: Account,
+    caller: Caller,
     answer_len: usize,
     /// Of the texts that were answered with vectors.
     prompt_tokens: u32,
@@ -97,12 +97,11 @@ impl State {
 
     pub(super) fn submit(
         &mut self,
-        account: Account,
+        caller: Caller,
         mut work: to_worker::Frame,
         reservation: Reservation,
         events: mpsc::Sender<Event>,
     ) -> Result<u64, Full> {
-        let caller = account.caller;
         self.requests_made += 1;
         let request = self.requests_made;
         if self.callers.len() < CALLERS_MAX {
@@ -116,7 +115,7 @@ impl State {
             to_worker::Frame::Rank(rank) => rank.request = request,
             to_worker::Frame::Cancel(cancel) => cancel.request = request,
         }
-        let waiting = Waiting { request, account, events, _reservation: reservation, work };
+        let waiting = Waiting { request, caller, events, _reservation: reservation, work };
         self.waiting.push(caller, cost(&waiting.work), waiting)?;
         Ok(request)
     }
@@ -130,13 +129,13 @@ impl State {
             // end of somebody's long streams.
             let most = if self.callers.len() > 1 { streams.saturating_sub(1).max(1) } else { streams };
             let running = &self.running;
-            let has = |caller| running.values().filter(|running| running.account.caller == caller).count();
+            let has = |caller| running.values().filter(|running| running.caller == caller).count();
             let Some(next) = self.waiting.pop(|caller| has(caller) < most) else { return };
             if next.events.is_closed() {
                 continue;
             }
-            let Waiting { request, account, work, events, .. } = next;
-            let running = Running { events: Some(events), account, answer_len: 0, prompt_tokens: 0 };
+            let Waiting { request, caller, work, events, .. } = next;
+            let running = Running { events: Some(events), caller, answer_len: 0, prompt_tokens: 0 };
             self.running.insert(request, running);
             self.outbox.push_back(ToWorker { generation, frame: Some(work) });
         }
@@ -232,7 +231,7 @@ impl State {
     }
 
     /// Takes one frame; says which generation became ready, and what was finished.
-    pub(super) fn take(&mut self, message: FromWorker) -> (Option<u32>, Vec<(Account, Finished)>) {
+    pub(super) fn take(&mut self, message: FromWorker) -> (Option<u32>, Vec<(Caller, Finished)>) {
         let mut usage = Vec::new();
         let FromWorker { generation, frame } = message;
         match frame {
@@ -274,10 +273,10 @@ impl State {
         (None, usage)
     }
 
-    fn take_piece(&mut self, piece: Piece) -> Option<(Account, Finished)> {
+    fn take_piece(&mut self, piece: Piece) -> Option<(Caller, Finished)> {
         let (request, finished) = (piece.request, piece.finished.clone());
         let running = self.running.get_mut(&request)?;
-        let account = running.account;
+        let caller = running.caller;
         running.answer_len += piece.encoded_len();
         let fragment = Fragment::of(piece);
         let over = running.answer_len > ANSWER_LEN_MAX;
@@ -296,10 +295,10 @@ impl State {
         if finished.is_some() {
             self.running.remove(&request);
         }
-        finished.map(|finished| (account, finished))
+        finished.map(|finished| (caller, finished))
     }
 
-    fn take_vector(&mut self, embedded: Embedded) -> Option<(Account, Finished)> {
+    fn take_vector(&mut self, embedded: Embedded) -> Option<(Caller, Finished)> {
         let len = embedded.vector.len();
         if len == 0 || len > VECTOR_LEN_MAX || !embedded.vector.iter().all(|number| number.is_finite()) {
             self.distrust();
@@ -313,7 +312,7 @@ impl State {
             prompt_tokens: running.prompt_tokens,
             ..Finished::default()
         });
-        let account = running.account;
+        let caller = running.caller;
         if let Some(events) = &running.events {
             // A frame holds fewer texts than the channel takes, so only a reader that is gone misses one.
             let _ = events.try_send(Event::Vector(embedded));
@@ -324,7 +323,7 @@ impl State {
         if finished.is_some() {
             self.running.remove(&request);
         }
-        finished.map(|finished| (account, finished))
+        finished.map(|finished| (caller, finished))
     }
 }
 

@@ -36,7 +36,9 @@ pub fn measure(model: &[File]) -> Result<ModelShape, Failure> {
     let none = || Failure::new(Code::BlobMissing, "the model has no files");
     let mut whole = shapes.next().ok_or_else(none)??;
     for part in shapes {
-        whole = whole.with_part(&part?);
+        let part = part?;
+        whole.weights_bytes = whole.weights_bytes.saturating_add(part.weights_bytes);
+        whole.repacked_bytes = whole.repacked_bytes.saturating_add(part.repacked_bytes);
     }
     Ok(whole)
 }

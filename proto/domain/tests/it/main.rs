@@ -9,7 +9,5 @@ mod leases;
 mod manifest_properties;
 mod sample;
 mod simulation;
-mod tally;
 mod tree;
-mod variants;
 mod waivers;
