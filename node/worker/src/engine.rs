@@ -8,6 +8,7 @@ pub mod context;
 pub mod draft;
 pub mod embed;
 pub mod grammar;
+pub mod greedy;
 mod intake;
 pub mod jinja;
 pub mod load;
@@ -50,7 +51,7 @@ use crate::engine::stream::{Chosen, Stream};
 use crate::engine::template::{Layout, Template};
 use crate::engine::text::Vocabulary;
 use crate::fault::Fault;
-use crate::limits::{BATCH_TOKENS_MAX, DRAFT_STEP_TOKENS_MAX};
+use crate::limits::{BATCH_TOKENS_MAX, DRAFT_STEP_TOKENS_MAX, EMBED_SEQUENCES_MAX};
 
 /// What a worker gives back.
 pub type Outbound = from_worker::Frame;
@@ -172,7 +173,8 @@ impl<'m> Engine<'m> {
     /// Gives idle slots to waiting requests, then evaluates one batch. One step frame at most for all streams.
     pub fn step(&mut self) -> Vec<Outbound> {
         self.slots.shift(&mut self.context);
-        let mut out = self.embedder.step();
+        // Whoever waits for a token waits for one text, not for a batch of them.
+        let mut out = self.embedder.step(if self.slots.busy() { 1 } else { EMBED_SEQUENCES_MAX });
         let mut pieces = Vec::new();
         self.admit(&mut pieces, &mut out);
         self.slots.guess(DRAFT_STEP_TOKENS_MAX);

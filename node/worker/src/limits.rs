@@ -78,8 +78,12 @@ pub const DRAFT_MATCH_TOKENS: usize = 3;
 /// Longest repetition that is told apart when the likeliest continuation is chosen, in tokens.
 pub const DRAFT_MATCH_TOKENS_MAX: usize = 32;
 
-/// Most tokens guessed ahead for one stream: each costs a part of a step if it is wrong.
-pub const DRAFT_TOKENS_MAX: usize = 16;
+/// Most tokens guessed ahead for one stream: each costs a part of a step if it is wrong. A step of sixteen tokens would take
+/// another way through attention than a step of one, and round otherwise: answers would not be the same with guesses.
+pub const DRAFT_TOKENS_MAX: usize = 11;
+
+/// Tokens whose rows the back end multiplies at once. What is left of a step goes row by row, each as dear as a step by itself.
+pub const ROWS_AT_ONCE: usize = 4;
 
 /// Most tokens guessed ahead in one step of all streams.
 pub const DRAFT_STEP_TOKENS_MAX: usize = 48;
@@ -147,6 +151,8 @@ pub const FRAMES_PER_STEP_MAX: usize = 16;
 /// Longest complaint of llama.cpp about a model that is passed on, in bytes.
 pub const COMPLAINT_LEN_MAX: usize = 200;
 
+const _: () =
+    assert!((DRAFT_TOKENS_MAX + 1).is_multiple_of(ROWS_AT_ONCE) && DRAFT_TOKENS_MAX <= DRAFT_STEP_TOKENS_MAX);
 const _: () = assert!(SLOTS_MAX as usize + PREFILL_TOKENS_MIN + DRAFT_STEP_TOKENS_MAX <= BATCH_TOKENS_MAX);
 // The memory plan counts with them.
 const _: () = assert!(BATCH_TOKENS_MAX as u64 == croft_domain::limits::BATCH_TOKENS);

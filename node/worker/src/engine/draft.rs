@@ -4,7 +4,12 @@
 
 use llama_cpp_2::token::LlamaToken;
 
-use crate::limits::{DRAFT_MATCH_TOKENS, DRAFT_MATCH_TOKENS_MAX, DRAFT_PAUSE_STEPS, DRAFT_TOKENS_MAX};
+use crate::limits::{
+    DRAFT_MATCH_TOKENS, DRAFT_MATCH_TOKENS_MAX, DRAFT_PAUSE_STEPS, DRAFT_TOKENS_MAX, ROWS_AT_ONCE,
+};
+
+/// With the token that is known, this fills the rows that are multiplied at once.
+const SHORTEST: usize = ROWS_AT_ONCE - 1;
 
 /// How far guesses go, learned from those before.
 #[derive(Clone, Copy, Debug)]
@@ -16,18 +21,21 @@ pub struct Drafting {
 
 impl Default for Drafting {
     fn default() -> Self {
-        Self { reach: 4, missed: 0, paused: 0 }
+        Self { reach: SHORTEST, missed: 0, paused: 0 }
     }
 }
 
 impl Drafting {
-    /// Tokens that may follow `tokens`, at most `most`.
-    pub fn propose<'t>(&mut self, tokens: &'t [LlamaToken], most: usize) -> &'t [LlamaToken] {
+    /// Tokens that may follow `tokens`, at most `most`; so many that the step with them has no rows left over.
+    pub fn propose(&mut self, tokens: &[LlamaToken], most: usize) -> Vec<LlamaToken> {
         if self.paused > 0 {
             self.paused -= 1;
-            return &[];
+            return Vec::new();
         }
-        continuation(tokens, self.reach.min(most))
+        let mut guess = continuation(tokens, self.reach.min(most));
+        let rows = (guess.len() + 1) / ROWS_AT_ONCE * ROWS_AT_ONCE;
+        guess.truncate(rows.saturating_sub(1));
+        guess
     }
 
     /// Learns how many of the proposed tokens were right.
@@ -36,9 +44,9 @@ impl Drafting {
             return;
         }
         if right == proposed {
-            self.reach = (self.reach * 2).min(DRAFT_TOKENS_MAX);
+            self.reach = (self.reach + ROWS_AT_ONCE).min(DRAFT_TOKENS_MAX);
         } else if right * 3 < proposed {
-            self.reach = (self.reach / 2).max(2);
+            self.reach = SHORTEST;
         }
         self.missed = if right == 0 { self.missed + 1 } else { 0 };
         if self.missed >= 3 {
@@ -48,11 +56,12 @@ impl Drafting {
     }
 }
 
-/// What followed the longest earlier repetition of the end of `tokens`; of equally long ones, the latest.
-fn continuation(tokens: &[LlamaToken], most: usize) -> &[LlamaToken] {
+/// What followed the longest earlier repetition of the end of `tokens`; of equally long ones, the latest. What repeats up to
+/// its very end goes on repeating.
+fn continuation(tokens: &[LlamaToken], most: usize) -> Vec<LlamaToken> {
     let len = tokens.len();
     if most == 0 || len <= DRAFT_MATCH_TOKENS {
-        return &[];
+        return Vec::new();
     }
     let end = &tokens[len - DRAFT_MATCH_TOKENS..];
     let mut best: Option<(usize, usize)> = None;
@@ -69,7 +78,10 @@ fn continuation(tokens: &[LlamaToken], most: usize) -> &[LlamaToken] {
             break;
         }
     }
-    best.map_or(&[], |(_, at)| &tokens[at..len.min(at + most)])
+    let Some((common, at)) = best else { return Vec::new() };
+    let follows = &tokens[at..];
+    let most = if common >= follows.len() { most } else { most.min(follows.len()) };
+    follows.iter().copied().cycle().take(most).collect()
 }
 
 #[cfg(test)]
@@ -83,12 +95,17 @@ mod tests {
     #[test]
     fn the_longest_repetition_is_continued() {
         let seen = tokens(&[9, 1, 2, 3, 4, 5, 8, 1, 2, 3, 6, 7, 9, 1, 2, 3]);
-        assert_eq!(continuation(&seen, 2), &tokens(&[4, 5]), "longer beats later");
+        assert_eq!(continuation(&seen, 2), tokens(&[4, 5]), "longer beats later");
         let seen = tokens(&[0, 1, 2, 3, 4, 5, 8, 1, 2, 3, 6, 7, 9, 1, 2, 3]);
-        assert_eq!(continuation(&seen, 2), &tokens(&[6, 7]), "later beats earlier");
+        assert_eq!(continuation(&seen, 2), tokens(&[6, 7]), "later beats earlier");
         assert!(continuation(&tokens(&[1, 2, 3, 4]), 4).is_empty());
         assert!(continuation(&tokens(&[1, 2]), 4).is_empty());
-        assert_eq!(continuation(&tokens(&[5, 5, 5, 5, 5]), 4), &tokens(&[5]));
+        assert_eq!(continuation(&tokens(&[5, 5, 5, 5, 5]), 4), tokens(&[5, 5, 5, 5]), "what repeats goes on");
+        assert_eq!(
+            continuation(&tokens(&[1, 2, 3, 9, 1, 2, 3]), 9),
+            tokens(&[9, 1, 2, 3]),
+            "no further than it is known"
+        );
     }
 
     #[test]
@@ -100,11 +117,12 @@ mod tests {
             drafting.observe(proposed, proposed);
         }
         assert_eq!(drafting.reach, DRAFT_TOKENS_MAX);
-        assert!(drafting.propose(&seen, 3).len() <= 3);
+        let len = |drafting: &mut Drafting, most| drafting.propose(&seen, most).len();
+        assert_eq!([0, 2, 3, 6, 7, 100].map(|most| len(&mut drafting, most)), [0, 0, 3, 3, 7, 11]);
         for _ in 0..3 {
             drafting.observe(4, 0);
         }
         assert!((0..DRAFT_PAUSE_STEPS).all(|_| drafting.propose(&seen, 100).is_empty()));
-        assert!(drafting.reach < 4 && !drafting.propose(&tokens(&[1, 2, 3, 1, 2, 3]), 9).is_empty());
+        assert_eq!(drafting.propose(&tokens(&[1, 2, 3, 4, 1, 2, 3]), 9), tokens(&[4, 1, 2]));
     }
 }

@@ -171,12 +171,12 @@ impl<'m> Embedder<'m> {
         Ok(())
     }
 
-    /// Evaluates as many of the waiting texts as fit one batch.
-    pub fn step(&mut self) -> Vec<Outbound> {
+    /// Evaluates as many of the waiting texts as fit one batch, `texts_max` at most.
+    pub fn step(&mut self, texts_max: usize) -> Vec<Outbound> {
         let most = usize::try_from(self.tokens_max).unwrap_or(0);
         let (mut group, mut tokens) = (Vec::new(), 0);
         while let Some(text) = self.waiting.front() {
-            if group.len() >= EMBED_SEQUENCES_MAX || tokens + text.tokens.len() > most {
+            if group.len() >= texts_max.min(EMBED_SEQUENCES_MAX) || tokens + text.tokens.len() > most {
                 break;
             }
             tokens += text.tokens.len();

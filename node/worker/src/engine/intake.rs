@@ -118,6 +118,9 @@ impl Engine<'_> {
         }
         let chain = sampler::build(&request.sampling, self.vocabulary.len(), &biases, &tokens, self.requests);
         let mut chooser = Chooser::new(chain);
+        if request.sampling.temperature == 0.0 && !request.sampling.penalizes() {
+            chooser = chooser.greedy(&biases);
+        }
         let mut terms = Terms {
             stop: request.stop,
             max_tokens: request.max_tokens,

@@ -8,6 +8,7 @@ use llama_cpp_2::token::data::LlamaTokenData;
 use llama_cpp_2::token::data_array::LlamaTokenDataArray;
 use llama_cpp_2::token::logit_bias::LlamaLogitBias;
 
+use crate::engine::greedy::Greedy;
 use crate::engine::jinja::Rendered;
 use crate::engine::request::{Refusal, Settings};
 use crate::engine::text::Vocabulary;
@@ -51,6 +52,8 @@ impl Logits<'_> {
 #[derive(Debug)]
 pub struct Chooser {
     chain: LlamaSampler,
+    /// What the chain would choose, found without it.
+    greedy: Option<Greedy>,
     grammar: Option<LlamaSampler>,
 }
 
@@ -58,7 +61,14 @@ impl Chooser {
     /// Without a grammar.
     #[must_use]
     pub fn new(chain: LlamaSampler) -> Self {
-        Self { chain, grammar: None }
+        Self { chain, greedy: None, grammar: None }
+    }
+
+    /// The chain only takes the likeliest token after these were added to: then it need not run over every token.
+    #[must_use]
+    pub fn greedy(mut self, biases: &[(LlamaToken, f32)]) -> Self {
+        self.greedy = Some(Greedy::new(biases));
+        self
     }
 
     /// The answer follows this GBNF, from its first token on.
@@ -110,19 +120,15 @@ impl Chooser {
     /// The next token. None if the grammar allows none, or cannot go on.
     pub fn choose(&mut self, logits: Logits<'_>) -> Option<LlamaToken> {
         let Some(grammar) = &mut self.grammar else {
-            if let Logits::Batch(context, index) = logits {
+            if let (None, Logits::Batch(context, index)) = (&self.greedy, logits) {
                 return Some(self.chain.sample(context, index));
             }
-            let mut candidates = logits.candidates();
-            self.chain.apply(&mut candidates);
-            let token = candidates.selected_token()?;
+            let token = likely(&mut self.chain, self.greedy.as_ref(), logits)?;
             self.chain.accept(token);
             return Some(token);
         };
         // Mostly the model follows by itself, and looking at one token is cheaper than at all.
-        let mut candidates = logits.candidates();
-        self.chain.apply(&mut candidates);
-        let mut token = candidates.selected_token()?;
+        let mut token = likely(&mut self.chain, self.greedy.as_ref(), logits)?;
         let mut one = LlamaTokenDataArray::new(vec![LlamaTokenData::new(token, 0.0, 0.0)], false);
         grammar.apply(&mut one);
         if one.data.first().is_none_or(|data| data.logit() == f32::NEG_INFINITY) {
@@ -139,6 +145,16 @@ impl Chooser {
         self.chain.accept(token);
         Some(token)
     }
+}
+
+/// What a chain chooses of all tokens.
+fn likely(chain: &mut LlamaSampler, greedy: Option<&Greedy>, logits: Logits<'_>) -> Option<LlamaToken> {
+    if let Some(greedy) = greedy {
+        return greedy.choose(logits.values());
+    }
+    let mut candidates = logits.candidates();
+    chain.apply(&mut candidates);
+    candidates.selected_token()
 }
 
 /// The grammar without the free text that its root begins with. Where a call is demanded, llama.cpp lets any amount of

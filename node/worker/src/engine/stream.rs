@@ -150,7 +150,7 @@ impl Stream {
         let room = self.terms.context_tokens.saturating_sub(self.tokens.len() + 1);
         let wanted = self.answer_max.saturating_sub(self.answered_len + 1);
         let most = if self.terms.speculation { most.min(room).min(wanted) } else { 0 };
-        self.draft = self.drafting.propose(&self.tokens, most).to_vec();
+        self.draft = self.drafting.propose(&self.tokens, most);
     }
 
     /// Drops the older half of a full context, but for its beginning; gives how many tokens of the beginning stay

@@ -2,7 +2,11 @@
 
 use croft_proto::frames::{Embed, Embedded, Generate, Sampling, from_worker, to_worker};
 
-use crate::peer::{Setup, Worker, question, raw};
+use crate::copier::{Edit, Shape};
+use crate::peer::{Setup, Worker, backend, question, raw};
+
+/// A file that people would edit.
+const EDITED: &str = include_str!("../../src/engine/sampler.rs");
 
 fn plain(generate: Generate) -> Generate {
     Generate { no_speculation: true, request: generate.request + 1000, ..generate }
@@ -53,24 +57,41 @@ fn guesses_ahead_change_no_answer() {
 fn guesses_ahead_save_steps_where_text_repeats() {
     let mut worker = Worker::start(1).ready();
     let lines = "SELECT name, email FROM customers WHERE age > 30;\n".repeat(6);
-    let mut steps = |wire: Generate| {
-        let request = wire.request;
-        worker.ask(wire);
-        let mut steps = 0;
-        loop {
-            let Some(from_worker::Frame::Step(step)) = worker.frame() else { panic!("an answer") };
-            steps += 1;
-            assert!(step.pieces.iter().all(|piece| piece.request == request));
-            if step.pieces.iter().any(|piece| piece.finished.is_some()) {
-                return steps;
-            }
-        }
-    };
+    let mut steps = |wire: Generate| worker.answer_in_steps(wire).1;
     let wire = Generate { ignore_eos: true, max_tokens: 200, ..raw(1, &lines) };
     let with = steps(wire.clone());
     let without = steps(plain(wire));
     assert!(without >= 199, "{without}");
     assert!(with * 3 < without * 2, "{with} steps for 200 tokens");
+}
+
+#[test]
+fn an_edit_is_given_back_in_a_sixth_of_the_steps() {
+    let text: String = EDITED.lines().take(60).map(|line| format!("{line}\n")).collect();
+    let shape = Shape { width: 256, layers: 2, heads: 4, inner: 64, vocabulary: 2048, context: 4096 };
+    let edit = Edit::of(backend(), shape, &text);
+    let model = edit.model.path().display().to_string();
+    let mut worker = Worker::spawn(&Setup { context: 4096, model: &model, ..Setup::default() });
+    worker.hear_ready();
+    let wire = Generate {
+        max_tokens: edit.answer_tokens,
+        ignore_eos: true,
+        logprobs: true,
+        top_logprobs: 1,
+        ..raw(1, &edit.prompt)
+    };
+    let (with, steps) = worker.answer_in_steps(wire.clone());
+    assert_eq!(with.text, edit.answer, "the whole file, with one word changed");
+    let (without, single) = worker.answer_in_steps(plain(wire));
+    assert_eq!(without.text, edit.answer);
+    assert!(single + 1 >= edit.answer_tokens, "{single} steps, a token each");
+    assert!(steps * 6 < single, "{steps} steps for {single} tokens");
+    // Every token of a guess that was right tells its own probability, as it would alone.
+    assert_eq!(with.logprobs.len(), without.logprobs.len());
+    for (one, other) in with.logprobs.iter().zip(&without.logprobs) {
+        assert_eq!((&one.text, &one.top[0].text), (&other.text, &other.top[0].text));
+        assert!((one.logprob - other.logprob).abs() < 0.05, "{} {}", one.logprob, other.logprob);
+    }
 }
 
 #[test]

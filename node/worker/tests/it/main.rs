@@ -3,10 +3,12 @@
 mod answers;
 mod attacks;
 mod controls;
+mod copier;
 mod encoders;
 mod exact;
 mod families;
 mod forms;
+mod gguf;
 mod levels;
 mod peer;
 mod stopping;

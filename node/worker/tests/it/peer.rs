@@ -6,12 +6,14 @@ use std::io::{Seek as _, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 
 use croft_proto::frames::{
     Assembler, Cancel, ChatMessage, Conversation, Failed, Finished, FromWorker, Generate, PACKET_LEN_MAX,
     Ready, Sampling, ToWorker, TokenLogprob, Trial, WorkerReport, from_worker, generate, packets, to_worker,
     worker_report,
 };
+use llama_cpp_2::llama_backend::LlamaBackend;
 use prost::Message;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -22,6 +24,16 @@ pub const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + messa
     + '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
 
 pub const GENERATION: u32 = 7;
+
+/// The one back end of this process, for tests that do without a worker's.
+pub fn backend() -> &'static LlamaBackend {
+    static BACKEND: OnceLock<LlamaBackend> = OnceLock::new();
+    BACKEND.get_or_init(|| {
+        let backend = LlamaBackend::init().expect("a back end");
+        croft_worker::engine::log::silence();
+        backend
+    })
+}
 
 pub struct Socket {
     fd: OwnedFd,
@@ -259,9 +271,16 @@ impl Worker {
 
     /// Collects until each of these requests has ended.
     pub fn answers(&mut self, requests: &[u64]) -> Vec<Answer> {
+        self.answers_in_steps(requests).0
+    }
+
+    /// The same, and how many frames it took.
+    fn answers_in_steps(&mut self, requests: &[u64]) -> (Vec<Answer>, u32) {
+        let mut steps = 0;
         let mut answers = vec![Answer::default(); requests.len()];
         let find = |request: u64| requests.iter().position(|r| *r == request).expect("a request of ours");
         while answers.iter().any(|a| a.finished.is_none() && a.failed.is_none()) {
+            steps += 1;
             match self.frame().expect("the worker lives") {
                 from_worker::Frame::Step(step) => {
                     for piece in step.pieces {
@@ -286,7 +305,15 @@ impl Worker {
                 other => panic!("not an answer: {other:?}"),
             }
         }
-        answers
+        (answers, steps)
+    }
+
+    /// One answer, and in how many steps it came.
+    pub fn answer_in_steps(&mut self, generate: Generate) -> (Answer, u32) {
+        let request = generate.request;
+        self.ask(generate);
+        let (mut answers, steps) = self.answers_in_steps(&[request]);
+        (answers.remove(0), steps)
     }
 
     pub fn answer(&mut self, generate: Generate) -> Answer {

@@ -5,9 +5,8 @@ use croft_proto::frames::{Cancel, Embed, Generate, Step, from_worker, to_worker,
 use croft_worker::engine::load::Extent;
 use croft_worker::engine::pulse::Pulse;
 use croft_worker::engine::{Engine, Outbound, Size, load};
-use llama_cpp_2::llama_backend::LlamaBackend;
 
-use crate::peer::{Setup, Worker, raw};
+use crate::peer::{Setup, Worker, backend, raw};
 
 /// More than one step of prefill.
 fn long_prompt() -> String {
@@ -36,16 +35,14 @@ fn canceled(engine: &mut Engine<'_>, request: u64) -> croft_proto::frames::Finis
     pieces.remove(0).finished.expect("the end")
 }
 
-/// One process has one back end, so this is one test.
 #[test]
 fn a_canceled_prefill_and_a_canceled_text_end_within_their_step_and_leave_nothing() {
-    let backend = LlamaBackend::init().expect("a back end");
-    croft_worker::engine::log::silence();
+    let backend = backend();
     let file = std::fs::File::open(Setup::default().model).expect("the starter model");
-    let model = load::load(&backend, vec![file], Extent::Whole, |_| true).expect("it loads");
+    let model = load::load(backend, vec![file], Extent::Whole, |_| true).expect("it loads");
     let pulse = Pulse::new(None);
     let size = Size { context_tokens: 1024, slots: 2, threads: 1, kv: KvType::F16 };
-    let mut engine = Engine::new(&backend, &model, None, size, &pulse).expect("an engine");
+    let mut engine = Engine::new(backend, &model, None, size, &pulse).expect("an engine");
     let wire = |request| Generate { max_tokens: 20, ignore_eos: true, ..raw(request, &long_prompt()) };
 
     // The cancellation comes while the step is computed: before the first operation is over.
@@ -160,4 +157,33 @@ fn memory_beyond_the_plan_is_refused_by_the_kernel() {
     // Either llama.cpp says that it has no memory, or it dies of it: it does not serve.
     assert!(worker.frame().is_none());
     assert!(!worker.wait().success());
+}
+
+#[test]
+fn a_stream_waits_for_one_text_at_a_time_while_another_caller_has_many_embedded() {
+    let backend = backend();
+    let file = std::fs::File::open(Setup::default().model).expect("the starter model");
+    let model = load::load(backend, vec![file], Extent::Whole, |_| true).expect("it loads");
+    let pulse = Pulse::new(None);
+    let size = Size { context_tokens: 1024, slots: 2, threads: 1, kv: KvType::F16 };
+    let mut engine = Engine::new(backend, &model, None, size, &pulse).expect("an engine");
+    let wire = Generate { max_tokens: 200, ignore_eos: true, no_speculation: true, ..raw(1, "SELECT") };
+    assert_eq!(engine.accept(to_worker::Frame::Generate(wire)), None);
+    engine.step();
+    let texts = vec!["list all orders".to_owned(); 40];
+    let embed = Embed { request: 2, texts, ..Embed::default() };
+    assert_eq!(engine.accept(to_worker::Frame::Embed(embed)), None);
+    for step in 0..40 {
+        let (mut vectors, mut tokens) = (0, 0);
+        for frame in engine.step() {
+            match frame {
+                Outbound::Embedded(_) => vectors += 1,
+                Outbound::Step(Step { pieces }) => {
+                    tokens += pieces.iter().map(|piece| piece.tokens).sum::<u32>();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((vectors, tokens), (1, 1), "step {step}");
+    }
 }

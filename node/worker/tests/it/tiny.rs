@@ -1,6 +1,6 @@
 //! Writes an encoder of a few kilobytes: real shapes of BERT, weights of no meaning.
 
-use std::io::Write as _;
+use crate::gguf::{Gguf, text};
 
 const WIDTH: u64 = 16;
 const INNER: u64 = 32;
@@ -13,75 +13,6 @@ pub enum Pooling {
     Cls = 2,
     Last = 3,
     Rank = 4,
-}
-
-#[derive(Default)]
-struct Gguf {
-    entries: Vec<u8>,
-    entry_count: u64,
-    infos: Vec<u8>,
-    data: Vec<u8>,
-    tensor_count: u64,
-    seed: u32,
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend((text.len() as u64).to_le_bytes());
-    out.extend(text.as_bytes());
-}
-
-impl Gguf {
-    fn entry(&mut self, key: &str, kind: u32, value: &[u8]) {
-        text(&mut self.entries, key);
-        self.entries.extend(kind.to_le_bytes());
-        self.entries.extend(value);
-        self.entry_count += 1;
-    }
-
-    fn number(&mut self, key: &str, value: u64) {
-        self.entry(key, 4, &u32::try_from(value).expect("a small number").to_le_bytes());
-    }
-
-    fn word(&mut self, key: &str, value: &str) {
-        let mut bytes = Vec::new();
-        text(&mut bytes, value);
-        self.entry(key, 8, &bytes);
-    }
-
-    fn array(&mut self, key: &str, kind: u32, count: usize, elements: &[u8]) {
-        let mut bytes = kind.to_le_bytes().to_vec();
-        bytes.extend((count as u64).to_le_bytes());
-        bytes.extend(elements);
-        self.entry(key, 9, &bytes);
-    }
-
-    /// Single-precision numbers between -0.5 and 0.5, or ones where `ones`.
-    fn tensor(&mut self, name: &str, shape: &[u64], ones: bool) {
-        text(&mut self.infos, name);
-        self.infos.extend((shape.len() as u32).to_le_bytes());
-        self.infos.extend(shape.iter().flat_map(|dimension| dimension.to_le_bytes()));
-        self.infos.extend(0_u32.to_le_bytes());
-        self.infos.extend((self.data.len() as u64).to_le_bytes());
-        for _ in 0..shape.iter().product::<u64>() {
-            self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let number = if ones { 1.0 } else { (self.seed >> 8) as f32 / (1 << 24) as f32 - 0.5 };
-            self.data.extend(number.to_le_bytes());
-        }
-        self.data.resize(self.data.len().next_multiple_of(32), 0);
-        self.tensor_count += 1;
-    }
-
-    fn bytes(&self) -> Vec<u8> {
-        let mut out = b"GGUF".to_vec();
-        out.extend(3_u32.to_le_bytes());
-        out.extend(self.tensor_count.to_le_bytes());
-        out.extend(self.entry_count.to_le_bytes());
-        out.extend(&self.entries);
-        out.extend(&self.infos);
-        out.resize(out.len().next_multiple_of(32), 0);
-        out.extend(&self.data);
-        out
-    }
 }
 
 /// A file that goes when it is dropped.
@@ -122,9 +53,7 @@ pub fn encoder(pooling: Pooling) -> tempfile::NamedTempFile {
         gguf.number(&format!("tokenizer.ggml.{name}_token_id"), id);
     }
     tensors(&mut gguf, tokens.len() as u64, pooling);
-    let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(&gguf.bytes()).expect("written");
-    file
+    gguf.file()
 }
 
 fn tensors(gguf: &mut Gguf, vocabulary: u64, pooling: Pooling) {
