@@ -15,8 +15,21 @@ pub struct Built {
 pub struct Compilation {
     /// Where it ran.
     pub directory: PathBuf,
+    /// What is compiled.
+    pub file: PathBuf,
     /// The command line.
     pub command: String,
+}
+
+impl Compilation {
+    /// Compiles this file instead, which finds what it includes where the first one did.
+    pub fn replace_source(&mut self, copy: &Path) {
+        let (old, new) = (self.file.display().to_string(), copy.display().to_string());
+        self.command = self.command.replace(&old, &new);
+        if let Some(folder) = self.file.parent() {
+            self.command.push_str(&format!(" -iquote {}", folder.display()));
+        }
+    }
 }
 
 impl Built {

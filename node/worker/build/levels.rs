@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
+use super::attention;
 use super::built::{Built, Compilation};
 use super::table::{LEVELS, Level};
 
@@ -22,7 +23,12 @@ pub fn compile(llama: &Built) -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    let compilations = llama.compilations("ggml-cpu")?;
+    let mut compilations = llama.compilations("ggml-cpu")?;
+    for compilation in &mut compilations {
+        if let Some(copy) = attention::changed(&compilation.file, &out)? {
+            compilation.replace_source(&copy);
+        }
+    }
     let mut archive = cc::Build::new();
     for level in &LEVELS {
         archive.object(compile_level(&out.join(level.name), level, &compilations)?);

@@ -1,6 +1,7 @@
 //! Compiles, against the very sources that llama-cpp-sys-2 built: the C face of llama.cpp's chat code, and its processor
 //! back end once more for every newer kind of processor.
 
+mod attention;
 mod built;
 mod levels;
 mod shim;

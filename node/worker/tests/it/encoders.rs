@@ -85,11 +85,12 @@ fn a_model_that_ranks_gives_each_text_a_score_of_its_own() {
     assert!(together.iter().all(|text| text.score.is_finite()));
     for (text, ranked) in texts.iter().zip(&together) {
         let alone = scores(&mut worker, "list orders", &[text]).remove(0).score;
-        assert!((alone - ranked.score).abs() < 1e-4, "{text}: {alone} and {}", ranked.score);
+        // Few tokens are summed up in half precision, many are not.
+        assert!((alone - ranked.score).abs() < 1e-3, "{text}: {alone} and {}", ranked.score);
     }
-    assert!((together[0].score - together[1].score).abs() > 1e-4, "{together:?}");
+    assert!((together[0].score - together[1].score).abs() > 2e-3, "{together:?}");
     let other = scores(&mut worker, "digits", &texts[..1]).remove(0).score;
-    assert!((other - together[0].score).abs() > 1e-4, "the question counts");
+    assert!((other - together[0].score).abs() > 2e-3, "the question counts");
     worker.send(to_worker::Frame::Embed(Embed { request: 3, texts: vec!["a".into()], ..Embed::default() }));
     assert_eq!(worker.answers(&[3])[0].code(), "E-REQUEST-UNSUPPORTED");
 }
