@@ -121,6 +121,19 @@ pub const REPORTS_KEPT: i64 = 731;
 /// Smallest group whose census is shown, in nodes: in a smaller one, numbers would be about a person.
 pub const CENSUS_GROUP_MIN: usize = 5;
 
+/// Days over which use of models is summed, today with them; counters are kept no longer.
+pub const USAGE_DAYS: u32 = 31;
+
+/// Largest counter that is taken from one evidence: more than any machine reaches, and as many as a year has minutes
+/// stay below what a sum may hold.
+pub const COUNT_MAX: u64 = 1_000_000_000_000;
+
+/// Requests of one node that it is shown, newest first.
+pub const REQUESTS_OF_NODE_SHOWN_MAX: i64 = 32;
+
+/// How long an answered request is kept, so that who asked hears of it, in seconds.
+pub const REQUEST_ANSWER_KEPT_S: u64 = 90 * 86_400;
+
 const _: () = assert!(HANDSHAKES_MAX < CONNECTIONS_MAX);
 const _: () = assert!(NONCE_TTL_S < NODE_CERTIFICATE_TTL_S);
 const _: () = assert!(croft_domain::limits::EVIDENCE_LEN_MAX * 2 <= SMALL_MESSAGE_LEN_MAX);

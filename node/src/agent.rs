@@ -9,6 +9,7 @@ pub mod airgap;
 pub mod catalog;
 pub mod chain;
 pub mod consent;
+pub mod counters;
 pub mod decide;
 pub mod documents;
 pub mod enroll;

@@ -20,7 +20,7 @@ use crate::state::sent::{Sent, SentRing};
 
 pub use enroll::{Admission, Anonymous, Application};
 pub use hardware::BootQuote;
-pub use node::{Answer, Challenge, Enrolled, News};
+pub use node::{Answer, AskedModel, Challenge, Enrolled, News};
 pub use trust_source::ControllerTrust;
 
 /// A call came to nothing.

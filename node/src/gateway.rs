@@ -15,6 +15,7 @@ pub mod content;
 mod control;
 mod demands;
 mod embeddings;
+mod endpoint;
 mod errors;
 mod fields;
 mod fragment;

@@ -171,6 +171,9 @@ pub const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most arguments of the owner's program.
 pub const NOTIFY_ARGUMENTS_MAX: usize = 16;
 
+/// Requests for other models that are shown, newest first: no controller sends more.
+pub const ASKED_SHOWN_MAX: usize = 32;
+
 const _: () = assert!(SENT_CONTENT_LEN_MAX >= croft_domain::limits::EVIDENCE_LEN_MAX);
 const _: () = assert!(RECALLS_MAX <= croft_domain::limits::FACTS_MAX);
 const _: () = assert!(RECONNECT_MIN.as_secs() < RECONNECT_MAX.as_secs());

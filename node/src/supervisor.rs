@@ -4,6 +4,7 @@
 //! **Invariant:** the daemon keeps only the workers' ends of the slots, and reads nothing from them: stale packets are
 //! thrown away unread.
 
+pub mod counted;
 pub mod doors;
 pub mod gateway;
 pub mod ledger;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::limits::CHANNEL_LEN;
+use counted::Counted;
 use doors::Doors;
 use gateway::House;
 use ledger::Ledger;
@@ -62,16 +64,8 @@ pub enum Event {
     Usage {
         /// In which slot.
         slot: u32,
-        /// How many.
-        requests: u64,
-        /// Prompt tokens evaluated.
-        prompt_tokens: u64,
-        /// Tokens generated.
-        completion_tokens: u64,
-        /// Requests in which content was replaced.
-        redacted: u64,
-        /// Requests refused for their content.
-        blocked: u64,
+        /// How many, of what.
+        counted: Counted,
     },
     /// Something about a worker.
     Worker {

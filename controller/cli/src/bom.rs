@@ -3,7 +3,7 @@
 //! It says nothing that the manifest and the vetting report do not say; nodes do not read it. It is signed as the target
 //! `bom.NAME.VERSION.json`, so what an inventory shows is what the publishers approved.
 
-use croft_domain::bundle::{License, Manifest};
+use croft_domain::bundle::{BundleFile, License, Manifest};
 use croft_domain::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -56,14 +56,17 @@ fn model(manifest: &Manifest, particulars: &Particulars) -> Value {
         "modelCard": { "modelParameters": { "modelArchitecture": manifest.architecture } },
         "properties": properties(manifest, particulars),
     });
-    let hashes: Vec<Value> =
-        manifest.files.iter().map(|file| json!({ "alg": "SHA-256", "content": file.sha256.hex() })).collect();
-    if let [hash] = hashes.as_slice() {
-        model["hashes"] = json!([hash]);
+    let hash = |file: &BundleFile| json!([{ "alg": "SHA-256", "content": file.sha256.hex() }]);
+    if let ([file], true) = (manifest.files.as_slice(), manifest.variants.is_empty()) {
+        model["hashes"] = hash(file);
     } else {
-        // One component has one hash of a kind, so each shard is a part of its own.
-        let shard = |(number, hash): (usize, &Value)| json!({ "type": "file", "bom-ref": format!("file-{number}"), "name": format!("weights-{number}"), "hashes": [hash] });
-        model["components"] = hashes.iter().enumerate().map(shard).collect();
+        // One component has one hash of a kind, so each file is a part of its own.
+        let files = manifest.every_variant().flat_map(|variant| {
+            let stem = if manifest.variants.is_empty() { String::new() } else { variant.name() + "-" };
+            variant.files.iter().enumerate().map(move |(at, file)| (format!("{stem}weights-{at}"), file))
+        });
+        let part = |(number, (name, file)): (usize, (String, &BundleFile))| json!({ "type": "file", "bom-ref": format!("file-{number}"), "name": name, "hashes": hash(file) });
+        model["components"] = files.enumerate().map(part).collect();
     }
     let source = &manifest.provenance.source;
     if is_address(source) {
@@ -93,6 +96,10 @@ fn properties(manifest: &Manifest, particulars: &Particulars) -> Vec<Value> {
         ("croft:vetting-report-sha256", manifest.provenance.vetting_report_sha256.hex()),
         ("gguf:template-sha256", manifest.template.sha256.hex()),
     ];
+    for variant in &manifest.variants {
+        pairs.push(("croft:vetting-report-sha256", variant.vetting_report_sha256.hex()));
+        pairs.push(("gguf:quantization", variant.header.quantization.clone()));
+    }
     pairs.extend(particulars.quantization.iter().map(|q| ("gguf:quantization", q.clone())));
     pairs.extend(manifest.license.text_sha256.map(|text| ("croft:license-text-sha256", text.hex())));
     pairs.extend(manifest.license.terms().into_iter().map(|line| ("croft:terms", line)));

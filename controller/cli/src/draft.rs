@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use croft_domain::bundle::Manifest;
 use croft_domain::id::{BundleName, BundleRef};
 use croft_domain::limits::MANIFEST_LEN_MAX;
-use croft_trust::disk::sync_dir;
 
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, create_private, read, read_text, write};
@@ -21,8 +20,8 @@ use crate::source::Scratch;
 pub struct Draft {
     /// What would be signed.
     pub manifest: Manifest,
-    /// The vetting report, as the confined child wrote it.
-    pub vetting: Vec<u8>,
+    /// The vetting report of each variant, as the confined child wrote it.
+    pub vettings: Vec<Vec<u8>>,
     /// Its bill of materials, as it will be signed.
     pub bom: Vec<u8>,
     /// Where the bytes of each of the manifest's files are.
@@ -30,47 +29,49 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Saves it: all of it appears in one step, or nothing does.
+    /// Saves it. The manifest is written last: a draft with it is complete.
     ///
     /// # Errors
     /// There is one at this version, or it cannot be written.
     pub fn save(&self, dir: &FleetDir, scratch: &Scratch) -> Result<PathBuf, CtlError> {
         let bundle = self.manifest.reference();
         let path = dir.draft(&bundle);
-        if path.exists() {
+        if path.join("manifest.json").exists() {
             return Err(CtlError::Conflict {
                 message: format!("there is a draft of {bundle} already"),
                 hint: format!("import under another --version, or remove {}", path.display()),
             });
         }
-        let staged = scratch.folder()?.join("draft");
-        create_private(&staged)?;
-        self.write(&staged, &path, scratch)?;
-        fs::rename(&staged, &path).map_err(|source| CtlError::FileWrite { path: path.clone(), source })?;
-        sync_dir(&dir.drafts()).map_err(|e| CtlError::FileWrite { path: e.path, source: e.source })?;
-        Ok(path)
+        create_private(&dir.drafts())?;
+        create_private(&path)?;
+        let written = self.write(&path, scratch);
+        if written.is_err() {
+            // Nothing of a failed import stays; what cannot be removed has no manifest and so is no draft.
+            let _ = fs::remove_dir_all(&path);
+        }
+        written.map(|()| path)
     }
 
-    /// Writes it to `staged`, which will become `path`.
-    fn write(&self, staged: &Path, path: &Path, scratch: &Scratch) -> Result<(), CtlError> {
+    fn write(&self, path: &Path, scratch: &Scratch) -> Result<(), CtlError> {
         let manifest = manifest_bytes(&self.manifest)?;
         let mut sources = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {
             let mut place = source.clone();
             if scratch.holds(source) {
-                let name = format!("weights-{number}.gguf");
-                place = path.join(&name);
-                fs::rename(source, staged.join(&name))
+                place = path.join(format!("weights-{number}.gguf"));
+                fs::rename(source, &place)
                     .map_err(|source| CtlError::FileWrite { path: place.clone(), source })?;
             }
             sources.push(place);
         }
         let sources = serde_json::to_vec(&sources)
             .map_err(|_| CtlError::Input { what: "path".to_owned(), expected: "UTF-8".to_owned() })?;
-        write(&staged.join("vetting.json"), &self.vetting, 0o600)?;
-        write(&staged.join("sources.json"), &sources, 0o600)?;
-        write(&staged.join("bom.json"), &self.bom, 0o600)?;
-        write(&staged.join("manifest.json"), &manifest, 0o600)
+        for (index, vetting) in self.vettings.iter().enumerate() {
+            write(&path.join(report_name(index)), vetting, 0o600)?;
+        }
+        write(&path.join("sources.json"), &sources, 0o600)?;
+        write(&path.join("bom.json"), &self.bom, 0o600)?;
+        write(&path.join("manifest.json"), &manifest, 0o600)
     }
 
     /// Reads it and checks that its parts belong together.
@@ -90,23 +91,34 @@ impl Draft {
         let manifest: Manifest = serde_json::from_slice(&read(&file, MANIFEST_LEN_MAX as u64)?)
             .map_err(|e| damaged(Box::new(e)))?;
         manifest.validate().map_err(|e| damaged(Box::new(e)))?;
-        let vetting = read(&path.join("vetting.json"), REPORT_LEN_MAX)?;
-        let agrees = manifest.reference() == *bundle
-            && croft_trust::digest::sha256(&vetting) == manifest.provenance.vetting_report_sha256;
+        let signed = std::iter::once(&manifest.provenance.vetting_report_sha256)
+            .chain(manifest.variants.iter().map(|variant| &variant.vetting_report_sha256));
+        let mut vettings = Vec::new();
+        let mut agrees = manifest.reference() == *bundle;
+        for (index, expected) in signed.enumerate() {
+            let vetting = read(&path.join(report_name(index)), REPORT_LEN_MAX)?;
+            agrees &= croft_trust::digest::sha256(&vetting) == *expected;
+            vettings.push(vetting);
+        }
         if !agrees {
             return Err(damaged("the manifest is of another bundle or vetting report".into()));
         }
         let sources = sources(&path).map_err(damaged)?;
-        if sources.len() != manifest.files.len() {
+        if sources.len() != manifest.every_file().count() {
             return Err(damaged("it has not one place for each file".into()));
         }
         let bom = read(&path.join("bom.json"), DOCUMENT_LEN_MAX)?;
         let text = String::from_utf8_lossy(&bom);
-        if !manifest.files.iter().all(|file| text.contains(&file.sha256.hex())) {
+        if !manifest.every_file().all(|file| text.contains(&file.sha256.hex())) {
             return Err(damaged("the bill of materials is of other files".into()));
         }
-        Ok(Self { manifest, vetting, bom, sources })
+        Ok(Self { manifest, vettings, bom, sources })
     }
+}
+
+/// What the vetting report of the variant at that place is called.
+fn report_name(index: usize) -> String {
+    if index == 0 { "vetting.json".to_owned() } else { format!("vetting-{}.json", index + 1) }
 }
 
 fn sources(path: &Path) -> Result<Vec<PathBuf>, crate::error::Cause> {
@@ -152,15 +164,14 @@ pub fn newest_version(dir: &FleetDir, name: &BundleName) -> Result<u32, CtlError
 }
 
 #[cfg(test)]
-pub mod tests {
+mod tests {
     use super::*;
     use croft_domain::bundle::{
         BundleFile, FileRole, Header, License, Parameters, Provenance, Template, UsageScope,
     };
     use croft_domain::digest::{Blake3Digest, Sha256Digest};
 
-    /// A draft of the bundle `starter`.
-    pub fn draft(version: u32) -> Draft {
+    fn draft(version: u32) -> Draft {
         let vetting = br#"{"findings":[]}"#.to_vec();
         let manifest = Manifest {
             schema: 1,
@@ -190,9 +201,10 @@ pub mod tests {
             check_prompts: Vec::new(),
             usage_scope: UsageScope::default(),
             header: Header::default(),
+            variants: Vec::new(),
         };
         let bom = format!(r#"{{"x":"{}"}}"#, Sha256Digest([3; 32]).hex()).into_bytes();
-        Draft { manifest, vetting, bom, sources: vec!["/models/starter.gguf".into()] }
+        Draft { manifest, vettings: vec![vetting], bom, sources: vec!["/models/starter.gguf".into()] }
     }
 
     fn folder() -> (tempfile::TempDir, FleetDir) {
@@ -231,22 +243,5 @@ pub mod tests {
         }
         fs::create_dir(dir.drafts().join("starter-large.30")).expect("made");
         assert_eq!(newest_version(&dir, &name).expect("a version"), 10);
-    }
-
-    #[test]
-    fn p9_nothing_shows_before_a_draft_is_whole() {
-        let (_temp, dir) = folder();
-        let draft = draft(1);
-        let scratch = Scratch::new(&dir);
-        // Another process got as far as this, and was killed.
-        let staged = dir.drafts().join(".unpacking-1/draft");
-        fs::create_dir_all(&staged).expect("made");
-        let path = dir.draft(&draft.manifest.reference());
-        draft.write(&staged, &path, &scratch).expect("written");
-        assert!(matches!(Draft::load(&dir, &draft.manifest.reference()), Err(CtlError::NotFound { .. })));
-        assert_eq!(newest_version(&dir, &draft.manifest.name).expect("a version"), 0);
-        draft.save(&dir, &scratch).expect("saved");
-        assert!(!staged.exists(), "the next import cleans up");
-        assert_eq!(Draft::load(&dir, &draft.manifest.reference()).expect("loaded"), draft);
     }
 }

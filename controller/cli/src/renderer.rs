@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use croft_domain::bundle::Rendered;
+use croft_domain::bundle::{Rendered, Template};
 use croft_domain::probe::{PROBE_SET, transcript};
 use croft_trust::digest::sha256;
 use croft_vetting::template::Renderings;
@@ -25,20 +25,36 @@ use crate::{progress, vet};
 
 const WORKER: &str = "croft-worker";
 
-/// Renders the draft's template with the probe set, and has the result reviewed. None for a bundle without a template.
+/// Renders the draft's template with the probe set under each variant's vocabulary, and has the result reviewed. None for
+/// a bundle without a template.
 ///
 /// # Errors
-/// The worker is not installed or cannot read model or template, or what it renders is not what the review saw.
+/// The worker is not installed or cannot read model or template, what it renders is not what the review saw, or variants
+/// render differently.
 pub async fn rendered(draft: &Draft) -> Result<Option<Rendered>, CtlError> {
     let template = &draft.manifest.template;
-    let Some(weights) = draft.sources.first().filter(|_| !template.source.is_empty()) else {
+    if template.source.is_empty() {
         return Ok(None);
-    };
+    }
     let worker = find()?;
+    let (mut first, mut at) = (None, 0);
+    for variant in draft.manifest.every_variant() {
+        let Some(weights) = draft.sources.get(at) else { break };
+        at += variant.files.len();
+        let rendered = render(&worker, weights, template).await?;
+        if *first.get_or_insert(rendered) != rendered {
+            let reason = "it renders otherwise than the first variant".to_owned();
+            return Err(CtlError::Renderer { path: weights.clone(), reason });
+        }
+    }
+    Ok(first.flatten())
+}
+
+async fn render(worker: &Path, weights: &Path, template: &Template) -> Result<Option<Rendered>, CtlError> {
     let spinner = progress::spinner("rendering the template as nodes will");
-    let shown = ask(&worker, weights, &template.source).await;
+    let shown = ask(worker, weights, &template.source).await;
     spinner.finish_and_clear();
-    let shown = shown.map_err(|reason| CtlError::Renderer { path: weights.clone(), reason })?;
+    let shown = shown.map_err(|reason| CtlError::Renderer { path: weights.to_owned(), reason })?;
     let sha256 = transcript(&shown.renderings).map(|bytes| sha256(&bytes));
     let report = vet::compare_renderings(weights, &template.source, shown).await?;
     for finding in &report.findings {

@@ -212,6 +212,7 @@ mod tests {
             nodes: Vec::new(),
             bundles: Vec::new(),
             census: Vec::new(),
+            usage: Default::default(),
             recalls: Vec::new(),
             waivers: Vec::new(),
         };

@@ -1,6 +1,7 @@
 //! The service for admins: every call needs an admin's certificate, and every change is in the audit log.
 
 use croft_domain::id::{InviteId, NodeId};
+use croft_domain::request::RequestOutcome;
 use croft_domain::time::Timestamp;
 use croft_proto::grpc::admin_server::Admin;
 use croft_proto::grpc::*;
@@ -322,10 +323,11 @@ impl Admin for Service {
         &self,
         request: Request<CloseModelRequestRequest>,
     ) -> Result<Response<CloseModelRequestResponse>, Status> {
-        let (actor, CloseModelRequestRequest { request_id, note }) = self.admin(request).await?;
+        let (actor, CloseModelRequestRequest { request_id, note, outcome }) = self.admin(request).await?;
         let closed = async {
             let id = convert::id("request_id", &request_id)?;
-            self.app.close_request(&actor, id, &note, now()).await
+            let outcome = RequestOutcome::named(&outcome).unwrap_or(RequestOutcome::Pending);
+            self.app.close_request(&actor, id, outcome, &note, now()).await
         };
         let source = closed.await.map_err(|e| self.refuse(&e))?;
         Ok(Response::new(CloseModelRequestResponse { source }))

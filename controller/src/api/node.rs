@@ -2,8 +2,9 @@
 
 use croft_proto::grpc::node_server::Node;
 use croft_proto::grpc::{
-    AttestRequest, AttestResponse, ChallengeRequest, ChallengeResponse, LeaveRequest, LeaveResponse,
-    RequestModelRequest, RequestModelResponse, SubmitReceiptRequest, SubmitReceiptResponse, WatchRequest,
+    AskedModel, AskedModelsRequest, AskedModelsResponse, AttestRequest, AttestResponse, ChallengeRequest,
+    ChallengeResponse, LeaveRequest, LeaveResponse, RequestModelRequest, RequestModelResponse,
+    SubmitReceiptRequest, SubmitReceiptResponse, WatchRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -96,5 +97,21 @@ impl Node for Service {
         let (node, RequestModelRequest { source, reason }) = self.node(request).await?;
         self.app.request_model(&node, &source, &reason, now()).await.map_err(|e| self.refuse(&e))?;
         Ok(Response::new(RequestModelResponse {}))
+    }
+
+    async fn asked_models(
+        &self,
+        request: Request<AskedModelsRequest>,
+    ) -> Result<Response<AskedModelsResponse>, Status> {
+        let (node, AskedModelsRequest {}) = self.node(request).await?;
+        let asked = self.app.requests_of(&node).await.map_err(|e| self.refuse(&e))?;
+        let asked = asked.into_iter().map(|row| AskedModel {
+            source: row.source,
+            at: row.at.0,
+            outcome: row.outcome.as_str().to_owned(),
+            note: row.note,
+            closed_at: row.closed_at.0,
+        });
+        Ok(Response::new(AskedModelsResponse { asked: asked.collect() }))
     }
 }

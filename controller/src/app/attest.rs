@@ -77,16 +77,8 @@ impl App {
         let verdict = appraise(baseline, &view.waivers, &evidence, &history, &root.subject(&node.group), now);
         let verdict_id = VerdictId(random()?);
         let verdict_json = json(&verdict)?;
-        let lease = self
-            .lease(
-                node,
-                view,
-                (&verdict, verdict_id),
-                (&evidence, &envelope.payload),
-                baseline.lease_ttl_s,
-                now,
-            )
-            .await?;
+        let (judged, claimed) = ((&verdict, verdict_id), (&evidence, envelope.payload.as_slice()));
+        let lease = self.lease(node, view, judged, claimed, baseline.lease_ttl_s, now).await?;
 
         let (salt, verdict_salt) = (random()?, random()?);
         let link = Link {
@@ -96,6 +88,7 @@ impl App {
             at: now,
         };
         let head = next_head(node.chain_head, &link);
+        let (usage, content) = super::usage::kept(view, &evidence);
         let lease_json = lease.as_ref().map(json).transpose()?.unwrap_or_default();
         let new = NewVerdict {
             node: node.id,
@@ -119,6 +112,8 @@ impl App {
             lease_until: lease.as_ref().map_or(Timestamp(0), |lease| lease.expires_at),
             taken_at: evidence.taken_at,
             bundles: bundles_now(&evidence),
+            usage,
+            content,
         };
         if self.store.append_verdict(&new).await? == Appended::Raced {
             // Another answer to the same challenge was first, or the node was removed: the row says which.

@@ -5,7 +5,7 @@ use croft_domain::limits::TEXT_LEN_MAX;
 use croft_domain::time::Timestamp;
 
 use super::{Actor, App, AppError, bounded, random};
-use crate::limits::ACTIONS_MAX;
+use crate::limits::{ACTIONS_MAX, REQUEST_ANSWER_KEPT_S, USAGE_DAYS};
 use crate::store::{AuditEntry, Erasure};
 
 /// How long bodies are kept.
@@ -18,7 +18,8 @@ pub struct Retention {
 }
 
 impl App {
-    /// Erases bodies of evidence and verdicts, but for the last of each active node. Returns how many verdicts lost theirs.
+    /// Erases bodies of evidence and verdicts, but for the last of each active node; of a node as a whole, its counters
+    /// too. Returns how many verdicts lost theirs.
     ///
     /// # Errors
     /// [`AppError::Input`] without a reason or without saying which, [`AppError::NotFound`] if there is no such node.
@@ -43,7 +44,11 @@ impl App {
         }
         let entry = erasure_entry(actor, erasure, reason, now);
         tracing::info!(actor = %actor.name, object = %entry.object, reason, "bodies are erased");
-        Ok(self.store.erase_bodies(erasure, random()?, &entry).await?)
+        let erased = self.store.erase_bodies(erasure, random()?, &entry).await?;
+        if let Erasure { node: Some(node), before: None, verdict: None } = erasure {
+            self.store.forget_usage(Timestamp(0), Some(*node)).await?;
+        }
+        Ok(erased)
     }
 
     /// Erases what was kept long enough.
@@ -59,6 +64,8 @@ impl App {
         let old = Erasure { before: Some(now.minus(verdicts_s)), ..Erasure::default() };
         let entry = erasure_entry(&actor, &old, "verdicts were kept long enough", now);
         self.store.erase_bodies(&old, random()?, &entry).await?;
+        self.store.forget_usage(now.minus(u64::from(USAGE_DAYS) * 86_400), None).await?;
+        self.store.forget_requests(now.minus(REQUEST_ANSWER_KEPT_S)).await?;
         Ok(())
     }
 

@@ -118,7 +118,7 @@ impl App {
                     .map(|a| a.group.clone())
                     .collect(),
                 loaded_on: loaded.get(&reference.to_string()).copied().unwrap_or(0),
-                blobs_complete: manifest.files.iter().all(|file| self.blobs.has(file.sha256, file.len_bytes)),
+                blobs_complete: manifest.every_file().all(|file| self.blobs.has(file.sha256, file.len_bytes)),
                 recalled: is_recalled(manifest, &recalls),
             }
         });

@@ -19,6 +19,7 @@ mod report;
 mod request;
 mod standing;
 mod upload;
+mod usage;
 mod watch;
 
 use std::sync::Arc;
@@ -40,7 +41,9 @@ pub use nonce::Nonces;
 pub use watch::{Desired, Watched};
 
 // What use cases take and give of what is kept; `api` knows it by these names and the store not at all.
-pub use crate::store::{Assignment, AuditEntry, ChainRow, Erasure, InviteRow, NodeRow, Standing, StoreError};
+pub use crate::store::{
+    Assignment, AuditEntry, ChainRow, Erasure, InviteRow, NodeRow, RequestRow, Standing, StoreError,
+};
 
 use crate::blobs::Blobs;
 use crate::ca::{Authority, Subject};

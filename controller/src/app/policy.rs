@@ -3,7 +3,7 @@
 use croft_domain::baseline::Baseline;
 use croft_domain::bundle::Manifest;
 use croft_domain::id::{BundleRef, GroupName};
-use croft_domain::recall::Recall;
+use croft_domain::recall::{Recall, stopping};
 use croft_domain::signed::Envelope;
 use croft_trust::store::TrustView;
 
@@ -69,7 +69,7 @@ pub(super) fn leasable_of(
 
 /// Whether any recall stops this bundle.
 pub(super) fn is_recalled(manifest: &Manifest, recalls: &[Recall]) -> bool {
-    recalls.iter().any(|recall| recall.stops_bundle(manifest))
+    stopping(recalls, manifest).is_some()
 }
 
 /// The orders in envelopes that count: those that the publishers have not taken back.

@@ -55,13 +55,14 @@ impl App {
         let nodes: Vec<NodeLine> =
             rows.iter().map(|row| node_line(row, last.get(&row.id))).collect::<Result<_, _>>()?;
         let (census, withheld) = census(&nodes, &last)?;
+        let usage = self.tally(&nodes, now).await?;
         let published = self.mirror.current();
         let view = published.as_ref().map(|published| &published.view);
         let bundles = self.list_bundles().await?;
         let lines = bundles.into_iter().filter_map(|bundle| {
             let manifest = &view?.bundles.get(&bundle.reference)?.manifest;
             Some(BundleLine {
-                files: manifest.files.iter().map(|file| file.sha256).collect(),
+                files: manifest.every_file().map(|file| file.sha256).collect(),
                 terms: manifest.license.terms(),
                 bundle: bundle.reference,
                 license: bundle.license,
@@ -79,6 +80,7 @@ impl App {
             nodes,
             bundles: lines.collect(),
             census,
+            usage,
             recalls: parse_recalls(&self.store.recalls().await?)?,
             waivers: waivers
                 .iter()

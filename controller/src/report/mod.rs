@@ -4,6 +4,7 @@
 //! computed here. The JSON form is the domain's own document and is made by the caller.
 
 mod controls;
+mod usage;
 
 use std::collections::BTreeSet;
 
@@ -106,6 +107,7 @@ pub fn html(report: &Report, extras: &Extras) -> Result<String, tera::Error> {
     insert_bundles(&mut context, report);
     insert_exceptions(&mut context, report);
     insert_census(&mut context, report, extras);
+    context.insert("usage", &usage::view(&report.usage));
     context.insert("controls", &controls::lines(&report.nodes));
     let actions: Vec<[String; 5]> = extras
         .actions

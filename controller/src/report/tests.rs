@@ -17,6 +17,7 @@ fn report(nodes: Vec<NodeLine>) -> Report {
         nodes,
         bundles: Vec::new(),
         census: Vec::new(),
+        usage: Default::default(),
         recalls: Vec::new(),
         waivers: Vec::new(),
     }

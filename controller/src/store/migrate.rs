@@ -6,7 +6,7 @@ use super::{Engine, Store, StoreError, failed};
 
 // Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA and writes
 // X'' as ''; all else is shared.
-const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4, V5, V6];
+const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4, V5, V6, V7];
 
 // Which machine, so that grace survives enrolling again; and what shows that a node's state was restored or copied.
 const V5: &[&str] = &[
@@ -23,6 +23,21 @@ const V6: &[&str] = &[
     "ALTER TABLE nodes ADD COLUMN endorsement_hmac BLOB NOT NULL DEFAULT X''",
     "ALTER TABLE nodes ADD COLUMN manufacturer BLOB NOT NULL DEFAULT X''",
     "CREATE INDEX nodes_by_endorsement ON nodes (endorsement_hmac)",
+];
+
+// What nodes counted, day by day; and what became of people's requests.
+const V7: &[&str] = &[
+    "CREATE TABLE usage_counts (
+        node BLOB NOT NULL REFERENCES nodes (id), day BIGINT NOT NULL, model TEXT NOT NULL, data_class TEXT NOT NULL,
+        requests BIGINT NOT NULL, prompt_tokens BIGINT NOT NULL, completion_tokens BIGINT NOT NULL,
+        redacted BIGINT NOT NULL, blocked BIGINT NOT NULL, PRIMARY KEY (node, day, model, data_class))",
+    "CREATE INDEX usage_counts_by_day ON usage_counts (day)",
+    "CREATE TABLE content_counts (
+        node BLOB NOT NULL REFERENCES nodes (id), day BIGINT NOT NULL, kind TEXT NOT NULL,
+        requests BIGINT NOT NULL, PRIMARY KEY (node, day, kind))",
+    "ALTER TABLE model_requests ADD COLUMN outcome TEXT NOT NULL DEFAULT 'pending'",
+    "ALTER TABLE model_requests ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE model_requests ADD COLUMN closed_at BIGINT NOT NULL DEFAULT 0",
 ];
 
 // The node's signature over each evidence, so that an auditor can check which head the node countersigned.

@@ -16,6 +16,7 @@ mod receipt;
 mod report;
 mod request;
 mod settings;
+mod usage;
 mod verdict;
 
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! Verdicts, chained: each node's are a list that can only be appended to, by compare-and-swap on its head (P7).
 
 use croft_domain::digest::Sha256Digest;
+use croft_domain::evidence::{ContentCount, UsageCount};
 use croft_domain::id::{NodeId, VerdictId};
 use croft_domain::time::Timestamp;
 
@@ -54,6 +55,10 @@ pub struct NewVerdict {
     pub taken_at: Timestamp,
     /// The bundles of the evidence. Others that the node had before are gone.
     pub bundles: Vec<BundleNow>,
+    /// What was counted since the evidence before.
+    pub usage: Vec<UsageCount>,
+    /// What the guard found since then.
+    pub content: Vec<ContentCount>,
 }
 
 /// One bundle as evidence names it.
@@ -148,6 +153,7 @@ impl Store {
         .await
         .map_err(failed(step))?;
         replace_bundles(&mut write.tx, new).await?;
+        super::usage::add(&mut write.tx, new).await?;
         write.commit().await?;
         Ok(Appended::Done)
     }

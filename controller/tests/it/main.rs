@@ -12,3 +12,4 @@ mod publish;
 mod revoke;
 mod store;
 mod tls;
+mod usage;

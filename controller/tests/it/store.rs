@@ -3,13 +3,17 @@
 use croft_controller::ca;
 use croft_controller::store::{
     Appended, Assignment, AuditEntry, Erasure, InviteRow, NewNode, NewVerdict, Receipt, Redeemed, ReportRow,
-    Standing, Store, StoredReport,
+    RequestRow, Standing, Store, StoredReport,
 };
+use croft_domain::data_class::DataClass;
 use croft_domain::digest::Sha256Digest;
-use croft_domain::evidence::{Mode, Ownership};
-use croft_domain::id::{InviteId, NodeId, RecallId, ReportId, VerdictId};
+use croft_domain::evidence::{ContentCount, Mode, Ownership, UsageCount};
+use croft_domain::id::{InviteId, NodeId, RecallId, ReportId, RequestId, VerdictId};
+use croft_domain::request::RequestOutcome;
 use croft_domain::signed::Envelope;
+use croft_domain::tally::Amount;
 use croft_domain::time::Timestamp;
+use croft_domain::usage::Sensitivity;
 
 use crate::engines::{self, Database};
 
@@ -37,6 +41,8 @@ on_both!(
     recalls_reports_and_assignments,
     the_bootstrap_token_works_once,
     old_evidence_is_erased_and_the_chain_stands,
+    counters_are_summed_by_day_and_forgotten,
+    a_request_is_answered_once_and_may_be_asked_again,
 );
 
 fn invite(uses: u64) -> InviteRow {
@@ -87,7 +93,14 @@ fn verdict(number: u8, before: Option<u8>, after: u8, counter: u64) -> NewVerdic
         lease_until: NOW.plus(3600),
         taken_at: NOW,
         bundles: Vec::new(),
+        usage: vec![count(counter)],
+        content: vec![ContentCount { kind: DataClass::PaymentCards, requests: 1 }],
     }
+}
+
+fn count(requests: u64) -> UsageCount {
+    let amount = Amount { requests, ..Amount::default() };
+    UsageCount::of("starter".parse().unwrap(), Some(Sensitivity::Internal), &amount)
 }
 
 async fn enrolled(store: &Store) {
@@ -266,4 +279,65 @@ async fn old_evidence_is_erased_and_the_chain_stands(database: &Database) {
     let log = store.audit_since(NOW, 10).await.unwrap();
     assert_eq!(log.len(), 4);
     assert!(log.iter().all(|entry| entry.detail == "1 bodies: asked for"), "{log:?}");
+}
+
+async fn counters_are_summed_by_day_and_forgotten(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    let appended = |before, after, counter, at| {
+        let new = NewVerdict { at, ..verdict(5, before, after, counter) };
+        let store = &store;
+        async move { assert_eq!(store.append_verdict(&new).await.unwrap(), Appended::Done) }
+    };
+    appended(None, 1, 1, NOW).await;
+    appended(Some(1), 2, 2, NOW.plus(60)).await;
+    appended(Some(2), 3, 3, NOW.plus(86_400)).await;
+    let store_now = &store;
+    let requests = |since| async move {
+        let mut counts: Vec<u64> =
+            store_now.usage_since(since).await.unwrap().iter().map(|(_, count)| count.requests).collect();
+        counts.sort_unstable();
+        let found = store_now.content_since(since).await.unwrap();
+        (counts, found.iter().map(|(_, count)| count.requests).sum::<u64>())
+    };
+    let next = NOW.plus(86_400);
+    assert_eq!(requests(NOW).await, (vec![3, 3], 3), "two of the first day are one sum");
+    assert_eq!(requests(next).await, (vec![3], 1));
+    // A link that was refused counts nothing.
+    let raced = verdict(5, Some(1), 9, 9);
+    assert_eq!(store.append_verdict(&raced).await.unwrap(), Appended::Raced);
+    store.forget_usage(next, None).await.unwrap();
+    assert_eq!(requests(NOW).await, (vec![3], 1));
+    store.forget_usage(Timestamp(0), Some(NodeId([6; 16]))).await.unwrap();
+    assert_eq!(requests(NOW).await, (vec![3], 1), "another node's");
+    store.forget_usage(Timestamp(0), Some(NodeId([5; 16]))).await.unwrap();
+    assert_eq!(requests(NOW).await, (vec![], 0));
+}
+
+async fn a_request_is_answered_once_and_may_be_asked_again(database: &Database) {
+    let store = database.open().await;
+    enrolled(&store).await;
+    let (id, node) = (RequestId([1; 16]), NodeId([5; 16]));
+    let asked = RequestRow::pending(id, node, "https://x.test/m".to_owned(), "why".to_owned(), NOW);
+    assert!(store.add_request(&asked, 1).await.unwrap());
+    let close = |outcome| store.close_request(id, outcome, "next week", NOW.plus(5));
+    assert_eq!(close(RequestOutcome::Approved).await.unwrap().as_deref(), Some("https://x.test/m"));
+    assert_eq!(close(RequestOutcome::Denied).await.unwrap(), None, "it is answered");
+    assert!(store.open_requests(9).await.unwrap().is_empty());
+    let own = store.requests_of(node, 9).await.unwrap();
+    assert_eq!(
+        (own[0].outcome, own[0].note.as_str(), own[0].reason.as_str()),
+        (RequestOutcome::Approved, "next week", "")
+    );
+    assert!(store.requests_of(NodeId([6; 16]), 9).await.unwrap().is_empty());
+    // What is answered takes no place, and asking again opens it again.
+    let other =
+        RequestRow::pending(RequestId([2; 16]), node, "https://x.test/n".to_owned(), "why".to_owned(), NOW);
+    assert!(store.add_request(&other, 1).await.unwrap());
+    assert!(!store.add_request(&asked, 1).await.unwrap(), "the other is open");
+    assert!(store.add_request(&asked, 2).await.unwrap());
+    assert_eq!(store.open_requests(9).await.unwrap().len(), 2);
+    close(RequestOutcome::Denied).await.unwrap();
+    store.forget_requests(NOW.plus(6)).await.unwrap();
+    assert_eq!(store.requests_of(node, 9).await.unwrap().len(), 1, "the open one stays");
 }

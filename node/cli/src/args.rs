@@ -187,10 +187,16 @@ pub struct ChatArguments {
 #[derive(Debug, Args)]
 pub struct RequestArguments {
     /// Where the model is: https://… (what follows ? or # is not sent).
-    pub url: String,
+    #[arg(required_unless_present = "list")]
+    pub url: Option<String>,
     /// What it is for, in a sentence that your admin reads.
-    #[arg(long, value_name = "TEXT")]
-    pub why: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "list")]
+    pub why: Option<String>,
+    /// Shows what became of what was asked for from this machine.
+    #[arg(long, conflicts_with_all = ["url", "why"])]
+    pub list: bool,
+    #[command(flatten)]
+    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]

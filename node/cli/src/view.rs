@@ -2,6 +2,7 @@
 //!
 //! Rendering is pure: time is an argument, and every text from elsewhere is made printable first.
 
+pub mod asked;
 pub mod consent;
 pub mod fix;
 pub mod import;

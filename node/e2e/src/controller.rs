@@ -217,7 +217,6 @@ impl Fleet {
             "Apache-2.0",
             "--source",
             source,
-            "--unlisted",
             "--alias",
             "chat",
             "--alias",

@@ -4,6 +4,7 @@
 use croft_domain::bundle::BundleFile;
 use croft_domain::census::{Catalog, CatalogFile, ModelStanding};
 use croft_domain::digest::Sha256Digest;
+use croft_domain::recall::{RecallTarget, stopping};
 
 use super::memory::Memory;
 use crate::bundles::plan::OwnedDecision;
@@ -16,10 +17,17 @@ pub fn catalog(memory: &Memory) -> Option<Catalog> {
     let policy = group.and_then(|group| trust.fleet.groups.get(group));
     let mut catalog = Catalog::default();
     for (reference, bundle) in &trust.bundles {
-        let recalled = memory.recalls.iter().any(|recall| recall.stops_bundle(&bundle.manifest));
-        let allowed = policy.is_some_and(|policy| policy.allows_bundle(reference)) && !recalled;
-        let standing = if allowed { ModelStanding::Approved } else { ModelStanding::Known };
-        for file in &bundle.manifest.files {
+        let allowed = policy.is_some_and(|policy| policy.allows_bundle(reference))
+            && stopping(&memory.recalls, &bundle.manifest).is_none();
+        let is_recalled = |file: &BundleFile| {
+            let target = RecallTarget::Blob(file.sha256);
+            memory.recalls.iter().any(|recall| recall.target == target)
+        };
+        for file in bundle.manifest.every_file() {
+            let standing = match allowed && !is_recalled(file) {
+                true => ModelStanding::Approved,
+                false => ModelStanding::Known,
+            };
             let Some(head) = file.chunks.first() else { continue };
             let listed = CatalogFile {
                 bundle: reference.clone(),

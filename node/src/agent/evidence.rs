@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use croft_domain::baseline::Baseline;
 use croft_domain::collection::Permitted;
 use croft_domain::digest::Sha256Digest;
-use croft_domain::evidence::{BundleStatus, Evidence, Mode, Platform, UsageCount};
+use croft_domain::evidence::{BundleStatus, Evidence, Mode, Platform};
 use croft_domain::fact::{Confidence, Fact, Observation};
 use croft_domain::id::GroupName;
 use croft_domain::limits::{EVIDENCE_LEN_MAX, FACTS_MAX};
@@ -104,14 +104,8 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
             code: progress.problem.as_ref().map(|failure| failure.code().to_string()),
         })
     });
-    let usage = memory.usage.iter().map(|(model, used)| UsageCount {
-        model: model.clone(),
-        requests: used.requests,
-        prompt_tokens: used.prompt_tokens,
-        completion_tokens: used.completion_tokens,
-        redacted: used.redacted,
-        blocked: used.blocked,
-    });
+    let mut usage = memory.counters.usage();
+    usage.truncate(FACTS_MAX);
     let mut census = observed.census;
     census.truncate(FACTS_MAX);
     let evidence = Evidence {
@@ -133,7 +127,8 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
         bundles: bundles.take(FACTS_MAX).collect(),
         recalls: memory.recalls.iter().map(|recall| recall.id).take(FACTS_MAX).collect(),
         census,
-        usage: usage.take(FACTS_MAX).collect(),
+        usage,
+        content: memory.counters.content(),
         collected: Vec::new(),
     };
     let len = |evidence: &Evidence| serde_json::to_vec(evidence).map_or(usize::MAX, |bytes| bytes.len());

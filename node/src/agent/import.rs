@@ -153,7 +153,7 @@ fn plan(shared: &Shared, view: &TrustView, header: &Header) -> Result<Plan, Fail
             Decision::Recalled { reason, .. } => Outcome::LeftOut(Failure::new(Code::Recalled, reason)),
             Decision::Refuse { code, reason } => Outcome::LeftOut(Failure::new(code, reason)),
         };
-        plan.passed_over.extend(manifest.files.iter().map(|file| file.sha256));
+        plan.passed_over.extend(manifest.every_file().map(|file| file.sha256));
         plan.outcomes.push((bundle, outcome));
     }
     Ok(plan)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use croft_domain::code::Code;
 
+use super::counters::Counters;
 use super::memory::{Kept, Shared};
 use crate::clock;
 use crate::controller_client::{Enrolled, Recorder};
@@ -53,7 +54,7 @@ pub async fn leave(shared: &Shared) -> Result<Departure, Failure> {
         memory.history.clear();
         memory.recalls.clear();
         memory.bundles.clear();
-        memory.usage.clear();
+        memory.counters = Counters::default();
         memory.receipts.clear();
         memory.agreed.clear();
         memory.kept = Kept::default();

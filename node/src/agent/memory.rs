@@ -12,7 +12,7 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::BundleState;
 use croft_domain::fact::Fact;
 use croft_domain::fleet::GroupPolicy;
-use croft_domain::id::{BaselineRef, BundleRef, GroupName, ModelAlias};
+use croft_domain::id::{BaselineRef, BundleRef, GroupName};
 use croft_domain::lease::Lease;
 use croft_domain::memory::MemoryPlan;
 use croft_domain::recall::Recall;
@@ -23,6 +23,7 @@ use croft_trust::store::{TrustStore, TrustView};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
+use super::counters::Counters;
 use super::decide::{Serving, Standing, decide};
 use super::evidence::baseline_of;
 use super::succession::with_predecessors;
@@ -87,21 +88,6 @@ pub struct Kept {
     pub served_last: Vec<BundleRef>,
 }
 
-/// Counters of use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Use {
-    /// Requests answered.
-    pub requests: u64,
-    /// Prompt tokens evaluated.
-    pub prompt_tokens: u64,
-    /// Tokens generated.
-    pub completion_tokens: u64,
-    /// Requests in which content was replaced.
-    pub redacted: u64,
-    /// Requests refused for their content.
-    pub blocked: u64,
-}
-
 /// What the daemon knows.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -142,7 +128,7 @@ pub struct Memory {
     /// SHA-256 of the worker executable that was started last.
     pub runtime: Option<Sha256Digest>,
     /// Use since the last evidence.
-    pub usage: BTreeMap<ModelAlias, Use>,
+    pub counters: Counters,
     /// Facts of the last evidence with their traces.
     pub local_facts: Vec<Fact>,
     /// `connected`, `polling` or `offline`, with a reason.

@@ -70,7 +70,7 @@ fn keep<T>(shared: &Shared, change: impl FnOnce(&mut crate::state::recheck::Chec
 
 fn described(shared: &Shared, digest: &Sha256Digest) -> Option<BundleFile> {
     let trust = shared.memory().trust.clone()?;
-    let mut files = trust.bundles.values().flat_map(|bundle| &bundle.manifest.files);
+    let mut files = trust.bundles.values().flat_map(|bundle| bundle.manifest.every_file());
     files.find(|file| file.sha256 == *digest).cloned()
 }
 

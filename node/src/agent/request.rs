@@ -5,6 +5,7 @@ use croft_domain::limits::{MODEL_SOURCE_LEN_MAX, TEXT_LEN_MAX};
 use url::Url;
 
 use super::memory::Shared;
+pub use crate::controller_client::AskedModel;
 use crate::controller_client::Enrolled;
 use crate::failure::Failure;
 
@@ -14,18 +15,28 @@ use crate::failure::Failure;
 /// `E-INPUT` for texts that may not be sent, `E-NOT-ENROLLED`, `E-NET-UNREACHABLE`, and what the controller refuses.
 pub async fn request(shared: &Shared, source: &str, reason: &str) -> Result<String, Failure> {
     let (source, reason) = (address(source)?, sentence(reason)?);
+    let client = connect(shared).await?;
+    client.request_model(&source, reason).await.map_err(|e| Failure::caused(e.code(), &e))?;
+    Ok(source)
+}
+
+/// What became of the requests of this machine, newest first.
+///
+/// # Errors
+/// `E-NOT-ENROLLED`, `E-NET-UNREACHABLE`, and what the controller refuses.
+pub async fn asked(shared: &Shared) -> Result<Vec<AskedModel>, Failure> {
+    let client = connect(shared).await?;
+    client.asked_models().await.map_err(|e| Failure::caused(e.code(), &e))
+}
+
+async fn connect(shared: &Shared) -> Result<Enrolled, Failure> {
     let (identity, pins) = {
         let memory = shared.memory();
         (memory.identity.clone(), memory.pins())
     };
-    let not_enrolled = || Failure::new(Code::NotEnrolled, "this machine is not enrolled");
-    let identity = identity.ok_or_else(not_enrolled)?;
-    let asking = async {
-        let client = Enrolled::connect(&identity, &pins, shared.recorder.clone()).await?;
-        client.request_model(&source, reason).await
-    };
-    asking.await.map_err(|e| Failure::caused(e.code(), &e))?;
-    Ok(source)
+    let identity = identity.ok_or_else(|| Failure::new(Code::NotEnrolled, "this machine is not enrolled"))?;
+    let connected = Enrolled::connect(&identity, &pins, shared.recorder.clone()).await;
+    connected.map_err(|e| Failure::caused(e.code(), &e))
 }
 
 /// Where the model is, without what an address can hold besides: an account, a query, a fragment.

@@ -7,7 +7,7 @@ use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::fleet::GroupPolicy;
 use croft_domain::id::BundleRef;
-use croft_domain::recall::Recall;
+use croft_domain::recall::{Recall, stopping};
 
 use crate::failure::Failure;
 
@@ -92,7 +92,7 @@ pub fn decide<'a>(
             let decision = match approved.get(bundle) {
                 None => refuse(format!("{bundle} is assigned, but no signed document approves it")),
                 Some((manifest, manifest_sha256)) => {
-                    if let Some(recall) = recalls.iter().find(|recall| recall.stops_bundle(manifest)) {
+                    if let Some(recall) = stopping(recalls, manifest) {
                         Decision::Recalled {
                             manifest_sha256: *manifest_sha256,
                             reason: recall.reason.clone(),
@@ -161,6 +161,7 @@ pub(crate) mod tests {
             check_prompts: Vec::new(),
             usage_scope: UsageScope::default(),
             header: Header::default(),
+            variants: Vec::new(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::{BaselineRef, BundleRef, NodeId};
-use croft_domain::limits::CHAIN_LINKS_MAX;
+use croft_domain::limits::{CHAIN_LINKS_MAX, TEXT_LEN_MAX};
+use croft_domain::request::RequestOutcome;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::Verdict;
@@ -11,8 +12,9 @@ use croft_link::fetch::HttpsClient;
 use croft_link::tls::{ClientIdentity, client_config};
 use croft_proto::grpc::node_client::NodeClient;
 use croft_proto::grpc::{
-    AttestRequest, ChainLink, ChallengeRequest, DesiredState, LeaveRequest, MESSAGE_LEN_MAX,
-    RequestModelRequest, SignedDocument, SubmitReceiptRequest, WatchEvent, WatchRequest, watch_event,
+    AskedModel as WireAsked, AskedModelsRequest, AttestRequest, ChainLink, ChallengeRequest, DesiredState,
+    LeaveRequest, MESSAGE_LEN_MAX, RequestModelRequest, SignedDocument, SubmitReceiptRequest, WatchEvent,
+    WatchRequest, watch_event,
 };
 use croft_trust::chain::{Link, commitment};
 use futures_util::{Stream, StreamExt};
@@ -20,9 +22,24 @@ use tonic::transport::Channel;
 
 use super::hardware::BootQuote;
 use super::{CallError, Recorder, address, within};
-use crate::limits::RECALLS_MAX;
+use crate::limits::{ASKED_SHOWN_MAX, RECALLS_MAX};
 use crate::state::identity::Identity;
 use crate::state::node_key::NodeKey;
+
+/// What became of a request for another model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedModel {
+    /// For what.
+    pub source: String,
+    /// When it was asked last.
+    pub at: Timestamp,
+    /// The admin's answer.
+    pub outcome: RequestOutcome,
+    /// The admin's sentence.
+    pub note: String,
+    /// When it was answered.
+    pub answered_at: Option<Timestamp>,
+}
 
 /// A link as an enrolled node.
 #[derive(Clone)]
@@ -206,6 +223,18 @@ impl Enrolled {
         within(CALL, self.client.clone().request_model(request)).await.map(drop)
     }
 
+    /// Asks what became of the models that were asked for, newest first.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn asked_models(&self) -> Result<Vec<AskedModel>, CallError> {
+        const CALL: &str = "AskedModels";
+        let shown = serde_json::json!({"call": CALL});
+        self.recorder.record(CALL, "you asked what became of your requests", shown.to_string())?;
+        let answer = within(CALL, self.client.clone().asked_models(AskedModelsRequest {})).await?;
+        answer.asked.into_iter().take(ASKED_SHOWN_MAX).map(asked).collect()
+    }
+
     /// Says that this node leaves, with a signature that makes it the owner's word.
     ///
     /// # Errors
@@ -218,6 +247,15 @@ impl Enrolled {
         let request = LeaveRequest { farewell: Some(SignedDocument::from(farewell)) };
         within(CALL, self.client.clone().leave(request)).await.map(drop)
     }
+}
+
+fn asked(wire: WireAsked) -> Result<AskedModel, CallError> {
+    let WireAsked { source, at, outcome, note, closed_at } = wire;
+    let outcome = RequestOutcome::named(&outcome)
+        .ok_or_else(|| CallError::malformed("AskedModels", "an outcome is pending, approved or denied"))?;
+    let cut = |text: String| text.chars().take(TEXT_LEN_MAX).collect();
+    let answered_at = (closed_at > 0).then_some(Timestamp(closed_at));
+    Ok(AskedModel { source: cut(source), at: Timestamp(at), outcome, note: cut(note), answered_at })
 }
 
 fn head(call: &'static str, bytes: &[u8]) -> Result<Option<Sha256Digest>, CallError> {

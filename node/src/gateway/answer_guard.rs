@@ -1,8 +1,11 @@
 //! What answers may not hold, by the baseline. Calls of tools are kept until the end, because a secret in their
 //! arguments may come in many pieces; text and thoughts go out as they settle.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use croft_domain::data_class::DataClass;
+use croft_domain::usage::Sensitivity;
 use croft_proto::frames::ServedModel;
 use serde_json::{Value, json};
 
@@ -17,22 +20,29 @@ pub struct AnswerGuard {
     text: Outgoing,
     reasoning: Outgoing,
     calls: Fragment,
-    in_calls: u64,
+    in_calls: BTreeSet<DataClass>,
     daemon: Rc<Outbox>,
     slot: u32,
+    class: Sensitivity,
 }
 
 impl AnswerGuard {
-    /// For an answer of that model; none where nothing is forbidden.
+    /// For an answer of that model to a request for data of a class; none where nothing is forbidden.
     #[must_use]
-    pub fn new(rules: Rc<Rules>, daemon: &Rc<Outbox>, model: &ServedModel) -> Option<Self> {
+    pub fn new(
+        rules: Rc<Rules>,
+        daemon: &Rc<Outbox>,
+        model: &ServedModel,
+        class: Sensitivity,
+    ) -> Option<Self> {
         (!rules.is_empty()).then(|| Self {
             text: Outgoing::new(Rc::clone(&rules)),
             reasoning: Outgoing::new(Rc::clone(&rules)),
             calls: Fragment::default(),
-            in_calls: 0,
+            in_calls: BTreeSet::new(),
             daemon: Rc::clone(daemon),
             slot: model.slot,
+            class,
             rules,
         })
     }
@@ -56,10 +66,13 @@ impl AnswerGuard {
         let (text, reasoning) = (self.text.finish(), self.reasoning.finish());
         let calls = std::mem::take(&mut self.calls.tool_calls);
         let calls: Result<Vec<Value>, Refusal> = calls.into_iter().map(|call| self.call(call)).collect();
-        let calls = calls.inspect_err(|_| self.daemon.count_screened(self.slot, 0, 1))?;
+        let calls =
+            calls.inspect_err(|refusal| self.daemon.blocked(self.slot, self.class, &refusal.found))?;
         let rest = self.told(text, reasoning, calls)?;
-        if self.text.redacted() + self.reasoning.redacted() + self.in_calls > 0 {
-            self.daemon.count_screened(self.slot, 1, 0);
+        let mut kinds = std::mem::take(&mut self.in_calls);
+        kinds.extend(self.text.redacted().iter().chain(self.reasoning.redacted()));
+        if !kinds.is_empty() {
+            self.daemon.redacted(self.slot, self.class, &kinds);
         }
         Ok(rest)
     }
@@ -67,7 +80,7 @@ impl AnswerGuard {
     fn call(&mut self, mut call: Value) -> Result<Value, Refusal> {
         let arguments = call["function"]["arguments"].as_str().unwrap_or_default();
         let (arguments, redacted) = whole(&self.rules, arguments)?;
-        self.in_calls += redacted;
+        self.in_calls.extend(redacted);
         call["function"]["arguments"] = json!(arguments);
         Ok(call)
     }
@@ -81,7 +94,7 @@ impl AnswerGuard {
         match (text, reasoning) {
             (Ok(text), Ok(reasoning)) => Ok(Fragment { text, tool_calls, reasoning, logprobs: Vec::new() }),
             (Err(refusal), _) | (_, Err(refusal)) => {
-                self.daemon.count_screened(self.slot, 0, 1);
+                self.daemon.blocked(self.slot, self.class, &refusal.found);
                 Err(refusal)
             }
         }

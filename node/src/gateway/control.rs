@@ -2,20 +2,22 @@
 //! can carry text that a user wrote, by the types of its messages.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::rc::Rc;
 
+use croft_domain::data_class::DataClass;
+use croft_domain::usage::Sensitivity;
 use croft_proto::frames::{
-    Assembler, AtRest, Finished, FromGateway, KeepAlive, PACKET_LEN_MAX, SlotReady, Spent, ToGateway, Usage,
-    Wanted, from_gateway, packets,
+    Assembler, AtRest, Finished, FromGateway, KeepAlive, KindCount, PACKET_LEN_MAX, SlotReady, Spent,
+    ToGateway, Usage, Wanted, from_gateway, packets,
 };
 use tokio::sync::Notify;
 
 use super::limits::LAST_WORDS_WAIT;
 use super::seqpacket::{PacketSocket, read_packet};
 
-/// What waits to be told to the daemon. Counters of a slot are summed while they wait, so it cannot grow.
+/// What waits to be told to the daemon. Counters of a slot and a class are summed while they wait, so it cannot grow.
 #[derive(Default)]
 pub struct Outbox {
     messages: RefCell<VecDeque<from_gateway::Message>>,
@@ -69,10 +71,11 @@ impl Outbox {
         self.push(from_gateway::Message::AtRest(AtRest { slot, generation }));
     }
 
-    /// Counts a finished request.
-    pub fn usage(&self, slot: u32, finished: &Finished) {
+    /// Counts a finished request for data of a class.
+    pub fn usage(&self, slot: u32, class: Sensitivity, finished: &Finished) {
         self.count(Usage {
             slot,
+            data_class: class.number(),
             requests: 1,
             prompt_tokens: u64::from(finished.prompt_tokens),
             completion_tokens: u64::from(finished.completion_tokens),
@@ -80,24 +83,40 @@ impl Outbox {
         });
     }
 
-    /// Counts requests with content that models must not see.
-    pub fn count_screened(&self, slot: u32, redacted: u64, blocked: u64) {
-        self.count(Usage { slot, redacted, blocked, ..Usage::default() });
+    /// Counts a request or an answer in which content of these kinds was replaced.
+    pub fn redacted(&self, slot: u32, class: Sensitivity, kinds: &BTreeSet<DataClass>) {
+        self.count(Usage { redacted: 1, ..found(slot, class, kinds) });
+    }
+
+    /// Counts a request or an answer that was refused for content of these kinds.
+    pub fn blocked(&self, slot: u32, class: Sensitivity, kinds: &BTreeSet<DataClass>) {
+        self.count(Usage { blocked: 1, ..found(slot, class, kinds) });
     }
 
     fn count(&self, more: Usage) {
         let mut messages = self.messages.borrow_mut();
         let waiting = messages.iter_mut().find_map(|message| match message {
-            from_gateway::Message::Usage(usage) if usage.slot == more.slot => Some(usage),
+            from_gateway::Message::Usage(usage)
+                if (usage.slot, usage.data_class) == (more.slot, more.data_class) =>
+            {
+                Some(usage)
+            }
             _ => None,
         });
         if let Some(usage) = waiting {
-            let Usage { slot: _, requests, prompt_tokens, completion_tokens, redacted, blocked } = more;
+            let Usage { slot: _, data_class: _, requests, prompt_tokens, .. } = more;
+            let Usage { completion_tokens, redacted, blocked, kinds, .. } = more;
             usage.requests = usage.requests.saturating_add(requests);
             usage.prompt_tokens = usage.prompt_tokens.saturating_add(prompt_tokens);
             usage.completion_tokens = usage.completion_tokens.saturating_add(completion_tokens);
             usage.redacted = usage.redacted.saturating_add(redacted);
             usage.blocked = usage.blocked.saturating_add(blocked);
+            for KindCount { kind, requests } in kinds {
+                match usage.kinds.iter_mut().find(|known| known.kind == kind) {
+                    Some(known) => known.requests = known.requests.saturating_add(requests),
+                    None => usage.kinds.push(KindCount { kind, requests }),
+                }
+            }
         } else {
             messages.push_back(from_gateway::Message::Usage(more));
         }
@@ -124,6 +143,12 @@ impl Outbox {
             }
         }
     }
+}
+
+/// Content of these kinds in one request or answer.
+fn found(slot: u32, class: Sensitivity, kinds: &BTreeSet<DataClass>) -> Usage {
+    let kinds = kinds.iter().map(|kind| KindCount { kind: kind.number(), requests: 1 });
+    Usage { slot, data_class: class.number(), kinds: kinds.collect(), ..Usage::default() }
 }
 
 /// Serves the line: hands what comes to `take`, sends what is queued.
@@ -175,22 +200,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counters_of_a_slot_are_summed_while_they_wait() {
+    fn counters_of_a_slot_and_a_class_are_summed_while_they_wait() {
+        let (internal, public) = (Sensitivity::Internal, Sensitivity::Public);
         let outbox = Outbox::default();
         let finished = Finished { prompt_tokens: 3, completion_tokens: 2, ..Finished::default() };
-        outbox.usage(1, &finished);
-        outbox.usage(2, &finished);
-        outbox.usage(1, &finished);
+        for (slot, class) in [(1, internal), (2, internal), (1, public), (1, internal)] {
+            outbox.usage(slot, class, &finished);
+        }
+        let cards: BTreeSet<DataClass> = [DataClass::PaymentCards].into();
+        outbox.redacted(1, internal, &cards);
+        outbox.blocked(1, internal, &[DataClass::PaymentCards, DataClass::AccessTokens].into());
         let messages: Vec<_> = outbox.messages.borrow().iter().cloned().collect();
-        let usage = |slot, n| {
-            from_gateway::Message::Usage(Usage {
-                slot,
-                requests: n,
-                prompt_tokens: 3 * n,
-                completion_tokens: 2 * n,
-                ..Usage::default()
-            })
+        let usage = |slot, class: Sensitivity, n| Usage {
+            slot,
+            data_class: class.number(),
+            requests: n,
+            prompt_tokens: 3 * n,
+            completion_tokens: 2 * n,
+            ..Usage::default()
         };
-        assert_eq!(messages, [usage(1, 2), usage(2, 1)]);
+        let count = |kind: DataClass, requests| KindCount { kind: kind.number(), requests };
+        let kinds = vec![count(DataClass::PaymentCards, 2), count(DataClass::AccessTokens, 1)];
+        let first = Usage { redacted: 1, blocked: 1, kinds, ..usage(1, internal, 2) };
+        let expected = [first, usage(2, internal, 1), usage(1, public, 1)];
+        assert_eq!(messages, expected.map(from_gateway::Message::Usage));
     }
 }

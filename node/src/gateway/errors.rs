@@ -1,8 +1,11 @@
 //! Refusals, and how each of the two APIs spells them. A refusal never carries what the caller wrote, except in the
 //! response to that caller; it is never logged with its message.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use croft_domain::code::Code;
+use croft_domain::data_class::DataClass;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -31,6 +34,8 @@ pub struct Refusal {
     pub hint: &'static str,
     /// The field at fault, where one is: OpenAI's `param`.
     pub field: Option<String>,
+    /// The kinds of content that it is about, for counting.
+    pub found: BTreeSet<DataClass>,
     /// After how many seconds another attempt may succeed, where that is known.
     pub retry_after_s: Option<u32>,
 }
@@ -44,6 +49,7 @@ impl Refusal {
             message: message.into(),
             hint: code.hint(),
             field: None,
+            found: BTreeSet::new(),
             retry_after_s: None,
         }
     }
@@ -66,6 +72,13 @@ impl Refusal {
     #[must_use]
     pub const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The same, for content of these kinds.
+    #[must_use]
+    pub fn for_content(mut self, found: impl IntoIterator<Item = DataClass>) -> Self {
+        self.found = found.into_iter().collect();
         self
     }
 

@@ -27,7 +27,7 @@ use super::peer::PeerLookup;
 use super::policy::{Policy, refusal_before_policy};
 use super::quota::{Place, Quotas};
 use super::sieve::Sieve;
-use super::slots::Slot;
+use super::slots::{Account, Slot};
 
 /// What a request holds until it is answered: memory for its body, and its place among its caller's.
 pub struct Held {
@@ -211,14 +211,15 @@ impl Gate {
         if generate.encoded_len() > GENERATE_LEN_MAX {
             return Err(Refusal::new(Code::ContextFull, "the prompt is longer than any context"));
         }
-        let guard = AnswerGuard::new(policy.answer_rules(), &self.daemon, model);
+        let account = Account { caller: sender.caller, class: policy.class_of(sender.declared) };
+        let guard = AnswerGuard::new(policy.answer_rules(), &self.daemon, model, account.class);
         if guard.is_some() && generate.logprobs {
             // They repeat the answer, token by token.
             let message = "logprobs where your organization has answers looked through";
             return Err(unsupported(message));
         }
         let sieve = Some(Sieve::new(&generate, policy.links()));
-        let answer = self.queue(sender.caller, model, to_worker::Frame::Generate(generate), held)?;
+        let answer = self.queue(account, model, to_worker::Frame::Generate(generate), held)?;
         Ok(Answer { guard, sieve, ..answer })
     }
 
@@ -247,18 +248,19 @@ impl Gate {
         if texts.encoded_len() > GENERATE_LEN_MAX {
             return Err(Refusal::new(Code::ContextFull, "a text is longer than any context"));
         }
-        self.queue(sender.caller, model, texts, held)
+        let account = Account { caller: sender.caller, class: policy.class_of(sender.declared) };
+        self.queue(account, model, texts, held)
     }
 
     fn queue(
         self: &Rc<Self>,
-        caller: Caller,
+        account: Account,
         model: &ServedModel,
         work: to_worker::Frame,
         held: Held,
     ) -> Result<Answer, Refusal> {
         let Held { reservation, place } = held;
-        let events = self.slot_of(model)?.submit(caller, work, reservation)?;
+        let events = self.slot_of(model)?.submit(account, work, reservation)?;
         let (slot, digest) = (model.slot, model.digest.clone());
         let gate = Rc::clone(self);
         Ok(Answer {
@@ -278,13 +280,18 @@ impl Gate {
     ///
     /// # Errors
     /// [`Code::DataBlocked`], and if there is no such model.
-    pub async fn screen(&self, model: &str, texts: Vec<&mut String>) -> Result<Screened, Refusal> {
+    pub async fn screen(
+        &self,
+        sender: &Sender,
+        model: &str,
+        texts: Vec<&mut String>,
+    ) -> Result<Screened, Refusal> {
         let policy = self.policy_needed()?;
-        let slot = policy.model(model)?.slot;
+        let (slot, class) = (policy.model(model)?.slot, policy.class_of(sender.declared));
         let screened = content::screen(&policy.content_rules(), texts).await;
         match &screened {
-            Ok(screened) if screened.is_changed() => self.daemon.count_screened(slot, 1, 0),
-            Err(_) => self.daemon.count_screened(slot, 0, 1),
+            Ok(screened) if screened.is_changed() => self.daemon.redacted(slot, class, screened.kinds()),
+            Err(refusal) => self.daemon.blocked(slot, class, &refusal.found),
             Ok(_) => {}
         }
         screened

@@ -12,9 +12,10 @@ use super::body::{self, Body};
 use super::clock;
 use super::content::Screened;
 use super::embeddings::{self, Texts};
+use super::endpoint::Endpoint;
 use super::errors::Refusal;
 use super::gate::{Gate, Held};
-use super::guard::{Endpoint, Sender};
+use super::guard::Sender;
 use super::infill::{self, InfillVoice};
 use super::job::Asked;
 use super::ollama::{self, OllamaVoice, Wanted};
@@ -97,7 +98,7 @@ impl Journey<'_> {
 
     async fn answer(self, mut asked: Asked, voice: impl Voice + 'static) -> Result<Response<Body>, Refusal> {
         let model = asked.model.clone();
-        let screened = self.gate.screen(&model, asked.texts()).await?;
+        let screened = self.gate.screen(&self.sender, &model, asked.texts()).await?;
         let stream = asked.stream;
         let answer = self.gate.submit(&self.sender, asked, self.held)?;
         Ok(marked(deliver(answer, voice, stream).await?, &screened))
@@ -111,7 +112,7 @@ impl Journey<'_> {
         };
         self.keep_alive(&texts.model, texts.keep_alive_s)?;
         let model = texts.model.clone();
-        let screened = self.gate.screen(&model, texts.texts.iter_mut().collect()).await?;
+        let screened = self.gate.screen(&self.sender, &model, texts.texts.iter_mut().collect()).await?;
         let Texts { wording, .. } = texts;
         let vectors = embeddings::vectors(self.gate, &self.sender, texts, self.held).await?;
         let answer = match endpoint {
@@ -125,7 +126,7 @@ impl Journey<'_> {
     async fn rerank(self, body: Bytes) -> Result<Response<Body>, Refusal> {
         let mut question = rerank::question(&body)?;
         let model = question.model.clone();
-        let screened = self.gate.screen(&model, question.texts()).await?;
+        let screened = self.gate.screen(&self.sender, &model, question.texts()).await?;
         let answer = rerank::rerank(self.gate, &self.sender, question, self.held).await?;
         Ok(marked(json(&answer), &screened))
     }

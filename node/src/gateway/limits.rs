@@ -19,6 +19,9 @@ pub const HEAD_LEN_MAX: usize = 32 * 1024;
 /// Most headers in a request. Editors send about fifteen.
 pub const HEADERS_MAX: usize = 64;
 
+/// Longest list of header names that a browser may ask for, in bytes: an OpenAI client's is 300.
+pub const PREFLIGHT_LEN_MAX: usize = 2 * 1024;
+
 /// Most open connections. More wait in the kernel's backlog.
 pub const CONNECTIONS_MAX: usize = 256;
 

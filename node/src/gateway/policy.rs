@@ -203,6 +203,12 @@ impl Policy {
         self.keep_alive_max_s.map(|most| asked_s.unwrap_or(most).min(most))
     }
 
+    /// Of which class a request's data is: as declared, else as the baseline takes it.
+    #[must_use]
+    pub fn class_of(&self, declared: Option<Sensitivity>) -> Sensitivity {
+        declared.unwrap_or(self.sensitivity)
+    }
+
     /// Checks that a model may be given data of the declared class; nothing declared counts as the baseline says.
     ///
     /// # Errors
@@ -212,7 +218,7 @@ impl Policy {
         declared: Option<Sensitivity>,
         model: &ServedModel,
     ) -> Result<(), Refusal> {
-        let class = declared.unwrap_or(self.sensitivity);
+        let class = self.class_of(declared);
         let most = Sensitivity::named(&model.data_class_max).unwrap_or(Sensitivity::Public);
         if class <= most {
             return Ok(());

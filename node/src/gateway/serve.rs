@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -21,11 +21,14 @@ use tokio::task::spawn_local;
 
 use super::answer::json;
 use super::body::{self, Body};
+use super::endpoint::{self, Endpoint};
 use super::errors::Refusal;
 use super::gate::Gate;
-use super::guard::{self, Endpoint, Sender};
+use super::guard::{self, Sender};
 use super::inference::infer;
-use super::limits::{CONNECTIONS_MAX, DRAIN_WAIT, HEAD_LEN_MAX, HEAD_TIMEOUT, HEADERS_MAX};
+use super::limits::{
+    CONNECTIONS_MAX, DRAIN_WAIT, HEAD_LEN_MAX, HEAD_TIMEOUT, HEADERS_MAX, PREFLIGHT_LEN_MAX,
+};
 use super::peer::Connection;
 use super::quota::Place;
 use super::{clock, ollama, openai, policy};
@@ -146,9 +149,9 @@ async fn answer(
     guard::check_host(&parts.headers, &parts.uri, gate.server.port())?;
     guard::check_origin(gate.policy().as_deref(), &parts.headers)?;
     if guard::is_preflight(&parts.method, &parts.headers) {
-        return Ok(preflight());
+        return Ok(preflight(&parts.headers));
     }
-    let endpoint = guard::endpoint(&parts.method, parts.uri.path())?;
+    let endpoint = endpoint::of(&parts.method, parts.uri.path())?;
     if endpoint.infers() {
         let (sender, place) = admit(gate, peer, parts)?;
         return infer(gate, sender, place, endpoint, incoming).await;
@@ -160,7 +163,7 @@ async fn answer(
         Endpoint::Processes => json(&ollama::processes(gate)),
         Endpoint::Models => json(&openai::models(policy.as_deref())),
         Endpoint::Model => {
-            let name = parts.uri.path().strip_prefix(guard::MODEL_PREFIX).unwrap_or_default();
+            let name = parts.uri.path().strip_prefix(endpoint::MODEL_PREFIX).unwrap_or_default();
             json(&openai::model(name, &*gate.policy_needed()?)?)
         }
         Endpoint::Show => {
@@ -196,16 +199,24 @@ fn share(gate: &Gate, parts: &Parts, response: &mut Response<Body>) {
     }
 }
 
-/// The answer to a browser that asks before it asks. Whether its page may ask was checked already.
-fn preflight() -> Response<Body> {
+/// The answer to a browser that asks before it asks. Whether its page may ask was checked already, so it may send what
+/// headers it likes: libraries add many of their own.
+fn preflight(asked: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(body::full(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
-    let allowed = HeaderValue::from_static("authorization, content-type, x-api-key, x-croft-data-class");
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    let usual = HeaderValue::from_static("authorization, content-type, x-api-key, x-croft-data-class");
+    let wanted = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS).filter(|names| is_list_of_names(names));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.cloned().unwrap_or(usual));
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
+}
+
+/// Whether this is names of headers and nothing else, in particular no wildcard.
+fn is_list_of_names(names: &HeaderValue) -> bool {
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b',' | b' ');
+    names.len() <= PREFLIGHT_LEN_MAX && names.as_bytes().iter().all(is_of_name)
 }
 
 fn root() -> Response<Body> {

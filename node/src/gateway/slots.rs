@@ -9,6 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use croft_domain::code::Code;
+use croft_domain::usage::Sensitivity;
 use croft_proto::frames::{Embedded, Finished, FromWorker, Ready, to_worker};
 use tokio::sync::{Notify, mpsc};
 
@@ -23,6 +24,15 @@ use super::quota::Quotas;
 
 pub use io::{packet_buffer, serve};
 use state::State;
+
+/// Whose request it is, and for data of which class: what its turn and its counters go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Who asks.
+    pub caller: Caller,
+    /// As declared, or as the baseline takes it.
+    pub class: Sensitivity,
+}
 
 /// What happens to one request.
 pub enum Event {
@@ -106,13 +116,13 @@ impl Slot {
     /// [`Code::QueueFull`].
     pub fn submit(
         self: &Rc<Self>,
-        caller: Caller,
+        account: Account,
         work: to_worker::Frame,
         reservation: Reservation,
     ) -> Result<Events, Refusal> {
         self.used_at_s.set(clock::now().wall_s);
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
-        let request = self.state.borrow_mut().submit(caller, work, reservation, sender).map_err(|_| {
+        let request = self.state.borrow_mut().submit(account, work, reservation, sender).map_err(|_| {
             Refusal::new(Code::QueueFull, "too many requests wait for this model; try again in a moment")
         })?;
         self.outgoing.notify_one();
@@ -136,10 +146,10 @@ impl Slot {
 
     fn take(&self, frame: FromWorker) {
         let (ready, usage) = self.state.borrow_mut().take(frame);
-        for (caller, finished) in usage {
+        for (account, finished) in usage {
             let tokens = u64::from(finished.prompt_tokens) + u64::from(finished.completion_tokens);
-            self.daemon.usage(self.index, &finished);
-            self.daemon.spent(self.quotas.spend(caller, tokens, clock::now().wall_s));
+            self.daemon.usage(self.index, account.class, &finished);
+            self.daemon.spent(self.quotas.spend(account.caller, tokens, clock::now().wall_s));
         }
         self.announce(ready);
     }

@@ -7,8 +7,8 @@ use croft_domain::moment::relative;
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{CheckResult, Effect};
 use croft_proto::grpc::{
-    AcceptPolicyResponse, CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle, LocalModel,
-    LocalStatusResponse, ModelProblem, ModelsResponse, ProcessInfo, WhyResponse,
+    AcceptPolicyResponse, AskedLine, CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle,
+    LocalModel, LocalStatusResponse, ModelProblem, ModelsResponse, ProcessInfo, WhyResponse,
 };
 
 use crate::agent::acceptance::{Demanded, demanded};
@@ -17,10 +17,24 @@ use crate::agent::decide::Serving;
 use crate::agent::herald;
 use crate::agent::import::{Imported, Outcome};
 use crate::agent::memory::{BundleProgress, Memory};
+use crate::agent::request::AskedModel;
 use crate::clock;
 use crate::config::Config;
 use crate::state::identity::Identity;
 use crate::state::paths::Paths;
+
+/// One line of `croft request --list`.
+#[must_use]
+pub fn asked(model: AskedModel) -> AskedLine {
+    let AskedModel { source, at, outcome, note, answered_at } = model;
+    AskedLine {
+        source,
+        at: at.0,
+        outcome: outcome.as_str().to_owned(),
+        note,
+        answered_at: answered_at.map_or(0, |at| at.0),
+    }
+}
 
 /// `croft status`.
 #[must_use]

@@ -12,9 +12,10 @@ use croft_proto::grpc::{
     AskModelRequest, AskModelResponse, CatalogRequest, CatalogResponse, ConsentAnswer, ConsentRequest,
     ConsentResponse, EnrollNodeRequest, EnrollNodeResponse, ExportEvidenceRequest, ExportEvidenceResponse,
     ImportArchiveRequest, ImportArchiveResponse, ImportLeaseRequest, ImportLeaseResponse, LeaveFleetRequest,
-    LeaveFleetResponse, LocalAttestRequest, LocalAttestResponse, LocalStatusRequest, LocalStatusResponse,
-    ModelsRequest, ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest,
-    PrivacyResponse, SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
+    LeaveFleetResponse, ListAskedRequest, ListAskedResponse, LocalAttestRequest, LocalAttestResponse,
+    LocalStatusRequest, LocalStatusResponse, ModelsRequest, ModelsResponse, PreviewEnrollmentRequest,
+    PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse, SentMessage, SetPausedRequest,
+    SetPausedResponse, WhyRequest, WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
@@ -261,6 +262,15 @@ impl Local for Service {
         let AskModelRequest { source, reason } = request.into_inner();
         let source = request::request(&self.shared, &source, &reason).await.map_err(|e| refuse(&e))?;
         Ok(Response::new(AskModelResponse { source }))
+    }
+
+    async fn list_asked(
+        &self,
+        request: Request<ListAskedRequest>,
+    ) -> Result<Response<ListAskedResponse>, Status> {
+        self.caller(&request, Right::Look)?;
+        let asked = request::asked(&self.shared).await.map_err(|e| refuse(&e))?;
+        Ok(Response::new(ListAskedResponse { asked: asked.into_iter().map(answers::asked).collect() }))
     }
 
     async fn catalog(&self, request: Request<CatalogRequest>) -> Result<Response<CatalogResponse>, Status> {

@@ -268,14 +268,9 @@ impl Keeper {
                 });
             }
             Some(from_gateway::Message::SelfTest(report)) => Event::GatewayProof(Proof::of(report)),
-            Some(from_gateway::Message::Usage(usage)) => Event::Usage {
-                slot: usage.slot,
-                requests: usage.requests,
-                prompt_tokens: usage.prompt_tokens,
-                completion_tokens: usage.completion_tokens,
-                redacted: usage.redacted,
-                blocked: usage.blocked,
-            },
+            Some(from_gateway::Message::Usage(usage)) => {
+                Event::Usage { slot: usage.slot, counted: usage.into() }
+            }
             Some(from_gateway::Message::Spent(spent)) => {
                 self.ledger.note(spent);
                 return;

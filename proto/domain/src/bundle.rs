@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Blake3Digest, Sha256Digest};
 use crate::id::{BundleName, BundleRef, ModelAlias};
 use crate::limits::{BUNDLE_FILES_MAX, CHECK_TEXT_LEN_MAX, NAME_LEN_MAX, TEXT_LEN_MAX, USE_RESTRICTIONS_MAX};
+use crate::memory::ModelShape;
 use crate::usage::Sensitivity;
+use crate::variant::Variant;
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -220,6 +222,9 @@ pub struct Header {
     pub quantization: String,
     /// Context that the model was trained for, in tokens; 0 where the file does not say.
     pub context_length: u32,
+    /// What decides how much memory it takes, so that what cannot run here need not be fetched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ModelShape>,
 }
 
 impl Header {
@@ -262,6 +267,9 @@ pub struct Manifest {
     /// What the weights' header says.
     #[serde(default, skip_serializing_if = "Header::is_empty")]
     pub header: Header,
+    /// The same model in other quantizations, the approver's favorite first, after the one above. A machine serves one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Variant>,
 }
 
 impl Manifest {
@@ -290,22 +298,8 @@ impl Manifest {
         if self.version == 0 {
             return err("version", "1 or more");
         }
-        if self.files.is_empty() || self.files.len() > BUNDLE_FILES_MAX {
-            return err("files", "1 to 128 files");
-        }
-        for (index, file) in self.files.iter().enumerate() {
-            let at = |name: &str| format!("files[{index}].{name}");
-            if file.len_bytes == 0 {
-                return err(&at("len_bytes"), "1 or more");
-            }
-            if !file.chunk_len_bytes.is_power_of_two() || !(1 << 16..=1 << 26).contains(&file.chunk_len_bytes)
-            {
-                return err(&at("chunk_len_bytes"), "a power of two from 64 KiB to 64 MiB");
-            }
-            if file.len_bytes.div_ceil(file.chunk_len_bytes) != file.chunks.len() as u64 {
-                return err(&at("chunks"), "one digest for each chunk of the file");
-            }
-        }
+        check_files("", &self.files)?;
+        self.check_variants()?;
         if self.template.source.len() > 256 * 1024 {
             return err("template.source", "at most 256 KiB");
         }
@@ -335,6 +329,27 @@ impl Manifest {
         }
         Ok(())
     }
+}
+
+/// Checks one list of files; `prefix` is where it stands.
+pub(crate) fn check_files(prefix: &str, files: &[BundleFile]) -> Result<(), ManifestError> {
+    let err = |field: String, expected: &'static str| Err(ManifestError { field, expected });
+    if files.is_empty() || files.len() > BUNDLE_FILES_MAX {
+        return err(format!("{prefix}files"), "1 to 128 files");
+    }
+    for (index, file) in files.iter().enumerate() {
+        let at = |name: &str| format!("{prefix}files[{index}].{name}");
+        if file.len_bytes == 0 {
+            return err(at("len_bytes"), "1 or more");
+        }
+        if !file.chunk_len_bytes.is_power_of_two() || !(1 << 16..=1 << 26).contains(&file.chunk_len_bytes) {
+            return err(at("chunk_len_bytes"), "a power of two from 64 KiB to 64 MiB");
+        }
+        if file.len_bytes.div_ceil(file.chunk_len_bytes) != file.chunks.len() as u64 {
+            return err(at("chunks"), "one digest for each chunk of the file");
+        }
+    }
+    Ok(())
 }
 
 /// A manifest contradicts itself or a bound.

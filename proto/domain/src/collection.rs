@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::{Evidence, Ownership};
 use crate::fact::{Fact, Observation};
 use crate::id::{BaselineRef, NodeId};
+use crate::tally::undivided;
 use crate::time::Timestamp;
 
 /// One thing that a baseline can ask for besides the minimum.
@@ -26,6 +27,8 @@ pub enum Item {
     CensusModels,
     /// PCR values of the TPM and the digests that led to them.
     BootMeasurements,
+    /// Counters of use by class of data, and of what the guard found by kind, besides their sums.
+    UsageClasses,
 }
 
 /// What the compiled ceiling says of one item on one machine.
@@ -41,8 +44,14 @@ pub enum Ceiling {
 
 impl Item {
     /// Every item.
-    pub const ALL: [Self; 5] =
-        [Self::FactTraces, Self::OtherPaths, Self::AllAccounts, Self::CensusModels, Self::BootMeasurements];
+    pub const ALL: [Self; 6] = [
+        Self::FactTraces,
+        Self::OtherPaths,
+        Self::AllAccounts,
+        Self::CensusModels,
+        Self::BootMeasurements,
+        Self::UsageClasses,
+    ];
 
     /// As it is written in baselines.
     #[must_use]
@@ -53,6 +62,7 @@ impl Item {
             Self::AllAccounts => "all-accounts",
             Self::CensusModels => "census-models",
             Self::BootMeasurements => "boot-measurements",
+            Self::UsageClasses => "usage-classes",
         }
     }
 
@@ -75,6 +85,9 @@ impl Item {
             Self::BootMeasurements => {
                 "what the TPM measured of this machine's boot (hashes of firmware and its settings): that it was not changed"
             }
+            Self::UsageClasses => {
+                "your requests counted by class of data, and what the guard found by kind (numbers only): to see that rules fit"
+            }
         }
     }
 
@@ -83,11 +96,18 @@ impl Item {
     pub const fn ceiling(self, ownership: Ownership) -> Ceiling {
         match (ownership, self) {
             (Ownership::Personal, Self::FactTraces | Self::AllAccounts) => Ceiling::Never,
-            (Ownership::Personal, Self::OtherPaths | Self::CensusModels | Self::BootMeasurements)
+            (
+                Ownership::Personal,
+                Self::OtherPaths | Self::CensusModels | Self::BootMeasurements | Self::UsageClasses,
+            )
             | (Ownership::DevBudget, Self::CensusModels) => Ceiling::WithConsent,
             (
                 Ownership::DevBudget,
-                Self::FactTraces | Self::OtherPaths | Self::AllAccounts | Self::BootMeasurements,
+                Self::FactTraces
+                | Self::OtherPaths
+                | Self::AllAccounts
+                | Self::BootMeasurements
+                | Self::UsageClasses,
             ) => Ceiling::Agreed,
         }
     }
@@ -138,6 +158,10 @@ impl Collection {
         evidence.facts.retain(|fact| may_name(&fact.subject));
         if !self.allows(Item::CensusModels) {
             evidence.census.iter_mut().for_each(|finding| finding.listed.clear());
+        }
+        if !self.allows(Item::UsageClasses) {
+            evidence.usage = undivided(std::mem::take(&mut evidence.usage));
+            evidence.content.clear();
         }
         evidence.collected = self.0.iter().copied().collect();
         Permitted(evidence)
@@ -275,7 +299,8 @@ mod tests {
         let silent = Collection::permitted(Ownership::Personal, &all(), &none);
         assert_eq!(silent, Collection::default());
         let waits = waiting(Ownership::Personal, &all(), &none);
-        assert_eq!(waits, [Item::OtherPaths, Item::CensusModels, Item::BootMeasurements].into());
+        let expected = [Item::OtherPaths, Item::CensusModels, Item::BootMeasurements, Item::UsageClasses];
+        assert_eq!(waits, expected.into());
         assert!(waiting(Ownership::Personal, &all(), &waits).is_empty());
         let later = Collection::permitted(Ownership::Personal, &all(), &waits);
         assert!(later.allows(Item::OtherPaths) && later.allows(Item::CensusModels));

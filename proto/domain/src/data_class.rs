@@ -75,6 +75,18 @@ impl DataClass {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|class| class.as_str() == name)
     }
+
+    /// Its number where no text may be, from 1.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self as u32 + 1
+    }
+
+    /// The class of that number.
+    #[must_use]
+    pub fn numbered(number: u32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|class| class.number() == number)
+    }
 }
 
 impl DataAction {
@@ -107,6 +119,7 @@ mod tests {
     fn names_are_those_of_documents() {
         for class in DataClass::ALL {
             assert_eq!(DataClass::named(class.as_str()), Some(*class));
+            assert_eq!(DataClass::numbered(class.number()), Some(*class));
         }
         assert_eq!(DataAction::named("redact"), DataAction::Redact);
         assert_eq!(DataAction::named("made-up"), DataAction::Block);

@@ -4,11 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::census::Finding;
 use crate::collection::{Ceiling, Item};
+use crate::data_class::DataClass;
 use crate::digest::Sha256Digest;
 use crate::fact::Fact;
-use crate::id::{BaselineRef, BundleRef, ModelAlias, NodeId, RecallId};
+use crate::id::{BaselineRef, BundleName, BundleRef, NodeId, RecallId};
 use crate::limits::{FACTS_MAX, TEXT_LEN_MAX};
 use crate::time::Timestamp;
+use crate::usage::Sensitivity;
 
 /// Whose machine it is: the ceiling of what may be collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,8 +93,11 @@ pub struct BundleStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsageCount {
-    /// By which alias.
-    pub model: ModelAlias,
+    /// Which model: its bundle's name.
+    pub model: BundleName,
+    /// For data of which class, as declared or taken for granted; none: all classes together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_class: Option<Sensitivity>,
     /// Requests answered.
     pub requests: u64,
     /// Prompt tokens evaluated.
@@ -105,6 +110,16 @@ pub struct UsageCount {
     /// Requests refused for content of a data class.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub blocked: u64,
+}
+
+/// In how many requests and answers the guard found content of a kind since the last evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContentCount {
+    /// Which kind.
+    pub kind: DataClass,
+    /// In how many.
+    pub requests: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde asks for a reference.
@@ -157,6 +172,9 @@ pub struct Evidence {
     pub census: Vec<Finding>,
     /// Use since the last evidence.
     pub usage: Vec<UsageCount>,
+    /// What the guard found since the last evidence, by kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<ContentCount>,
     /// What was collected besides the minimum: asked for, below the ceiling, and agreed to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collected: Vec<Item>,
@@ -174,7 +192,7 @@ impl Evidence {
         }
         let lists =
             [self.facts.len(), self.bundles.len(), self.recalls.len(), self.census.len(), self.usage.len()];
-        if lists.iter().any(|len| *len > FACTS_MAX) {
+        if lists.iter().any(|len| *len > FACTS_MAX) || self.content.len() > DataClass::ALL.len() {
             return Err(EvidenceError::TooMany);
         }
         let texts =
@@ -190,9 +208,11 @@ impl Evidence {
         let is_beyond = |item: Item| item.ceiling(self.ownership) == Ceiling::Never;
         let lists_models = self.census.iter().any(|finding| !finding.listed.is_empty());
         let has_traces = self.facts.iter().any(|fact| !fact.trace.is_empty());
+        let divides = self.usage.iter().any(|count| count.data_class.is_some()) || !self.content.is_empty();
         let beyond = Item::ALL.into_iter().find(|item| {
             is_beyond(*item) && (self.collected.contains(item) || *item == Item::FactTraces && has_traces)
                 || *item == Item::CensusModels && lists_models && !self.collected.contains(item)
+                || *item == Item::UsageClasses && divides && !self.collected.contains(item)
         });
         beyond.map_or(Ok(()), |item| Err(EvidenceError::BeyondCeiling(item)))
     }

@@ -112,5 +112,8 @@ pub const UNRECALLS_MAX: usize = 1024;
 /// Most runtimes for which a baseline sets a minimum: a fleet has a few builds of the worker.
 pub const RUNTIME_MINIMUMS_MAX: usize = 16;
 
+/// Most variants of one bundle, with the first: there are about as many useful quantizations.
+pub const VARIANTS_MAX: usize = 8;
+
 const _: () = assert!(BUNDLE_FILES_MAX * 64 < MANIFEST_LEN_MAX);
 const _: () = assert!(FACTS_MAX >= CHECKS_MAX);

@@ -48,7 +48,8 @@ impl fmt::Display for KvType {
 }
 
 /// What of a model's header decides how much memory it takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelShape {
     /// All tensors, in bytes. They are mapped from the file.
     pub weights_bytes: u64,
@@ -69,6 +70,14 @@ pub struct ModelShape {
 }
 
 impl ModelShape {
+    /// The same with another file of the model, of which only the tensors count.
+    #[must_use]
+    pub const fn with_part(mut self, part: &Self) -> Self {
+        self.weights_bytes = self.weights_bytes.saturating_add(part.weights_bytes);
+        self.repacked_bytes = self.repacked_bytes.saturating_add(part.repacked_bytes);
+        self
+    }
+
     /// Buffers that a model takes which was not made for it, when a text is turned into a vector, in bytes.
     #[must_use]
     pub fn vectors_bytes(&self) -> u64 {

@@ -46,14 +46,10 @@ pub struct Recall {
 }
 
 impl Recall {
-    /// Whether it stops this bundle.
+    /// Whether it names this bundle.
     #[must_use]
-    pub fn stops_bundle(&self, manifest: &Manifest) -> bool {
-        match &self.target {
-            RecallTarget::Blob(digest) => manifest.files.iter().any(|file| file.sha256 == *digest),
-            RecallTarget::Bundle(bundle) => *bundle == manifest.reference(),
-            RecallTarget::Runtime(_) => false,
-        }
+    pub fn names_bundle(&self, manifest: &Manifest) -> bool {
+        matches!(&self.target, RecallTarget::Bundle(bundle) if *bundle == manifest.reference())
     }
 
     /// Whether it stops this runtime. A digest stops whatever has it.
@@ -64,6 +60,19 @@ impl Recall {
             RecallTarget::Bundle(_) => false,
         }
     }
+}
+
+/// The order that stops this bundle, if one does: it names the bundle, or no variant of it is left that none stops.
+#[must_use]
+pub fn stopping<'a>(recalls: &'a [Recall], manifest: &Manifest) -> Option<&'a Recall> {
+    if let Some(named) = recalls.iter().find(|recall| recall.names_bundle(manifest)) {
+        return Some(named);
+    }
+    let mut last = None;
+    for variant in manifest.every_variant() {
+        last = Some(recalls.iter().find(|recall| variant.is_stopped_by(recall))?);
+    }
+    last
 }
 
 /// One recall taken back, as the signed target `unrecalled.json` lists it.

@@ -7,6 +7,7 @@ use crate::digest::Sha256Digest;
 use crate::evidence::{Mode, Ownership};
 use crate::id::{BundleRef, FleetId, GroupName, NodeId, ReportId};
 use crate::recall::Recall;
+use crate::tally::Tally;
 use crate::time::Timestamp;
 use crate::verdict::Verdict;
 use crate::waiver::Waiver;
@@ -107,6 +108,9 @@ pub struct Report {
     pub bundles: Vec<BundleLine>,
     /// Other local AI, by group.
     pub census: Vec<CensusLine>,
+    /// How much models were used.
+    #[serde(default)]
+    pub usage: Tally,
     /// Recalls.
     pub recalls: Vec<Recall>,
     /// Waivers in force.

@@ -39,6 +39,18 @@ impl Sensitivity {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|sensitivity| sensitivity.as_str() == name)
     }
+
+    /// Its number where no text may be: from 1, least first.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self as u32 + 1
+    }
+
+    /// The one of that number.
+    #[must_use]
+    pub fn numbered(number: u32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|sensitivity| sensitivity.number() == number)
+    }
 }
 
 /// What a baseline says about using models.

@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     if manifest.validate().is_err() {
         return;
     }
-    for file in &manifest.files {
+    for file in manifest.every_file() {
         let mut end = 0;
         for index in 0..file.chunks.len() {
             let range = file.chunk_range(index).expect("a range for each chunk");

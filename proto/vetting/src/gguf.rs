@@ -27,7 +27,7 @@ mod vocabulary;
 use std::io::Read;
 
 use crate::policy::Policy;
-use crate::report::{Findings, Format, Report, Rule, Verdict, excerpt};
+use crate::report::{Findings, Format, Report, Rule, Verdict};
 use cursor::{Cursor, Stop};
 pub use measure::measure;
 use metadata::Metadata;
@@ -108,6 +108,8 @@ fn judge(
 ) {
     report.parameter_count = tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.elements));
     report.quantization = metadata.u32("general.file_type", findings).map(quantization::name);
+    let architecture = report.architecture.as_deref().unwrap_or_default();
+    report.shape = Some(measure::shape(architecture, metadata, tensors));
     report.chat_template = metadata.text("tokenizer.chat_template", findings).map(str::to_owned);
     judge_templates(metadata, findings);
     report.tokens = tokenizer::judge(metadata, findings);
@@ -122,15 +124,6 @@ fn judge_templates(metadata: &Metadata, findings: &mut Findings) {
         if let Some((at, how)) = crate::template::escape(template) {
             let message = format!("{key} reaches for Python at byte {at} of it: {how}");
             findings.refuse_at(Rule::T01, metadata.at(key), message);
-        }
-        if let Some(name) = key.strip_prefix("tokenizer.chat_template.") {
-            let message = format!(
-                "a further template, {}, of {} bytes; Croft serves only the one that the manifest binds, and this one is \
-                 bound as a part of the file",
-                excerpt(name.as_bytes()),
-                template.len()
-            );
-            findings.note_at(Rule::T04, metadata.at(key), message);
         }
     }
 }

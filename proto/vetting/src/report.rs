@@ -2,6 +2,7 @@
 
 mod rule;
 
+use croft_domain::memory::ModelShape;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{EXCERPT_CHARS_MAX, FINDINGS_MAX};
@@ -129,6 +130,9 @@ pub struct Report {
     pub chat_template: Option<String>,
     /// Tokens in the vocabulary.
     pub tokens: Option<u64>,
+    /// What decides how much memory it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shape: Option<ModelShape>,
 }
 
 impl Report {
@@ -146,6 +150,7 @@ impl Report {
             parameter_count: 0,
             chat_template: None,
             tokens: None,
+            shape: None,
         }
     }
 

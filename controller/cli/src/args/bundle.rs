@@ -74,6 +74,10 @@ pub struct Import {
     /// Which GGUF file of several; of a split model, any of its shards
     #[arg(long, value_name = "NAME")]
     pub file: Option<String>,
+    /// The same model in another quantization (GGUF file or folder), to be approved with it; repeat for more, the best
+    /// answers first. Each machine serves the fastest that fits its memory
+    #[arg(long = "variant", value_name = "FILE")]
+    pub variants: Vec<PathBuf>,
     /// OMS signature of the publisher of the weights, over the very files that come in
     #[arg(long, value_name = "SIGNATURE", requires = "key")]
     pub oms: Option<PathBuf>,
@@ -98,9 +102,6 @@ pub struct Import {
     /// Where the model came from: an address with a revision, or a description [default: what the store says]
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
-    /// Draft it although the fleet lists neither its source nor its license; approving asks again
-    #[arg(long)]
-    pub unlisted: bool,
     /// The model that this one was made from, for the bill of materials
     #[arg(long, value_name = "NAME")]
     pub base_model: Option<String>,

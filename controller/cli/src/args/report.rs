@@ -26,6 +26,11 @@ pub enum Report {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Print how much models are used, by group, model and class of data; nothing about fewer than five nodes
+    Usage {
+        /// Of which report [default: the newest]
+        id: Option<ReportId>,
+    },
     /// Make this machine's reviewer key, and list it in the fleet document
     Key,
     /// Recompute all chains, then sign a review of a report

@@ -14,7 +14,6 @@ use indicatif::ProgressBar;
 
 use crate::client::{Admin, connect, refused};
 use crate::clock;
-use crate::command::intake::{self, Step};
 use crate::draft::Draft;
 use crate::error::CtlError;
 use crate::fleet_dir::FleetDir;
@@ -63,7 +62,7 @@ pub async fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result
     workbench.sign(clock::now())?;
     say(&format!(
         "approved {bundle}: {}",
-        draft.manifest.files.iter().map(|f| f.sha256.to_string()).collect::<Vec<_>>().join(", ")
+        draft.manifest.every_file().map(|f| f.sha256.to_string()).collect::<Vec<_>>().join(", ")
     ));
     if let Some(rendered) = draft.manifest.template.rendered {
         say(&format!("renders:  {} (probe set {})", rendered.sha256, rendered.probe_set));
@@ -72,7 +71,7 @@ pub async fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result
     Ok(())
 }
 
-/// Holds a manifest against the fleet's lists, after adding to them what was asked for.
+/// Only from allowed sources, under allowed licenses; terms beyond open source only if somebody answers for them.
 fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) -> Result<(), CtlError> {
     let (license, source) = (&manifest.license.id, &manifest.provenance.source);
     if !manifest.license.is_open_source() && manifest.license.accepted_by.is_none() {
@@ -81,18 +80,40 @@ fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) ->
             hint: "read them, then import again with --accepted-by WHO".to_owned(),
         });
     }
-    intake::check_source(source)?;
-    let mut widened = workbench.fleet().clone();
-    if allow.license && !widened.licenses.contains(license) {
-        widened.licenses.push(license.clone());
+    let fleet = workbench.fleet();
+    if !fleet.licenses.contains(license) && !allow.license {
+        return Err(CtlError::Unapproved {
+            message: format!("license {license} is not among the fleet's ({})", fleet.licenses.join(", ")),
+            hint: format!("read it, then repeat with --allow-license to take in {license} from now on"),
+        });
     }
-    if allow.source && !widened.allows_source(source) {
-        widened.sources.push(source.clone());
+    if !fleet.allows_source(source) && !allow.source {
+        return Err(CtlError::Unapproved {
+            message: format!(
+                "source {} is not among the fleet's ({})",
+                crate::output::clean(source),
+                fleet.sources.join(", ")
+            ),
+            hint: "repeat with --allow-source for exactly this one, or allow a prefix: croftctl intake allow --source PREFIX"
+                .to_owned(),
+        });
     }
-    intake::admit(&widened, license, source, Step::Approve)?;
+    // Asked of a copy first: what can never be allowed must not be left in the document.
+    let mut widened = fleet.clone();
+    widened.sources.push(source.clone());
+    if !widened.allows_source(source) {
+        return Err(CtlError::Unapproved {
+            message: format!("source {} can never be allowed", crate::output::clean(source)),
+            hint: "a source has no .. and no % in it; import it again under another --source".to_owned(),
+        });
+    }
     workbench.change_fleet(|fleet| {
-        fleet.licenses = widened.licenses;
-        fleet.sources = widened.sources;
+        if !fleet.licenses.contains(license) {
+            fleet.licenses.push(license.clone());
+        }
+        if !fleet.allows_source(source) {
+            fleet.sources.push(source.clone());
+        }
     })?;
     Ok(())
 }
@@ -129,7 +150,7 @@ pub async fn publish(dir: &FleetDir, bundle: &BundleRef) -> Result<(), CtlError>
     workbench.check_publishable()?;
     let sources = Draft::load(dir, bundle)?.sources;
     let mut admin = connect(dir).await?;
-    for (file, source) in manifest.files.iter().zip(&sources) {
+    for (file, source) in manifest.every_file().zip(&sources) {
         send(&mut admin, source, file).await?;
     }
     workbench.publish(&mut admin).await?;

@@ -13,6 +13,7 @@ use croft_domain::bundle::{BundleFile, Manifest};
 use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
 use croft_domain::id::{BundleRef, GroupName};
+use croft_domain::recall::{Recall, stopping};
 use croft_link::fetch::HttpsClient;
 use croft_trust::archive::{Documents, Header, Outgoing};
 use croft_trust::digest::ChunkReader;
@@ -94,15 +95,14 @@ fn documents(
     if let Some(group) = &arguments.group {
         wanted.extend(newest_of_group(&workbench, group)?);
     }
+    let orders: Vec<Recall> = recalls.values().filter_map(|e| recalls::meaning(e).ok()).collect();
     let mut manifests = Vec::new();
     for bundle in &wanted {
         let manifest = workbench.bundle(bundle)?.ok_or_else(|| CtlError::NotFound {
             what: format!("approved bundle {bundle}"),
             hint: format!("croftctl bundle approve {bundle} signs its draft"),
         })?;
-        if let Some(recall) =
-            recalls.values().filter_map(|e| recalls::meaning(e).ok()).find(|r| r.stops_bundle(&manifest))
-        {
+        if let Some(recall) = stopping(&orders, &manifest) {
             return Err(CtlError::Unapproved {
                 message: format!("{bundle} was recalled: {}", crate::output::clean(&recall.reason)),
                 hint: "no machine would take it; export another version".to_owned(),
@@ -133,7 +133,7 @@ fn blobs(dir: &FleetDir, manifests: &[Manifest]) -> BTreeMap<Sha256Digest, Blob>
     let mut blobs = BTreeMap::new();
     for manifest in manifests {
         let places = Draft::load(dir, &manifest.reference()).map(|draft| draft.sources).unwrap_or_default();
-        for (at, file) in manifest.files.iter().enumerate() {
+        for (at, file) in manifest.every_file().enumerate() {
             let place = places.get(at).filter(|place| {
                 place.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == file.len_bytes)
             });

@@ -2,12 +2,13 @@
 //!
 //! Each file is opened once. What was vetted, hashed and measured is that open file, not whatever its path names later.
 
-use croft_domain::bundle::{
-    BundleFile, FileRole, Header, License, Manifest, Parameters, Provenance, Template, UsageScope,
-};
+mod take;
+
+use croft_domain::bundle::{BundleFile, License, Manifest, Parameters, Provenance, Template, UsageScope};
 use croft_domain::id::{BundleName, BundleRef};
+use croft_domain::variant::Variant;
 use croft_domain::vetting::VettingExceptions;
-use croft_trust::digest::{describe_file, sha256};
+use croft_trust::digest::sha256;
 use croft_trust::keys::parse_public_key;
 use croft_trust::limits::OMS_LEN_MAX;
 use croft_trust::oms::{self, OmsError};
@@ -15,15 +16,15 @@ use croft_vetting::report::Report;
 
 use crate::args::Import;
 use crate::bom::{self, Particulars};
-use crate::command::intake::{self, Step};
 use crate::draft::{self, Draft};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, read, read_text};
-use crate::limits::{CONTEXT_DEFAULT_MAX, DOCUMENT_LEN_MAX, HUGE_FILE_LEN, SMALL_FILE_LEN, TEMPLATE_LEN_MAX};
+use crate::limits::{CONTEXT_DEFAULT_MAX, DOCUMENT_LEN_MAX, TEMPLATE_LEN_MAX};
 use crate::output::{clean, length, print_data, say};
-use crate::source::{self, Choice, Found, Piece, Scratch};
+use crate::source::{self, Choice, Found, Scratch};
 use crate::workbench::Workbench;
-use crate::{clock, progress, random, vet};
+use crate::{clock, random, vet};
+use take::{Taken, vet_all};
 
 /// Runs `bundle import`.
 ///
@@ -37,44 +38,45 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
     if kind != "file" {
         say(&format!("source:   {kind}{}", origin.as_ref().map_or_else(String::new, |o| format!(", {o}"))));
     }
+    let vetted = vet_all(&arguments.from, &pieces, &exceptions(dir)?).await?;
+    let template = template(&arguments, apart, &vetted.passed.report)?;
+    review(&arguments, &template).await?;
+    let license = license(&arguments, license_text)?;
     let source = arguments.source.clone().or(origin).ok_or_else(|| CtlError::Input {
         what: "--source".to_owned(),
         expected: "where the model came from; this source does not say".to_owned(),
     })?;
-    let exceptions = check_intake(dir, &arguments, &source)?;
-    let Vetted { passed: vet::Passed { report, bytes: vetting }, lens } =
-        vet_all(&arguments, &pieces, &exceptions).await?;
-    let report = &report;
-    let template = template(&arguments, apart, report)?;
-    review(&arguments, &template).await?;
-    let license = license(&arguments, license_text)?;
     let numbers = number(dir, &arguments)?;
-    let (mut files, mut sources) = (Vec::new(), Vec::new());
-    for (piece, len_bytes) in pieces.into_iter().zip(lens) {
-        sources.push(piece.path.clone());
-        files.push(describe(piece, len_bytes)?);
-    }
-    check_oms(&arguments, &files)?;
-    let provenance = Provenance { source, vetting_report_sha256: sha256(&vetting) };
+    let taken = Taken::of(vetted, pieces)?;
+    let others = take_variants(dir, &arguments, &scratch, &taken).await?;
+    check_oms(&arguments, std::iter::once(&taken).chain(&others).flat_map(|taken| &taken.files))?;
+    let provenance = Provenance { source, vetting_report_sha256: sha256(&taken.vetting) };
     let particulars = Particulars {
         base_model: arguments.base_model.clone(),
-        quantization: report.quantization.clone(),
+        quantization: taken.report.quantization.clone(),
         at: clock::now(),
         serial: random::bytes()?,
     };
-    let manifest = compose(arguments, report, (template, license, provenance), files, numbers);
+    let mut manifest = compose(arguments, &taken, (template, license, provenance), numbers);
+    manifest.variants = others.iter().map(variant).collect();
     manifest
         .validate()
         .map_err(|e| CtlError::Input { what: e.field.clone(), expected: e.expected.to_owned() })?;
     let bom = bom::compose(&manifest, &particulars)?;
-    let draft = Draft { manifest, vetting, bom, sources };
+    let all = std::iter::once(&taken).chain(&others);
+    let vettings = all.clone().map(|taken| taken.vetting.clone()).collect();
+    let sources = all.flat_map(|taken| taken.sources.clone()).collect();
+    let draft = Draft { manifest, vettings, bom, sources };
     draft.save(dir, &scratch)?;
-    summarize(&draft, report);
+    summarize(&draft);
     print_data(&format!("{}\n", draft.manifest.reference()))
 }
 
 /// Holds what comes in against its publisher's OMS signature, if one was named. Names may differ, digests may not.
-fn check_oms(arguments: &Import, files: &[BundleFile]) -> Result<(), CtlError> {
+fn check_oms<'a>(
+    arguments: &Import,
+    mut files: impl Iterator<Item = &'a BundleFile>,
+) -> Result<(), CtlError> {
     let (Some(signature), Some(key)) = (&arguments.oms, &arguments.key) else { return Ok(()) };
     let refused = |error: OmsError| CtlError::Oms { path: signature.clone(), source: error };
     let point = parse_public_key(&read_text(key, DOCUMENT_LEN_MAX)?).map_err(|e| CtlError::Key {
@@ -83,7 +85,7 @@ fn check_oms(arguments: &Import, files: &[BundleFile]) -> Result<(), CtlError> {
         source: Box::new(e),
     })?;
     let signed = oms::verify(&read(signature, OMS_LEN_MAX as u64)?, &point).map_err(refused)?;
-    let missing = files.iter().find(|file| signed.iter().all(|resource| resource.sha256 != file.sha256));
+    let missing = files.find(|file| signed.iter().all(|resource| resource.sha256 != file.sha256));
     if let Some(file) = missing {
         return Err(refused(OmsError::Files(format!("{} was not signed", file.sha256))));
     }
@@ -91,68 +93,39 @@ fn check_oms(arguments: &Import, files: &[BundleFile]) -> Result<(), CtlError> {
     Ok(())
 }
 
-/// A model that passed.
-struct Vetted {
-    passed: vet::Passed,
-    /// The length of each of its files, in bytes, as they were judged.
-    lens: Vec<u64>,
-}
-
-/// Judges the model in a confined process; its shards together or not at all.
-async fn vet_all(
+/// Takes in the same model in the other quantizations that were named, each judged like the first.
+async fn take_variants(
+    dir: &FleetDir,
     arguments: &Import,
-    pieces: &[Piece],
-    exceptions: &VettingExceptions,
-) -> Result<Vetted, CtlError> {
-    let mut lens = Vec::new();
-    for piece in pieces {
-        let metadata = piece.file.metadata();
-        let fail = |source| CtlError::FileRead { path: piece.path.clone(), source };
-        lens.push(metadata.map_err(fail)?.len());
-    }
-    let spinner = progress::spinner("vetting in a confined process");
-    let passed = match pieces {
-        [] => Err(CtlError::NotFound { what: "file of weights".to_owned(), hint: String::new() }),
-        // The one file that was named is called as it was named.
-        [one] if one.digest.is_none() => vet::vet(&arguments.from, &one.file, exceptions).await,
-        [one] => vet::vet(&one.path, &one.file, exceptions).await,
-        several => {
-            let names =
-                several.iter().enumerate().map(|(index, piece)| shard_name(piece, index, several.len()));
-            let shards: Vec<_> = names.zip(several.iter().map(|piece| &piece.file)).collect();
-            vet::vet_shards(&arguments.from, &shards, exceptions).await
+    scratch: &Scratch,
+    first: &Taken,
+) -> Result<Vec<Taken>, CtlError> {
+    let mut others = Vec::new();
+    for path in &arguments.variants {
+        let pieces = source::find(path, Choice::default(), scratch)?.pieces;
+        let vetted = vet_all(path, &pieces, &exceptions(dir)?).await?;
+        let taken = Taken::of(vetted, pieces)?;
+        let refused =
+            |expected: String| CtlError::Input { what: format!("--variant {}", path.display()), expected };
+        if !taken.is_sibling_of(first) {
+            return Err(refused("it is another model: architecture, sizes or vocabulary differ".to_owned()));
         }
-    };
-    spinner.finish_and_clear();
-    let passed = passed?;
-    for finding in &passed.report.findings {
-        say(&format!("note:{}", vet::finding_text(finding)));
+        let quantization = taken.quantization();
+        if std::iter::once(first).chain(&others).any(|other| other.quantization() == quantization) {
+            let expected =
+                format!("it is {quantization} like another; name the same model in another quantization");
+            return Err(refused(expected));
+        }
+        others.push(taken);
     }
-    Ok(Vetted { passed, lens })
+    Ok(others)
 }
 
-/// What a shard is called. A store that names by digest says the order only.
-fn shard_name(piece: &Piece, index: usize, count: usize) -> String {
-    match (piece.path.file_name().and_then(|name| name.to_str()), piece.digest) {
-        (Some(name), None) => name.to_owned(),
-        _ => format!("model-{:05}-of-{count:05}.gguf", index + 1),
-    }
-}
-
-/// Asks the fleet's lists early, where a fleet is known here, and gives what it allows beyond the built-in rules.
-fn check_intake(dir: &FleetDir, arguments: &Import, source: &str) -> Result<VettingExceptions, CtlError> {
-    intake::check_source(source)?;
-    match Workbench::open(dir) {
-        Ok(workbench) => {
-            let fleet = workbench.fleet();
-            match intake::admit(fleet, &arguments.license, source, Step::Import) {
-                Err(refusal) if arguments.unlisted => say(&format!("note: {refusal}")),
-                admitted => admitted?,
-            }
-            Ok(fleet.vetting.clone())
-        }
-        Err(CtlError::FleetMissing { .. }) => Ok(VettingExceptions::default()),
-        Err(error) => Err(error),
+fn variant(taken: &Taken) -> Variant {
+    Variant {
+        files: taken.files.clone(),
+        header: taken.header(),
+        vetting_report_sha256: sha256(&taken.vetting),
     }
 }
 
@@ -253,43 +226,14 @@ fn approved(workbench: &Workbench, name: &BundleName) -> Result<Vec<Manifest>, C
     Ok(manifests)
 }
 
-/// Chunks small enough that a resumed fetch loses little, and few enough for the manifest's bound.
-const fn chunk_len(len_bytes: u64) -> u64 {
-    if len_bytes < SMALL_FILE_LEN {
-        1 << 20
-    } else if len_bytes <= HUGE_FILE_LEN {
-        4 << 20
-    } else {
-        16 << 20
-    }
-}
-
-/// Measures a file, and holds it to what its store says it is.
-fn describe(piece: Piece, len_bytes: u64) -> Result<BundleFile, CtlError> {
-    let Piece { path, mut file, digest } = piece;
-    let spinner = progress::spinner(&format!("hashing {}", length(len_bytes)));
-    let chunk_len_bytes = chunk_len(len_bytes);
-    let described = describe_file(&mut file, chunk_len_bytes);
-    spinner.finish_and_clear();
-    let fail = |source| CtlError::FileRead { path: path.clone(), source };
-    let (sha256, len, chunks) = described.map_err(fail)?;
-    if len != len_bytes {
-        return Err(fail(std::io::Error::other("the file changed while it was read")));
-    }
-    match digest {
-        Some(expected) if expected != sha256 => Err(CtlError::WrongDigest { path, expected, found: sha256 }),
-        _ => Ok(BundleFile { role: FileRole::Weights, sha256, len_bytes, chunk_len_bytes, chunks }),
-    }
-}
-
 fn compose(
     arguments: Import,
-    report: &Report,
+    taken: &Taken,
     (template, license, provenance): (Template, License, Provenance),
-    files: Vec<BundleFile>,
     (version, epoch): (u32, u32),
 ) -> Manifest {
     let Import { name, aliases, checks, context, slots, temperature, data_class_max, .. } = arguments;
+    let report = &taken.report;
     let context_tokens = context
         .unwrap_or_else(|| report.context_length.unwrap_or(CONTEXT_DEFAULT_MAX).min(CONTEXT_DEFAULT_MAX));
     Manifest {
@@ -298,7 +242,7 @@ fn compose(
         version,
         epoch,
         architecture: report.architecture.clone().unwrap_or_default(),
-        files,
+        files: taken.files.clone(),
         template,
         parameters: Parameters { context_tokens, slots, temperature },
         aliases,
@@ -306,27 +250,32 @@ fn compose(
         provenance,
         check_prompts: checks,
         usage_scope: UsageScope { data_class_max: data_class_max.map(Into::into) },
-        header: Header {
-            parameters: report.parameter_count,
-            quantization: report.quantization.clone().unwrap_or_default(),
-            context_length: report.context_length.unwrap_or(0),
-        },
+        header: taken.header(),
+        variants: Vec::new(),
     }
 }
 
-fn summarize(draft: &Draft, report: &Report) {
+fn summarize(draft: &Draft) {
     let manifest = &draft.manifest;
     let bundle = manifest.reference();
     let parameters = &manifest.parameters;
-    say(&format!(
-        "vetted: {}, {} weights, {}, {}",
-        manifest.architecture,
-        report.parameter_count,
-        report.quantization.as_deref().unwrap_or("quantization unknown"),
-        length(manifest.len_bytes())
-    ));
-    for file in &manifest.files {
-        say(&format!("file:     {} in {} chunks", file.sha256, file.chunks.len()));
+    for variant in manifest.every_variant() {
+        let quantization = &variant.header.quantization;
+        say(&format!(
+            "vetted: {}, {} weights, {}, {}",
+            manifest.architecture,
+            variant.header.parameters,
+            if quantization.is_empty() { "quantization unknown" } else { quantization },
+            length(variant.len_bytes())
+        ));
+        for file in variant.files {
+            say(&format!("file:     {} in {} chunks", file.sha256, file.chunks.len()));
+        }
+    }
+    if !manifest.variants.is_empty() {
+        say(
+            "variants: each machine serves the fastest that fits, and one named earlier if it is nearly as fast",
+        );
     }
     if !manifest.template.source.is_empty() {
         say(&format!("template: {} ({} bytes)", manifest.template.sha256, manifest.template.source.len()));
@@ -338,18 +287,4 @@ fn summarize(draft: &Draft, report: &Report) {
         );
     }
     say(&format!("next: croftctl bundle approve {bundle}"));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn chunks_grow_with_the_file() {
-        assert_eq!(chunk_len(1), 1 << 20);
-        assert_eq!(chunk_len(SMALL_FILE_LEN - 1), 1 << 20);
-        assert_eq!(chunk_len(SMALL_FILE_LEN), 4 << 20);
-        assert_eq!(chunk_len(HUGE_FILE_LEN), 4 << 20);
-        assert_eq!(chunk_len(HUGE_FILE_LEN + 1), 16 << 20);
-    }
 }

@@ -1,5 +1,7 @@
 //! `report`: compliance reports, as the controller keeps them.
 
+mod usage;
+
 use std::path::Path;
 
 use croft_domain::digest::Sha256Digest;
@@ -33,7 +35,7 @@ pub async fn run(dir: &FleetDir, verb: &Report, output: Format) -> Result<(), Ct
         Report::Key => return key(dir).await,
         Report::Review(review) => return sign(dir, review).await,
         Report::Verify { path, key } => return verify(dir, path, *key, output),
-        Report::Create | Report::List | Report::Show { .. } => {}
+        Report::Create | Report::List | Report::Show { .. } | Report::Usage { .. } => {}
     }
     let mut admin = connect(dir).await?;
     match verb {
@@ -50,6 +52,10 @@ pub async fn run(dir: &FleetDir, verb: &Report, output: Format) -> Result<(), Ct
             let answer = admin.list_reports(ListReportsRequest {}).await.map_err(refused("list reports"))?;
             let lines: Vec<Line> = answer.into_inner().reports.into_iter().map(Line::from).collect();
             print_list(&lines, output)
+        }
+        Report::Usage { id } => {
+            let (_, json) = fetch(&mut admin, *id, ReportFormat::Json).await?;
+            usage::print(&parsed(&json)?, output)
         }
         Report::Show { id, format, out } => {
             let (id, content) = fetch(&mut admin, *id, *format).await?;
@@ -89,8 +95,7 @@ async fn sign(dir: &FleetDir, asked: &args::Review) -> Result<(), CtlError> {
     let audited = audited(dir).await?;
     let mut admin = connect(dir).await?;
     let (id, json) = fetch(&mut admin, asked.id, ReportFormat::Json).await?;
-    let report: croft_domain::report::Report = serde_json::from_slice(&json)
-        .map_err(|e| CtlError::Answer { operation: "show a report", message: e.to_string() })?;
+    let report = parsed(&json)?;
     let (_, html) = fetch(&mut admin, Some(report.id), ReportFormat::Html).await?;
     let review = Review {
         version: 1,
@@ -119,6 +124,11 @@ async fn sign(dir: &FleetDir, asked: &args::Review) -> Result<(), CtlError> {
     say(&format!("signed the review of report {id} in {}", asked.out.display()));
     say(&format!("anybody verifies it offline: croftctl report verify {}", asked.out.display()));
     Ok(())
+}
+
+fn parsed(json: &[u8]) -> Result<croft_domain::report::Report, CtlError> {
+    serde_json::from_slice(json)
+        .map_err(|e| CtlError::Answer { operation: "show a report", message: e.to_string() })
 }
 
 fn verify(dir: &FleetDir, path: &Path, key: Option<Sha256Digest>, output: Format) -> Result<(), CtlError> {

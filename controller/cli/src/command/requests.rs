@@ -1,6 +1,7 @@
 //! `requests`: what people ask for with `croft request`.
 
 use croft_domain::id::{NodeId, RequestId};
+use croft_domain::request::RequestOutcome;
 use croft_domain::time::Timestamp;
 use croft_proto::grpc::{CloseModelRequestRequest, ListModelRequestsRequest, ModelRequest};
 use serde::Serialize;
@@ -25,10 +26,16 @@ pub async fn run(dir: &FleetDir, verb: &Requests, output: Format) -> Result<(), 
             let lines: Vec<Line> = requests.into_iter().map(Line::from).collect();
             print_list(&lines, output)
         }
-        Requests::Close { id, note } => {
-            let close = CloseModelRequestRequest { request_id: id.0.to_vec(), note: note.clone() };
+        Requests::Close { id, outcome, note } => {
+            let outcome = RequestOutcome::from(*outcome).as_str();
+            let close = CloseModelRequestRequest {
+                request_id: id.0.to_vec(),
+                note: note.clone(),
+                outcome: outcome.to_owned(),
+            };
             let answer = admin.close_model_request(close).await.map_err(refused("close a request"))?;
-            say(&format!("closed: {}", answer.into_inner().source));
+            say(&format!("{outcome}: {}", answer.into_inner().source));
+            say("who asked sees it with: croft request --list");
             Ok(())
         }
     }

@@ -10,4 +10,5 @@ mod keys;
 mod oms;
 mod run;
 mod source;
+mod variants;
 mod vet;

@@ -147,6 +147,12 @@ impl Local for Daemon {
         Ok(Response::new(AskModelResponse { source }))
     }
 
+    async fn list_asked(&self, _: Request<ListAskedRequest>) -> Answer<ListAskedResponse> {
+        let (source, note) = ("https://x.test/m".to_owned(), "too large for these machines".to_owned());
+        let asked = AskedLine { source, at: 86_400, outcome: "denied".to_owned(), note, answered_at: 90_000 };
+        Ok(Response::new(ListAskedResponse { asked: vec![asked] }))
+    }
+
     async fn set_paused(&self, request: Request<SetPausedRequest>) -> Answer<SetPausedResponse> {
         self.note(format!("paused {}", request.into_inner().paused));
         Ok(Response::new(SetPausedResponse {}))

@@ -82,7 +82,6 @@ impl Ours {
             "Apache-2.0",
             "--source",
             "made for measuring",
-            "--unlisted",
             "--alias",
             "complete",
             "--context",

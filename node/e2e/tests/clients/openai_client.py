@@ -182,6 +182,28 @@ class Errors(unittest.TestCase):
         with self.assertRaises(openai.NotFoundError):
             client().moderations.create(input="x")
 
+    def test_other_apis_say_where_to_go(self):
+        with self.assertRaises(openai.NotFoundError) as caught:
+            client().responses.create(model="chat", input=QUESTION)
+        self.assertIn("client.chat.completions.create", caught.exception.message)
+        without = openai.OpenAI(base_url=os.environ["CROFT_BASE"], api_key=KEY, max_retries=0)
+        with self.assertRaises(openai.NotFoundError) as caught:
+            without.chat.completions.create(**asked())
+        self.assertIn("ends in /v1", caught.exception.message)
+
+    def test_an_image_is_refused_by_its_place(self):
+        image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+        parts = [{"type": "text", "text": "what is this?"}, image]
+        with self.assertRaises(openai.BadRequestError) as caught:
+            client().chat.completions.create(**asked() | {"messages": [{"role": "user", "content": parts}]})
+        self.assertEqual(caught.exception.code, "E-REQUEST-UNSUPPORTED")
+        self.assertIn("messages[0].content[1]", caught.exception.message)
+
+    def test_a_developer_is_a_system(self):
+        messages = [{"role": "developer", "content": "Answer with code."}, {"role": "user", "content": QUESTION}]
+        answer = client().chat.completions.create(**asked() | {"messages": messages})
+        self.assertEqual(answer.choices[0].message.role, "assistant")
+
     def test_timeout(self):
         with self.assertRaises(openai.APITimeoutError):
             client(timeout=0.0005).chat.completions.create(**asked())

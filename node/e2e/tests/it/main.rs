@@ -37,7 +37,9 @@ mod terms;
 mod tools;
 mod trial;
 mod upgrade;
+mod usage;
 mod waivers;
+mod wiretap;
 mod workers;
 
 use croft_e2e::controller::REPORTING_BASELINE;

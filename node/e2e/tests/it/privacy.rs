@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::Village;
 
-const MARKER: &str = "zanzibarquux";
+pub const MARKER: &str = "zanzibarquux";
 
 /// The baseline of the demo, with content that is kept from models.
 const GUARDING_BASELINE: &str = "\
@@ -28,7 +28,7 @@ data_classes:
   email-addresses: redact
 ";
 
-fn question() -> String {
+pub fn question() -> String {
     format!("list the {MARKER} of customers")
 }
 
@@ -38,7 +38,7 @@ fn caller(village: &Village) -> Api {
 }
 
 /// How text looks in files that do not hold it as it is: hexadecimal, UTF-16, and Base64 at each of its three phases.
-fn disguises(marker: &str) -> Vec<Vec<u8>> {
+pub fn disguises(marker: &str) -> Vec<Vec<u8>> {
     let plain = marker.as_bytes().to_vec();
     let hex: String = plain.iter().map(|byte| format!("{byte:02x}")).collect();
     let wide: Vec<u8> = plain.iter().flat_map(|byte| [*byte, 0]).collect();
@@ -138,7 +138,7 @@ fn p6_what_was_asked_is_found_nowhere_after_success_and_refusal() {
 }
 
 /// Asks until something other than an answer comes.
-fn ask_until_refused(api: &Api) -> Answer {
+pub fn ask_until_refused(api: &Api) -> Answer {
     let body = json!({"model": "chat", "ignore_eos": true, "max_tokens": 200, "temperature": 0,
         "messages": [{"role": "user", "content": question()}]});
     (0..1000)

@@ -43,9 +43,10 @@ fn p10_a_request_tells_the_address_and_the_reason_and_nothing_else() {
         (Some(village.node_id().as_str()), &json!("dev"))
     );
     let id = open[0]["request"].as_str().expect("an id");
-    village.fleet.ctl(&["requests", "close", id, "--note", "assigned next week"]).expect("closed");
+    let close = ["requests", "close", id, "--outcome", "approved", "--note", "assigned next week"];
+    village.fleet.ctl(&close).expect("closed");
     assert!(open_requests(&village).is_empty());
-    assert_refused(&village.fleet.try_ctl(&["requests", "close", id]).expect("croftctl runs"), "E-NOT-FOUND");
+    assert_refused(&village.fleet.try_ctl(&close).expect("croftctl runs"), "E-NOT-FOUND");
     let log = village.fleet.ctl(&["audit", "log"]).expect("the log");
     assert!(log.says("request.close") && log.says("assigned next week"), "{log:?}");
 }
@@ -72,4 +73,41 @@ fn requests_are_bounded_and_refused_with_their_reason() {
     village.fleet.stop_controller().expect("stopped");
     let output = village.workstation.try_croft(&["request", CODER, "--why", "x"]).expect("croft runs");
     assert_refused(&output, "E-NET-UNREACHABLE");
+}
+
+#[test]
+fn who_asked_reads_the_answer_and_nobody_else_does() {
+    let village = Village::serving();
+    let station = &village.workstation;
+    let listed = || station.croft_json(&["request", "--list"]).expect("a list")["asked"].clone();
+    assert_eq!(listed(), json!([]));
+    for (name, outcome, note) in
+        [("a", "approved", "from Monday on"), ("b", "denied", "too large"), ("c", "", "")]
+    {
+        let source = format!("{CODER}-{name}");
+        station.croft(&["request", &source, "--why", "it writes Rust"]).expect("asked");
+        if outcome.is_empty() {
+            continue;
+        }
+        let open = open_requests(&village);
+        let id = open[0]["request"].as_str().expect("an id");
+        village.fleet.ctl(&["requests", "close", id, "--outcome", outcome, "--note", note]).expect("closed");
+    }
+    let asked = listed();
+    let answer = |name: &str| {
+        let source = format!("{CODER}-{name}");
+        let found = asked.as_array().expect("a list").iter().find(|line| line["source"] == source.as_str());
+        let found = found.unwrap_or_else(|| panic!("{asked}"));
+        (found["outcome"].clone(), found["note"].clone(), found["answered_at"].is_null())
+    };
+    assert_eq!(answer("a"), (json!("approved"), json!("from Monday on"), false));
+    assert_eq!(answer("b"), (json!("denied"), json!("too large"), false));
+    assert_eq!(answer("c"), (json!("pending"), json!(""), true));
+    let shown = station.croft(&["request", "--list"]).expect("a list");
+    assert!(shown.says("approved") && shown.says("from Monday on"), "{shown:?}");
+    // Asking once more for what was denied opens it again.
+    station.croft(&["request", &format!("{CODER}-b"), "--why", "a smaller one"]).expect("asked");
+    assert_eq!(open_requests(&village).len(), 2);
+    let refused = station.try_croft(&["request"]).expect("croft runs");
+    assert_eq!(refused.code, Some(2), "{refused:?}");
 }

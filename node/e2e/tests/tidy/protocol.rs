@@ -119,6 +119,9 @@ fn p10_no_field_towards_a_node_is_made_for_a_command_or_a_path() {
     assert_eq!(
         texts,
         [
+            "AskedModel.note",
+            "AskedModel.outcome",
+            "AskedModel.source",
             "DesiredState.baseline",
             "DesiredState.bundles",
             "EnrollResponse.certificate_chain_pem",
@@ -169,6 +172,9 @@ fn p6_what_leaves_the_gateway_for_the_daemon_has_no_room_for_a_users_text() {
     let text = crate::read("proto/croft/v1/worker.proto");
     let usage = text.split("message Usage {").nth(1).and_then(|t| t.split("\n}").next()).expect("Usage");
     assert!(!usage.contains("string") && !usage.contains("bytes"), "{usage}");
+    let kind =
+        text.split("message KindCount {").nth(1).and_then(|t| t.split("\n}").next()).expect("KindCount");
+    assert!(!kind.contains("string") && !kind.contains("bytes"), "{kind}");
     let slot = text.split("message SlotReady {").nth(1).and_then(|t| t.split('}').next()).expect("SlotReady");
     assert!(!slot.contains("string") && !slot.contains("bytes"), "{slot}");
 }

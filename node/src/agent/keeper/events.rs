@@ -2,7 +2,7 @@
 
 use croft_domain::code::Code;
 use croft_domain::evidence::BundleState;
-use croft_domain::id::{BundleRef, ModelAlias};
+use croft_domain::id::BundleRef;
 
 use super::Keeper;
 use crate::agent::memory::Memory;
@@ -28,15 +28,11 @@ impl Keeper {
                 memory.gateway_pid = None;
                 memory.gateway_proof = None;
             }
-            Event::Usage { slot, requests, prompt_tokens, completion_tokens, redacted, blocked } => {
+            Event::Usage { slot, counted } => {
                 let bundle = self.supervisor.loaded().find(|(_, at)| *at == slot).map(|(bundle, _)| bundle);
-                let Some(alias) = bundle.and_then(|bundle| alias_of(&memory, bundle)) else { return };
-                let used = memory.usage.entry(alias).or_default();
-                used.requests = used.requests.saturating_add(requests);
-                used.prompt_tokens = used.prompt_tokens.saturating_add(prompt_tokens);
-                used.completion_tokens = used.completion_tokens.saturating_add(completion_tokens);
-                used.redacted = used.redacted.saturating_add(redacted);
-                used.blocked = used.blocked.saturating_add(blocked);
+                if let Some(bundle) = bundle {
+                    memory.counters.count(&bundle.name, &counted);
+                }
             }
             // What a worker with a model proved is newer, or as good.
             Event::WorkerProof(proof) => {
@@ -130,10 +126,4 @@ impl Keeper {
             self.shared.fetch.notify_one();
         }
     }
-}
-
-fn alias_of(memory: &Memory, bundle: &BundleRef) -> Option<ModelAlias> {
-    let trust = memory.trust.as_ref()?;
-    let manifest = &trust.bundles.get(bundle)?.manifest;
-    manifest.aliases.first().cloned().or_else(|| bundle.name.as_str().parse().ok())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use croft_domain::appraise::{Subject, appraise, history_of};
 use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;
-use croft_domain::evidence::{Evidence, UsageCount};
+use croft_domain::evidence::Evidence;
 use croft_domain::lease::Lease;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
@@ -16,7 +16,7 @@ use croft_trust::store::TrustView;
 use super::{End, Session};
 use crate::agent::chain;
 use crate::agent::evidence::{Occasion, baseline_of, compose, own_facts};
-use crate::agent::memory::{Memory, Use};
+use crate::agent::memory::Memory;
 use crate::agent::senses::observe;
 use crate::clock;
 use crate::controller_client::{Answer, BootQuote, Challenge, Enrolled};
@@ -50,11 +50,11 @@ impl Session {
             mode: self.shared.paths.mode,
             now: clock::now(),
         };
-        let evidence = {
+        let (evidence, counters) = {
             let mut memory = self.shared.memory();
             memory.local_facts = own_facts(&memory, self.listen);
             memory.local_facts.extend(observed.facts.iter().cloned());
-            compose(&memory, observed, &occasion)
+            (compose(&memory, observed, &occasion), memory.counters.clone())
         };
         let evidence = evidence.evidence();
         let payload = serde_json::to_vec(evidence);
@@ -63,7 +63,7 @@ impl Session {
         let quote = self.quote(identity, evidence, (&challenge.nonce, &payload)).await.map_err(state)?;
         let envelope = identity.key.sign(Domain::Evidence, payload).map_err(state)?;
         let answer = client.attest(envelope, quote.as_ref(), reason).await?;
-        self.subtract_usage(&evidence.usage);
+        self.shared.memory().counters.subtract(&counters, evidence);
         self.take_in(evidence, sent, answer, identity, quote.as_ref())?;
         self.send_receipts(client, identity).await
     }
@@ -83,21 +83,6 @@ impl Session {
                 known
             }
         }
-    }
-
-    /// What was counted while the evidence was under way stays for the next.
-    fn subtract_usage(&self, sent: &[UsageCount]) {
-        let mut memory = self.shared.memory();
-        for used in sent {
-            if let Some(now) = memory.usage.get_mut(&used.model) {
-                now.requests = now.requests.saturating_sub(used.requests);
-                now.prompt_tokens = now.prompt_tokens.saturating_sub(used.prompt_tokens);
-                now.completion_tokens = now.completion_tokens.saturating_sub(used.completion_tokens);
-                now.redacted = now.redacted.saturating_sub(used.redacted);
-                now.blocked = now.blocked.saturating_sub(used.blocked);
-            }
-        }
-        memory.usage.retain(|_, used| *used != Use::default());
     }
 
     /// Takes in a verdict and a lease. The node judges itself as well, and the stricter verdict counts.

@@ -2,6 +2,7 @@
 //! groups of digits, an open private key. Everything before it goes on at once, so a stream is late by a word and not by
 //! an answer.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use croft_domain::code::Code;
@@ -17,20 +18,20 @@ pub struct Outgoing {
     /// The end of what went out, as the model wrote it: keywords stand before secrets.
     before: String,
     held: String,
-    redacted: u64,
+    redacted: BTreeSet<DataClass>,
 }
 
 impl Outgoing {
     /// Nothing came yet.
     #[must_use]
     pub const fn new(rules: Rc<Rules>) -> Self {
-        Self { rules, before: String::new(), held: String::new(), redacted: 0 }
+        Self { rules, before: String::new(), held: String::new(), redacted: BTreeSet::new() }
     }
 
-    /// How many things were replaced so far.
+    /// Of which kinds something was replaced so far.
     #[must_use]
-    pub const fn redacted(&self) -> u64 {
-        self.redacted
+    pub const fn redacted(&self) -> &BTreeSet<DataClass> {
+        &self.redacted
     }
 
     /// Takes what comes next; gives what may go out now.
@@ -89,7 +90,7 @@ impl Outgoing {
             out.push_str(&window[kept_to..finding.start.max(kept_to)]);
             out.push_str(&mark(finding));
             kept_to = finding.end;
-            self.redacted += 1;
+            self.redacted.insert(finding.class);
         }
         out.push_str(&window[kept_to..cut]);
         let keep_from = window.floor_char_boundary(cut.saturating_sub(CONTEXT_KEPT_LEN));
@@ -99,11 +100,11 @@ impl Outgoing {
     }
 }
 
-/// A whole text with everything replaced that is to be; says how much that was.
+/// A whole text with everything replaced that is to be; says of which kinds that was.
 ///
 /// # Errors
 /// [`Code::DataBlocked`], naming the kind.
-pub fn whole(rules: &Rc<Rules>, text: &str) -> Result<(String, u64), Refusal> {
+pub fn whole(rules: &Rc<Rules>, text: &str) -> Result<(String, BTreeSet<DataClass>), Refusal> {
     let mut outgoing = Outgoing::new(Rc::clone(rules));
     outgoing.held.push_str(text);
     let out = outgoing.finish()?;
@@ -140,7 +141,9 @@ fn refusal(finding: &Finding<'_>) -> Refusal {
     let (kind, class) = (finding.kind, finding.class.as_str());
     let message =
         format!("the answer held {kind} ({class}), which your organization keeps from answers; it ends here");
-    Refusal::new(Code::DataBlocked, message).with_hint("ask for an answer without it")
+    Refusal::new(Code::DataBlocked, message)
+        .with_hint("ask for an answer without it")
+        .for_content([finding.class])
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From findings to what becomes of the request: refused, rewritten with marks, or passed on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use croft_domain::code::Code;
 use croft_domain::data_class::{DataAction, DataClass};
@@ -9,21 +9,31 @@ use super::super::errors::Refusal;
 use super::super::limits::SCAN_STEP_LEN;
 use super::{Rules, Scan};
 
-/// What was replaced: rule by rule, how often. Empty: nothing.
+/// What was replaced. Empty: nothing.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Screened(BTreeMap<String, usize>);
+pub struct Screened {
+    /// Rule by rule, how often.
+    counts: BTreeMap<String, usize>,
+    kinds: BTreeSet<DataClass>,
+}
 
 impl Screened {
     /// Whether anything was replaced.
     #[must_use]
     pub fn is_changed(&self) -> bool {
-        !self.0.is_empty()
+        !self.counts.is_empty()
+    }
+
+    /// Of which kinds it was.
+    #[must_use]
+    pub const fn kinds(&self) -> &BTreeSet<DataClass> {
+        &self.kinds
     }
 
     /// For the response's header: `github-token=1, email-address=2`.
     #[must_use]
     pub fn header(&self) -> String {
-        let counts: Vec<_> = self.0.iter().map(|(id, count)| format!("{id}={count}")).collect();
+        let counts: Vec<_> = self.counts.iter().map(|(id, count)| format!("{id}={count}")).collect();
         counts.join(", ")
     }
 }
@@ -55,7 +65,8 @@ pub async fn screen(rules: &Rules, texts: Vec<&mut String>) -> Result<Screened, 
             cleaned.push_str(finding.id);
             cleaned.push(']');
             kept_to = finding.end;
-            *screened.0.entry(finding.id.to_owned()).or_default() += 1;
+            *screened.counts.entry(finding.id.to_owned()).or_default() += 1;
+            screened.kinds.insert(finding.class);
         }
         if kept_to > 0 {
             cleaned.push_str(&text[kept_to..]);
@@ -74,6 +85,7 @@ fn refusal(blocked: &BTreeMap<String, DataClass>) -> Refusal {
             "the request holds {kinds}, which your organization keeps from models; nothing was sent to the model"
         ),
     )
+    .for_content(blocked.values().copied())
 }
 
 #[cfg(test)]
@@ -95,6 +107,7 @@ mod tests {
         assert_eq!(texts[0], "é [redacted: email-address], [redacted: email-address] é");
         assert_eq!(texts[1], "card [redacted: payment-card]");
         assert_eq!(screened.header(), "email-address=2, payment-card=1");
+        assert_eq!(*screened.kinds(), [DataClass::PaymentCards, DataClass::EmailAddresses].into());
     }
 
     #[test]
@@ -104,6 +117,7 @@ mod tests {
             [(DataClass::EmailAddresses, DataAction::Redact), (DataClass::PaymentCards, DataAction::Block)];
         let refusal = run(&rules, &mut texts).expect_err("a card");
         assert_eq!(refusal.code, Code::DataBlocked);
+        assert_eq!(refusal.found, [DataClass::PaymentCards].into());
         assert!(refusal.message.contains("a payment card number (payment-cards)"), "{}", refusal.message);
         assert!(!refusal.message.contains("4111") && !refusal.message.contains("jane"));
     }

@@ -18,11 +18,11 @@ use super::super::limits::{
     VECTOR_LEN_MAX, WORKER_MESSAGE_LEN_MAX,
 };
 use super::super::queue::{FairQueue, Full};
-use super::Event;
+use super::{Account, Event};
 
 struct Waiting {
     request: u64,
-    caller: Caller,
+    account: Account,
     work: to_worker::Frame,
     events: mpsc::Sender<Event>,
     _reservation: Reservation,
@@ -31,7 +31,7 @@ struct Waiting {
 struct Running {
     /// None once cancelled: the worker's acknowledgment is still awaited.
     events: Option<mpsc::Sender<Event>>,
-    caller: Caller,
+    account: Account,
     answer_len: usize,
     /// Of the texts that were answered with vectors.
     prompt_tokens: u32,
@@ -97,11 +97,12 @@ impl State {
 
     pub(super) fn submit(
         &mut self,
-        caller: Caller,
+        account: Account,
         mut work: to_worker::Frame,
         reservation: Reservation,
         events: mpsc::Sender<Event>,
     ) -> Result<u64, Full> {
+        let caller = account.caller;
         self.requests_made += 1;
         let request = self.requests_made;
         if self.callers.len() < CALLERS_MAX {
@@ -115,7 +116,7 @@ impl State {
             to_worker::Frame::Rank(rank) => rank.request = request,
             to_worker::Frame::Cancel(cancel) => cancel.request = request,
         }
-        let waiting = Waiting { request, caller, events, _reservation: reservation, work };
+        let waiting = Waiting { request, account, events, _reservation: reservation, work };
         self.waiting.push(caller, cost(&waiting.work), waiting)?;
         Ok(request)
     }
@@ -129,13 +130,13 @@ impl State {
             // end of somebody's long streams.
             let most = if self.callers.len() > 1 { streams.saturating_sub(1).max(1) } else { streams };
             let running = &self.running;
-            let has = |caller| running.values().filter(|running| running.caller == caller).count();
+            let has = |caller| running.values().filter(|running| running.account.caller == caller).count();
             let Some(next) = self.waiting.pop(|caller| has(caller) < most) else { return };
             if next.events.is_closed() {
                 continue;
             }
-            let Waiting { request, caller, work, events, .. } = next;
-            let running = Running { events: Some(events), caller, answer_len: 0, prompt_tokens: 0 };
+            let Waiting { request, account, work, events, .. } = next;
+            let running = Running { events: Some(events), account, answer_len: 0, prompt_tokens: 0 };
             self.running.insert(request, running);
             self.outbox.push_back(ToWorker { generation, frame: Some(work) });
         }
@@ -231,7 +232,7 @@ impl State {
     }
 
     /// Takes one frame; says which generation became ready, and what was finished.
-    pub(super) fn take(&mut self, message: FromWorker) -> (Option<u32>, Vec<(Caller, Finished)>) {
+    pub(super) fn take(&mut self, message: FromWorker) -> (Option<u32>, Vec<(Account, Finished)>) {
         let mut usage = Vec::new();
         let FromWorker { generation, frame } = message;
         match frame {
@@ -273,10 +274,10 @@ impl State {
         (None, usage)
     }
 
-    fn take_piece(&mut self, piece: Piece) -> Option<(Caller, Finished)> {
+    fn take_piece(&mut self, piece: Piece) -> Option<(Account, Finished)> {
         let (request, finished) = (piece.request, piece.finished.clone());
         let running = self.running.get_mut(&request)?;
-        let caller = running.caller;
+        let account = running.account;
         running.answer_len += piece.encoded_len();
         let fragment = Fragment::of(piece);
         let over = running.answer_len > ANSWER_LEN_MAX;
@@ -295,10 +296,10 @@ impl State {
         if finished.is_some() {
             self.running.remove(&request);
         }
-        finished.map(|finished| (caller, finished))
+        finished.map(|finished| (account, finished))
     }
 
-    fn take_vector(&mut self, embedded: Embedded) -> Option<(Caller, Finished)> {
+    fn take_vector(&mut self, embedded: Embedded) -> Option<(Account, Finished)> {
         let len = embedded.vector.len();
         if len == 0 || len > VECTOR_LEN_MAX || !embedded.vector.iter().all(|number| number.is_finite()) {
             self.distrust();
@@ -312,7 +313,7 @@ impl State {
             prompt_tokens: running.prompt_tokens,
             ..Finished::default()
         });
-        let caller = running.caller;
+        let account = running.account;
         if let Some(events) = &running.events {
             // A frame holds fewer texts than the channel takes, so only a reader that is gone misses one.
             let _ = events.try_send(Event::Vector(embedded));
@@ -323,7 +324,7 @@ impl State {
         if finished.is_some() {
             self.running.remove(&request);
         }
-        finished.map(|finished| (caller, finished))
+        finished.map(|finished| (account, finished))
     }
 }
 

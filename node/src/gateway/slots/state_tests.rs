@@ -1,5 +1,6 @@
 //! A slot against workers that die, lie and stall.
 
+use croft_domain::usage::Sensitivity;
 use croft_proto::frames::{Failed, Generate, Step};
 
 use super::super::super::body::Budget;
@@ -22,9 +23,10 @@ impl Bench {
     fn submit(&mut self, uid: u32) -> u64 {
         let (sender, receiver) = mpsc::channel(EVENTS_MAX);
         let reservation = Budget::default().reservation();
+        let account = Account { caller: Caller::Uid(uid), class: Sensitivity::Internal };
         let request = self
             .state
-            .submit(Caller::Uid(uid), to_worker::Frame::Generate(Generate::default()), reservation, sender)
+            .submit(account, to_worker::Frame::Generate(Generate::default()), reservation, sender)
             .expect("room in the queue");
         self.receivers.insert(request, receiver);
         request

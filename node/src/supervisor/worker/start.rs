@@ -36,9 +36,7 @@ pub fn measure(model: &[File]) -> Result<ModelShape, Failure> {
     let none = || Failure::new(Code::BlobMissing, "the model has no files");
     let mut whole = shapes.next().ok_or_else(none)??;
     for part in shapes {
-        let part = part?;
-        whole.weights_bytes = whole.weights_bytes.saturating_add(part.weights_bytes);
-        whole.repacked_bytes = whole.repacked_bytes.saturating_add(part.repacked_bytes);
+        whole = whole.with_part(&part?);
     }
     Ok(whole)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use croft_domain::census::{Finding, ListedModel};
 use croft_domain::collection::{Collection, Item};
-use croft_domain::evidence::{Evidence, EvidenceError, Ownership};
+use croft_domain::data_class::DataClass;
+use croft_domain::evidence::{ContentCount, Evidence, EvidenceError, Ownership};
 use croft_domain::fact::{Confidence, DiskState, Observation};
 use croft_domain::limits::{EVIDENCE_LEN_MAX, FACTS_MAX, TEXT_LEN_MAX};
 
@@ -37,7 +38,7 @@ fn p10_a_baseline_that_asks_for_everything_gets_what_the_ceiling_permits() {
     let budget = Collection::permitted(Ownership::DevBudget, &asking.asks_for(), &nothing).hold(greedy());
     assert_eq!(
         budget.evidence().collected,
-        [Item::FactTraces, Item::OtherPaths, Item::AllAccounts, Item::BootMeasurements]
+        [Item::FactTraces, Item::OtherPaths, Item::AllAccounts, Item::BootMeasurements, Item::UsageClasses]
     );
     assert_eq!(budget.evidence().facts[0].trace, ["PATH is on nvme0n1p3"]);
 }
@@ -73,6 +74,34 @@ fn p10_names_of_models_stay_here_until_their_owner_agrees() {
         assert_eq!(agreed.evidence().check_bounds(), Ok(()));
     }
     assert_eq!(naming.check_bounds(), Err(EvidenceError::BeyondCeiling(Item::CensusModels)));
+}
+
+#[test]
+fn p10_counters_by_class_stay_here_until_the_owner_of_a_personal_machine_agrees() {
+    let mut counting = evidence(Vec::new());
+    let count = |class| {
+        let text = format!(
+            r#"{{"model":"starter","data_class":"{class}","requests":2,"prompt_tokens":3,"completion_tokens":4}}"#
+        );
+        serde_json::from_str(&text).expect("a count")
+    };
+    counting.usage = vec![count("public"), count("restricted")];
+    counting.content = vec![ContentCount { kind: DataClass::PaymentCards, requests: 1 }];
+    assert_eq!(counting.check_bounds(), Err(EvidenceError::BeyondCeiling(Item::UsageClasses)));
+    let asked: BTreeSet<Item> = [Item::UsageClasses].into();
+    let silent = Collection::permitted(Ownership::Personal, &asked, &BTreeSet::new()).hold(counting.clone());
+    let whole: Vec<_> =
+        silent.evidence().usage.iter().map(|count| (count.data_class, count.requests)).collect();
+    assert_eq!((whole, silent.evidence().content.len()), (vec![(None, 4)], 0));
+    assert_eq!(silent.evidence().check_bounds(), Ok(()));
+    for (ownership, agreed) in [(Ownership::Personal, asked.clone()), (Ownership::DevBudget, BTreeSet::new())]
+    {
+        let told = Collection::permitted(ownership, &asked, &agreed).hold(counting.clone());
+        assert_eq!((told.evidence().usage.len(), told.evidence().content.len()), (2, 1));
+        assert_eq!(told.evidence().check_bounds(), Ok(()));
+        let unasked = Collection::permitted(ownership, &BTreeSet::new(), &asked).hold(counting.clone());
+        assert_eq!((unasked.evidence().usage.len(), unasked.evidence().content.len()), (1, 0));
+    }
 }
 
 #[test]

@@ -9,5 +9,7 @@ mod leases;
 mod manifest_properties;
 mod sample;
 mod simulation;
+mod tally;
 mod tree;
+mod variants;
 mod waivers;

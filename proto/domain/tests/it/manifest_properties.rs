@@ -32,7 +32,7 @@ fn is_stable(bytes: &[u8]) -> Result<(), TestCaseError> {
     if manifest.validate().is_err() {
         return Ok(());
     }
-    for file in &manifest.files {
+    for file in manifest.every_file() {
         let last = file.chunks.len().checked_sub(1).and_then(|index| file.chunk_range(index));
         prop_assert_eq!(last.map_or(0, |range| range.end), file.len_bytes);
     }

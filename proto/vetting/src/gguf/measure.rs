@@ -18,8 +18,12 @@ pub fn measure<R: Read>(reader: R, len_bytes: u64) -> Option<ModelShape> {
     let mut report = Report::new(Format::Gguf, len_bytes);
     let mut cursor = Cursor::new(reader, len_bytes);
     let (metadata, tensors) = container::read(&mut cursor, Depth::Header, &mut report).ok()?;
-    let architecture = report.architecture.unwrap_or_default();
-    let number = |name: &str| most(&metadata, &format!("{architecture}.{name}"));
+    Some(shape(report.architecture.as_deref().unwrap_or_default(), &metadata, &tensors))
+}
+
+/// What a header that was read says.
+pub(super) fn shape(architecture: &str, metadata: &Metadata, tensors: &[Tensor]) -> ModelShape {
+    let number = |name: &str| most(metadata, &format!("{architecture}.{name}"));
     let width = number("embedding_length").unwrap_or(0);
     let heads = number("attention.head_count").unwrap_or(1).max(1);
     let kv_heads = number("attention.head_count_kv").unwrap_or(heads);
@@ -28,21 +32,21 @@ pub fn measure<R: Read>(reader: R, len_bytes: u64) -> Option<ModelShape> {
     let values = kv_heads.saturating_mul(number("attention.value_length").unwrap_or(head));
     let layers = number("block_count").unwrap_or(0);
     // Encoders see a text as a whole and keep nothing of it.
-    let encodes = flag(&metadata, &format!("{architecture}.attention.causal")) == Some(false);
+    let encodes = flag(metadata, &format!("{architecture}.attention.causal")) == Some(false);
     let vocabulary = match metadata.value("tokenizer.ggml.tokens") {
         Some(Value::Texts(texts)) => u64::try_from(texts.len()).unwrap_or(u64::MAX),
         _ => number("vocab_size").unwrap_or(0),
     };
-    Some(ModelShape {
+    ModelShape {
         weights_bytes: tensors.iter().fold(0, |sum, tensor| sum.saturating_add(tensor.len)),
-        repacked_bytes: repacked(&tensors),
+        repacked_bytes: repacked(tensors),
         kv_numbers: if encodes { 0 } else { layers.saturating_mul(keys.saturating_add(values)) },
         width,
         width_inner: number("feed_forward_length").unwrap_or(0).max(heads.saturating_mul(head)),
         vocabulary,
         context_trained: number("context_length").unwrap_or(0),
         embeds: encodes || metadata.has(&format!("{architecture}.pooling_type")),
-    })
+    }
 }
 
 /// The number under a key; of several, the largest.
