@@ -54,7 +54,7 @@ pub struct Slot {
     outgoing: Notify,
     daemon: Rc<Outbox>,
     quotas: Rc<Quotas>,
-    /// When a request last came, in Unix seconds.
+    /// When a request last came or a worker became ready, in Unix seconds.
     used_at_s: Cell<u64>,
     /// How long the model stays loaded after it, as the last client that said so was told.
     keep_alive_s: Cell<Option<u64>>,
@@ -156,6 +156,8 @@ impl Slot {
 
     fn announce(&self, ready: Option<u32>) {
         if let Some(generation) = ready {
+            // It is as good as used: from here on it counts how long nobody asks.
+            self.used_at_s.set(clock::now().wall_s);
             tracing::info!(slot = self.index, generation, "worker is ready");
             self.daemon.slot_ready(self.index, generation);
         }

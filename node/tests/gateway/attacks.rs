@@ -72,6 +72,16 @@ fn p1_an_origin_that_the_owner_named_is_answered_and_no_other_is_let_in_by_it() 
     let asked = ask(gateway.address, "OPTIONS", "/v1/chat/completions", &named, "");
     assert_eq!(asked.status, 204, "{}", asked.body);
     assert!(asked.head.to_lowercase().contains("access-control-allow-origin: http://localhost:3000"));
+    // Libraries send headers of their own; a wildcard is no header.
+    for (wanted, allowed) in [
+        ("authorization, x-stainless-lang", "authorization, x-stainless-lang"),
+        ("*", "authorization, content-type, x-api-key, x-croft-data-class"),
+    ] {
+        let asked = [named[0], ("access-control-request-headers", wanted)];
+        let reply = ask(gateway.address, "OPTIONS", "/v1/chat/completions", &asked, "");
+        let allowed = format!("access-control-allow-headers: {allowed}");
+        assert!(reply.head.to_lowercase().contains(&allowed), "{}", reply.head);
+    }
     let reply = post(&gateway, &[AUTHORIZED[0], named[0], named[1]]);
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert!(reply.head.to_lowercase().contains("access-control-allow-origin: http://localhost:3000"));

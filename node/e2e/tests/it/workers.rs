@@ -274,6 +274,11 @@ fn clients_say_how_long_a_model_stays_and_policy_cuts_it() {
         assert_eq!(answer.status, 200, "{answer:?}");
     };
     let present = || village.api().get("/api/ps").expect("an answer").body["models"].clone();
+    let at_first = present()[0]["expires_at"].as_str().unwrap_or_default().to_owned();
+    assert!(
+        at_first.as_str() > "2020",
+        "nobody asked yet, and it stays for a while all the same: {at_first}"
+    );
     // For ever is as long as the policy says.
     ask(json!(-1));
     let until = present()[0]["expires_at"].as_str().expect("a moment").to_owned();

@@ -16,7 +16,6 @@ const UNSUPPORTED_CHAT: &[&str] = &[
     "audio",
     "prediction",
     "web_search_options",
-    "reasoning_effort",
     "verbosity",
     // It asks to keep the conversation, which nobody does here.
     "store",
@@ -30,6 +29,10 @@ const UNSUPPORTED_COMPLETION: &[&str] = &["echo", "input_prefix", "input_suffix"
 pub fn chat(body: &[u8]) -> Result<(Asked, bool), Refusal> {
     let mut fields = Fields::parse(body)?;
     fields.refuse(UNSUPPORTED_CHAT)?;
+    // Not to think is what every model here does that cannot.
+    if fields.text("reasoning_effort")?.is_some_and(|effort| effort != "none") {
+        return Err(unsupported("reasoning_effort other than none"));
+    }
     if let Some(Value::Array(modalities)) = fields.take("modalities")
         && modalities.iter().any(|modality| modality != "text")
     {
@@ -129,6 +132,7 @@ mod tests {
             ("cache_prompt", json!(false)),
             ("user", json!("somebody")),
             ("store", json!(false)),
+            ("reasoning_effort", json!("none")),
         ] {
             body[name] = value;
         }
