@@ -15,6 +15,9 @@ mod disk_full;
 mod enrollment;
 mod faults;
 mod floors;
+#[path = "../../../worker/tests/it/gguf.rs"]
+#[allow(dead_code)] // Its tiny models are written here, and fewer kinds of them.
+mod gguf;
 mod hardware;
 mod history;
 mod imports;
