@@ -301,6 +301,10 @@ fn choose(
     logits: Logits<'_>,
     piece: &mut Piece,
 ) -> Result<LlamaToken, Refusal> {
+    // Ends at the first number, which is the first one there is.
+    if logits.values().iter().all(|logit| logit.is_nan()) {
+        return Err(NO_NUMBER);
+    }
     let token = stream.chooser.choose(logits).ok_or(NO_TOKEN)?;
     let logprob = stream.logprobs().map(|count| {
         let (logprob, top) = sampler::probabilities(logits.values(), token, count);
@@ -318,6 +322,9 @@ const NO_TOKEN: Refusal = Refusal {
     code: Code::RequestInvalid,
     message: "the grammar of the answer leaves no token to go on with",
 };
+
+const NO_NUMBER: Refusal =
+    Refusal { code: Code::Internal, message: "the model's weights give no number for any token" };
 
 fn failed(request: u64, refusal: Refusal) -> Outbound {
     let Refusal { code, message } = refusal;

@@ -4,7 +4,8 @@ use std::os::unix::process::ExitStatusExt as _;
 
 use croft_proto::frames::{Generate, PACKET_LEN_MAX, Sampling, from_worker, to_worker, worker_report};
 
-use crate::peer::{GENERATION, STARTER, Setup, Worker, chat, question, raw};
+use crate::copier::{Edit, Shape};
+use crate::peer::{GENERATION, STARTER, Setup, Worker, backend, chat, question, raw};
 
 #[test]
 fn p1_worker_cannot_reach_out() {
@@ -180,4 +181,30 @@ fn a_file_that_is_no_model_is_refused_with_a_reason() {
     assert_eq!(refusal.code, "E-VET-REFUSED");
     assert!(refusal.message.len() > "llama.cpp refused the model: ".len(), "{}", refusal.message);
     assert_eq!(worker.wait().code(), Some(1));
+}
+
+#[test]
+fn p9_weights_that_are_no_numbers_end_the_request_and_not_the_worker() {
+    let shape = Shape { width: 256, layers: 2, heads: 4, inner: 64, vocabulary: 2048, context: 4096 };
+    let edit = Edit::of(backend(), shape, "first second third fourth fifth sixth seventh\n");
+    let mut bytes = std::fs::read(edit.model.path()).expect("the model");
+    let ones = 1.0_f32.to_le_bytes().repeat(shape.width);
+    let nans = f32::NAN.to_le_bytes().repeat(shape.width);
+    let mut poisoned = 0;
+    for at in (0..bytes.len() - ones.len()).step_by(32) {
+        if bytes[at..at + ones.len()] == ones {
+            bytes[at..at + ones.len()].copy_from_slice(&nans);
+            poisoned += 1;
+        }
+    }
+    assert_eq!(poisoned, 5, "every norm of both layers, and the last");
+    std::fs::write(edit.model.path(), bytes).expect("written");
+    let model = edit.model.path().display().to_string();
+    let mut worker = Worker::spawn(&Setup { model: &model, ..Setup::default() });
+    worker.hear_ready();
+    let sampled = Sampling { temperature: 0.8, top_k: 40, top_p: 0.9, ..Sampling::default() };
+    for (request, sampling) in [(1, Sampling::default()), (2, sampled), (3, sampled)] {
+        let wire = Generate { sampling: Some(sampling), max_tokens: 8, ..raw(request, "first second") };
+        assert_eq!(worker.answer(wire).code(), "E-INTERNAL", "{request}");
+    }
 }
