@@ -27,7 +27,7 @@ mod vocabulary;
 use std::io::Read;
 
 use crate::policy::Policy;
-use crate::report::{Findings, Format, Report, Rule, Verdict};
+use crate::report::{Findings, Format, Report, Rule, Verdict, excerpt};
 use cursor::{Cursor, Stop};
 pub use measure::measure;
 use metadata::Metadata;
@@ -124,6 +124,15 @@ fn judge_templates(metadata: &Metadata, findings: &mut Findings) {
         if let Some((at, how)) = crate::template::escape(template) {
             let message = format!("{key} reaches for Python at byte {at} of it: {how}");
             findings.refuse_at(Rule::T01, metadata.at(key), message);
+        }
+        if let Some(name) = key.strip_prefix("tokenizer.chat_template.") {
+            let message = format!(
+                "a further template, {}, of {} bytes; Croft serves only the one that the manifest binds, and this one is \
+                 bound as a part of the file",
+                excerpt(name.as_bytes()),
+                template.len()
+            );
+            findings.note_at(Rule::T04, metadata.at(key), message);
         }
     }
 }

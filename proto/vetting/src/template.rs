@@ -2,7 +2,8 @@
 //!
 //! A template decides what the model is told, so a poisoned one speaks in the user's name. It is parsed with one fixed
 //! engine, held to an allow-list of what chat templates need, and rendered for a set of conversations whose texts it
-//! must pass on unchanged. That what was reviewed is what is served, T04, is the manifest's digest.
+//! must pass on unchanged. That what was reviewed is what is served, T04, is the manifest's
+//! digest; the lint shows further templates in a file under the same rule.
 //!
 //! The review belongs into a confined process: fuel bounds its steps and the caps its output, but a template that
 //! doubles a text in a loop can ask for more memory than the process may have, and then the process ends.

@@ -152,10 +152,19 @@ const ENCODER: &[Part] = &[
 
 const GEMMA3: &[&[Part]] = &[ATTENTION, HEAD_NORMS, NORMS_BEFORE, NORMS_AFTER, GATED];
 
-/// What is accepted without a policy. Mistral and CodeLlama call themselves `llama`, Phi-4 `phi3`.
+/// What is accepted without a policy. CodeLlama and most of Mistral call themselves `llama`, Phi-4 `phi3`.
 pub(super) const FAMILIES: &[Family] = &[
     Family {
         name: "llama",
+        model: &[EMBEDDED, NORMED, HEADED, ROTATED],
+        block: &[ATTENTION, ATTENTION_OUTPUT_BIAS, NORMS_BEFORE, GATED, GATED_EXTRAS],
+        rms: true,
+        square: false,
+        rotates_all: true,
+    },
+    // Mistral's own checkpoints since 2025, and Ministral: the same tensors, another temperature of the attention.
+    Family {
+        name: "mistral3",
         model: &[EMBEDDED, NORMED, HEADED, ROTATED],
         block: &[ATTENTION, ATTENTION_OUTPUT_BIAS, NORMS_BEFORE, GATED, GATED_EXTRAS],
         rms: true,

@@ -70,6 +70,8 @@ pub enum Rule {
     T02,
     /// The template says what it is given: the system and user texts as they are, and nothing that depends on them.
     T03,
+    /// No template counts but the one that the manifest binds by its digest: further ones in the file are shown.
+    T04,
     /// What llama.cpp makes of the template is what the review saw.
     T05,
     /// Shards are complete, in order, and agree with each other and with their names.

@@ -2,9 +2,11 @@
 //! HDF5 keeps as plain text, and each such text is judged like any JSON.
 //!
 //! What could hide one (a user block, a file of another length) is refused, and so is what leads out of the file:
-//! external links, external storage and virtual data sets. A file without configuration holds weights only.
+//! external links, external storage and virtual data sets. A file without configuration holds weights only. Imports of
+//! pickles are looked for as well, because other readers of HDF5 unpickle attributes.
 
 mod outside;
+mod pickled;
 
 use super::Scan;
 use super::json;
@@ -12,6 +14,7 @@ use super::keras::Keras;
 use super::source::{Source, Stop};
 use crate::report::Rule;
 use outside::Outside;
+use pickled::Pickled;
 
 /// Longest distance between the places that are compared.
 const STEP: usize = 32 * 1024;
@@ -43,6 +46,7 @@ const CONFIGURATIONS_MAX: u32 = 64;
 /// What the search has met.
 struct Search {
     outside: Outside,
+    pickled: Pickled,
     /// Where a configuration is named.
     config_at: Option<u64>,
     /// What is before this was judged as a configuration.
@@ -54,7 +58,12 @@ pub(super) fn judge(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop
     let (Some(len), true) = (source.len(), source.can_seek()) else {
         return Err(source.unknown(Rule::H04, "HDF5 in compressed data"));
     };
-    let mut search = Search { outside: Outside::new(len), config_at: None, judged_to: 0 };
+    let mut search = Search {
+        outside: Outside::new(len),
+        pickled: Pickled::new(&scan.policy, len),
+        config_at: None,
+        judged_to: 0,
+    };
     let (mut classes, mut configurations, mut at) = (0, 0, 0);
     while at < len {
         source.seek(at);
@@ -90,6 +99,9 @@ impl Search {
         for index in 0..scope {
             let rest = &bytes[index..];
             let place = at + index as u64;
+            if let Some(b'c' | b'i' | 0x8c) = rest.first() {
+                self.pickled.see(rest, place)?;
+            }
             match rest.first() {
                 Some(b'{') if BEGINNINGS.iter().any(|begin| rest.starts_with(begin)) => {
                     return Ok(Some(index));

@@ -37,6 +37,9 @@ pub(super) fn value(scan: &mut Scan, source: &mut Source<'_>, keras: &mut Keras)
         if matches!(event, Event::ObjectStart | Event::ArrayStart | Event::Text(_) | Event::True) {
             hooks::key(scan, key_at, key.last().map_or(&[][..], |key| key));
         }
+        if event == Event::ArrayStart {
+            hooks::list(scan, key_at, key.last().map_or(&[][..], |key| key));
+        }
         match &event {
             Event::ObjectStart | Event::ArrayStart => key.push(Vec::new()),
             Event::ObjectEnd | Event::ArrayEnd => drop(key.pop()),
@@ -53,6 +56,9 @@ pub(super) fn value(scan: &mut Scan, source: &mut Source<'_>, keras: &mut Keras)
             }
             Event::True => hooks::truth(scan, at, key.last().map_or(&[][..], |key| key)),
             Event::Scalar if !reader.number.is_empty() => {
+                if let [outermost] = &key[..] {
+                    hooks::outermost(at, outermost, &reader.number)?;
+                }
                 hooks::number(scan, at, key.last().map_or(&[][..], |key| key), &reader.number);
             }
             Event::Scalar => {}

@@ -71,6 +71,16 @@ pub(super) const STACKED_MAX: u32 = 1_000;
 /// Storages of one PyTorch archive.
 pub(super) const STORAGES_MAX: usize = 100_000;
 
+/// Values that a tuple may unfold to when its parts are counted as often as they stand in it: Python counts them so when it
+/// takes a tuple for a key, and a tuple of itself twice, sixty times over, never ends. Honest ones hold what was written.
+pub(super) const TUPLE_UNFOLDED_MAX: u32 = 1 << 24;
+
+/// How deep tuples may lie in each other; Python goes down by its own stack when it takes one for a key.
+pub(super) const TUPLE_DEPTH_MAX: u16 = 500;
+
+/// Texts in the metadata of a safetensors file; each is remembered while the next are read.
+pub(super) const SAFETENSORS_METADATA_MAX: usize = 100_000;
+
 /// Longest header of a numpy array, in bytes; numpy's own bound is 10,000.
 pub(super) const NUMPY_HEADER_LEN_MAX: u64 = 64 * 1024;
 

@@ -41,6 +41,11 @@ pub(super) struct Outcome {
     arrays: bool,
 }
 
+/// Runs one pickle that stands in the middle of something else, to see what it would import and call.
+pub(super) fn try_one(scan: &mut Scan, source: &mut Source<'_>) -> Result<(), Stop> {
+    machine::run(scan, source, Persistent::Refused, &mut Storages::new(), 0).map(drop)
+}
+
 /// Judges a file of one or more pickles, and what may follow them.
 pub(super) fn judge(
     scan: &mut Scan,

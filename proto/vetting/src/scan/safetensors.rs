@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 
 use super::json::{Event, Reader};
-use super::limits::{SAFETENSORS_HEADER_LEN_MAX, SAFETENSORS_TENSORS_MAX};
+use super::limits::{SAFETENSORS_HEADER_LEN_MAX, SAFETENSORS_METADATA_MAX, SAFETENSORS_TENSORS_MAX};
 use super::source::{Source, Stop};
 use crate::report::{Rule, excerpt};
 
@@ -15,6 +15,10 @@ struct Names {
 }
 
 impl Names {
+    fn new() -> Self {
+        Self { keys: (RandomState::new(), RandomState::new()), seen: HashSet::new() }
+    }
+
     fn insert(&mut self, name: &[u8]) -> bool {
         self.seen.insert((self.keys.0.hash_one(name), self.keys.1.hash_one(name)))
     }
@@ -60,7 +64,7 @@ fn contiguous(source: &Source<'_>, mut ranges: Vec<(u64, u64)>) -> Result<u64, S
 
 fn header(source: &mut Source<'_>) -> Result<Vec<(u64, u64)>, Stop> {
     let mut reader = Reader::new();
-    let mut names = Names { keys: (RandomState::new(), RandomState::new()), seen: HashSet::new() };
+    let mut names = Names::new();
     let mut ranges = Vec::new();
     if source.peek(1)? != b"{" || reader.next(source)? != Event::ObjectStart {
         return Err(source.refuse(Rule::W01, "the header should be a JSON object"));
@@ -90,11 +94,17 @@ fn header(source: &mut Source<'_>) -> Result<Vec<(u64, u64)>, Stop> {
     }
 }
 
-/// Texts only.
+/// Texts only, each under a name of its own.
 fn metadata(reader: &mut Reader, source: &mut Source<'_>) -> Result<(), Stop> {
+    let mut names = Names::new();
     loop {
         match reader.next(source)? {
-            Event::Key(_) | Event::Text(_) => {}
+            Event::Key(name) if !names.insert(&name) => {
+                return Err(
+                    source.refuse(Rule::W01, format!("\"{}\" stands twice in the metadata", excerpt(&name)))
+                );
+            }
+            Event::Key(_) | Event::Text(_) if names.seen.len() <= SAFETENSORS_METADATA_MAX => {}
             Event::ObjectEnd => return Ok(()),
             _ => return Err(source.refuse(Rule::W01, "metadata should be texts")),
         }

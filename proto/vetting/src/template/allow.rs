@@ -124,11 +124,16 @@ impl<'a> Walk<'a, '_> {
             Stmt::AutoEscape(inner) => self.forbidden("autoescape", inner.span()),
             Stmt::CallBlock(inner) => self.forbidden("call", inner.span()),
             Stmt::Block(inner) => self.forbidden("block", inner.span()),
-            Stmt::Import(inner) => self.forbidden("import", inner.span()),
-            Stmt::FromImport(inner) => self.forbidden("from", inner.span()),
-            Stmt::Extends(inner) => self.forbidden("extends", inner.span()),
-            Stmt::Include(inner) => self.forbidden("include", inner.span()),
+            Stmt::Import(inner) => self.other_file("import", inner.span()),
+            Stmt::FromImport(inner) => self.other_file("from", inner.span()),
+            Stmt::Extends(inner) => self.other_file("extends", inner.span()),
+            Stmt::Include(inner) => self.other_file("include", inner.span()),
         }
+    }
+
+    /// It reads another file, of whoever renders it.
+    fn other_file(&mut self, statement: &str, span: Span) {
+        self.escape(span, format!("statement {statement} is not allowed: it reads another file"));
     }
 
     fn forbidden(&mut self, statement: &str, span: Span) {

@@ -100,7 +100,27 @@ impl Gguf {
         self
     }
 
+    /// Everything before the weights, padding included, and how long the whole file is.
+    pub fn header(&self) -> (Vec<u8>, u64) {
+        let mut out = self.description();
+        out.resize(out.len().next_multiple_of(self.alignment), self.padding);
+        let data: usize = self.tensors.iter().map(|t| t.len.next_multiple_of(self.alignment)).sum();
+        let len = (out.len() + data) as u64;
+        (out, len)
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
+        let mut out = self.description();
+        for tensor in &self.tensors {
+            out.resize(out.len().next_multiple_of(self.alignment), self.padding);
+            out.resize(out.len() + tensor.len, 0x5a);
+        }
+        out.resize(out.len().next_multiple_of(self.alignment), self.padding);
+        out.extend(&self.tail);
+        out
+    }
+
+    fn description(&self) -> Vec<u8> {
         let mut out = self.magic.to_vec();
         out.extend(self.version.to_le_bytes());
         out.extend(self.tensor_count.unwrap_or(self.tensors.len() as u64).to_le_bytes());
@@ -119,12 +139,6 @@ impl Gguf {
             out.extend(tensor.offset.unwrap_or(place as u64).to_le_bytes());
             place = (place + tensor.len).next_multiple_of(self.alignment);
         }
-        for tensor in &self.tensors {
-            out.resize(out.len().next_multiple_of(self.alignment), self.padding);
-            out.resize(out.len() + tensor.len, 0x5a);
-        }
-        out.resize(out.len().next_multiple_of(self.alignment), self.padding);
-        out.extend(&self.tail);
         out
     }
 

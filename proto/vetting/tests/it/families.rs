@@ -9,6 +9,7 @@ use crate::builder::*;
 /// Each with its epsilon's key.
 pub const FAMILIES: &[&str] = &[
     "llama",
+    "mistral3",
     "qwen2",
     "qwen3",
     "phi3",
@@ -59,7 +60,7 @@ impl Gguf {
             }
             _ => file.put("output_norm.weight", &[width]),
         }
-        if matches!(name, "llama" | "qwen3" | "phi3") {
+        if matches!(name, "llama" | "mistral3" | "qwen3" | "phi3") {
             file.put("output.weight", &[width, vocabulary]);
         }
         if name == "llama" {
@@ -143,7 +144,7 @@ impl Gguf {
 fn block_tensors(name: &str, e: u64, head: u64) -> Vec<(&'static str, Vec<u64>)> {
     let (q, kv, ff) = (HEADS * head, KV_HEADS * head, e * 2);
     let mut parts = match name {
-        "llama" | "qwen2" | "qwen3" | "gemma" | "gemma2" | "gemma3" | "gemma-embedding" => vec![
+        "llama" | "mistral3" | "qwen2" | "qwen3" | "gemma" | "gemma2" | "gemma3" | "gemma-embedding" => vec![
             ("attn_norm.weight", vec![e]),
             ("attn_q.weight", vec![e, q]),
             ("attn_k.weight", vec![e, kv]),
@@ -231,6 +232,40 @@ fn every_family_passes_in_full_precision_and_quantized() {
         let report = file.passes();
         assert!(report.findings.is_empty(), "{name}: {report:#?}");
     }
+}
+
+/// What converters write for models that call themselves by another's name, or have keys of their own.
+#[test]
+fn variants_of_the_families_pass() {
+    let f = |value: f32| value.to_le_bytes().to_vec();
+    // Mistral 7B with its window; CodeLlama with its marks for infill.
+    let mut mistral = Gguf::family("llama", 8, 2);
+    mistral.set("llama.rope.freq_base", F32, f(1e6)).set("llama.attention.sliding_window", U32, u(64));
+    mistral.set("llama.vocab_size", U32, u(7)).set("llama.rope.dimension_count", U32, u(2));
+    mistral.passes();
+    let mut code_llama = Gguf::family("llama", 8, 2);
+    for (key, id) in [("prefix", 3), ("suffix", 4), ("middle", 5), ("eot", 2)] {
+        code_llama.set(&format!("tokenizer.ggml.{key}_token_id"), U32, u(id));
+    }
+    code_llama.set("llama.rope.freq_base", F32, f(1e6)).passes();
+    let mut ministral = Gguf::family("mistral3", 8, 2);
+    ministral.set("mistral3.attention.temperature_scale", F32, f(0.1));
+    ministral.set("mistral3.rope.scaling.type", TEXT, text("yarn"));
+    ministral.set("mistral3.rope.scaling.original_context_length", U32, u(64));
+    ministral.set("mistral3.rope.scaling.yarn_beta_fast", F32, f(32.0)).passes();
+    // Phi-4 has a vocabulary of GPT-2's kind and no window; the small one rotates three quarters and shares its output.
+    let mut phi4 = Gguf::family("phi3", 16, 2);
+    phi4.set("tokenizer.ggml.model", TEXT, text("gpt2")).set("tokenizer.ggml.pre", TEXT, text("dbrx"));
+    phi4.set("tokenizer.ggml.merges", ARRAY, texts(&["a b"])).set("tokenizer.ggml.bos_token_id", U32, u(1));
+    phi4.set("phi3.attention.sliding_window", U32, u(0)).passes();
+    let mut small = phi4.clone();
+    small.tensors.retain(|tensor| tensor.name != b"output.weight");
+    small.set("phi3.rope.dimension_count", U32, u(2));
+    small.set("phi3.rope.scaling.original_context_length", U32, u(64));
+    small.set("phi3.rope.scaling.attn_factor", F32, f(1.19));
+    small.put("rope_factors_long.weight", &[1]);
+    small.put("rope_factors_short.weight", &[1]);
+    small.passes();
 }
 
 /// Converters leave a last dimension of one out, or write it; llama.cpp loads both.

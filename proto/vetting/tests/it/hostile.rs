@@ -195,10 +195,12 @@ fn p2_every_hostile_model_is_refused_and_every_valid_one_passes() {
     let mut by_rule: BTreeMap<String, usize> = BTreeMap::new();
     let (mut hostile, mut valid) = (0, 0);
     let mut missed = Vec::new();
+    println!("{:<16} {:>8} {:>7} {:>6}", "family", "hostile", "missed", "valid");
     for name in FAMILIES {
         let good = Gguf::family(name, 8, 2);
         good.passes();
         valid += 1;
+        let before = (hostile, missed.len());
         for (what, change) in CONTAINER.iter().chain(MEANING) {
             let mut bad = good.clone();
             change(&mut bad, name);
@@ -227,6 +229,7 @@ fn p2_every_hostile_model_is_refused_and_every_valid_one_passes() {
         if lint(cut, cut.len() as u64, Depth::Header).verdict != Verdict::Refuse {
             missed.push(format!("{name}: cut"));
         }
+        println!("{name:<16} {:>8} {:>7} {:>6}", hostile - before.0, missed.len() - before.1, 1);
     }
     println!(
         "gguf corpus: {hostile} hostile, {} missed; {valid} valid families passed; first rule: {by_rule:?}",

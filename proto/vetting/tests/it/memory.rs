@@ -56,6 +56,38 @@ fn measured(judge: impl FnOnce() -> Report) -> (Report, usize) {
     (report, HELD.with(Cell::get).1)
 }
 
+/// Counts what is read.
+struct Counted<R> {
+    reader: R,
+    read: u64,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.reader.read(into)?;
+        self.read += count as u64;
+        Ok(count)
+    }
+}
+
+/// Of a model of ten gigabytes nothing is read but the header: that it takes milliseconds follows.
+#[test]
+fn p2_the_weights_of_a_large_model_are_not_read_for_its_header() {
+    let (header, len) = Gguf::family("llama", 4096, 20).header();
+    assert!(len > 10_000_000_000, "{len} bytes");
+    let weights = std::io::repeat(0x5a).take(len - header.len() as u64);
+    let mut file = Counted { reader: header.chain(weights), read: 0 };
+    let (report, held) = measured(|| lint(&mut file, len, Depth::Header));
+    assert!(report.passed(), "{report:#?}");
+    assert!(
+        file.read <= header.len() as u64 + (1 << 20),
+        "{} of {} bytes of header",
+        file.read,
+        header.len()
+    );
+    assert!(held < 4 << 20, "{held} bytes held");
+}
+
 /// A file that goes on forever, for claims that nothing stands behind.
 fn endless(bytes: &[u8]) -> impl Read {
     bytes.chain(std::io::repeat(b'a'))

@@ -32,6 +32,9 @@ fn p2_a_template_that_attacks_its_renderer_is_refused_with_its_file() {
         "{{ messages[0]['_' ~ '_class_' ~ '_'] }}",
         "{{ '{0.__class__}'.format(messages) }}",
         "{{ (messages|list)[0]() }}",
+        "{% include '/etc/passwd' %}",
+        "{% set x = '_' ~ '_class_' ~ '_' %}{{ ''[x] }}",
+        "{{ 'a' * 999999999 }}",
         // What does not parse here is still rendered elsewhere.
         "{% generation %}{{ x.__globals__ }}{% endgeneration %}",
     ];
@@ -43,7 +46,7 @@ fn p2_a_template_that_attacks_its_renderer_is_refused_with_its_file() {
     let honest = "{% for m in messages %}{{ '<|' + m['role'] + '|>' ~ m.content | trim }}{% endfor %}";
     Gguf::valid().set("tokenizer.chat_template", TEXT, text(honest)).passes();
     // A template that Croft would not render harms nobody inside a file.
-    Gguf::valid().set("tokenizer.chat_template", TEXT, text("{% include 'x' %}")).passes();
+    Gguf::valid().set("tokenizer.chat_template", TEXT, text("{% block x %}{% endblock %}")).passes();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The ways in which a model's configuration makes a loader run code that came with it.
 
 use super::super::Scan;
+use super::super::source::Stop;
 use crate::report::{Rule, excerpt};
 
 /// Keys whose mere presence names code of the model's own.
@@ -28,6 +29,25 @@ pub(super) fn number(scan: &mut Scan, at: u64, key: &[u8], number: &[u8]) {
     if number == b"1" {
         truth(scan, at, key);
     }
+}
+
+/// A list under a key.
+pub(super) fn list(scan: &mut Scan, at: u64, key: &[u8]) {
+    if key == b"_class_name" {
+        scan.refuse(Rule::J02, at, "\"_class_name\" as a list names a file of code and a class in it");
+    }
+}
+
+/// A number at the outermost level. Notebooks say their version there.
+pub(super) fn outermost(at: u64, key: &[u8], number: &[u8]) -> Result<(), Stop> {
+    if key == b"nbformat" && matches!(number, b"2" | b"3" | b"4" | b"5") {
+        return Err(Stop::unknown(
+            Rule::F01,
+            at,
+            "a notebook is a program; what is not understood does not pass",
+        ));
+    }
+    Ok(())
 }
 
 pub(super) fn truth(scan: &mut Scan, at: u64, key: &[u8]) {

@@ -91,8 +91,7 @@ impl Machine<'_> {
             b'1' => drop(self.pop_mark()?),
             b'2' => self.push(self.top()?),
             b')' => {
-                let empty = self.arena.tuple(&[]);
-                self.push(empty);
+                self.tuple(&[])?;
             }
             b']' => self.push(Value::List),
             b'}' => self.push(Value::Dict),
@@ -107,8 +106,7 @@ impl Machine<'_> {
             }
             b't' => {
                 let items = self.pop_mark()?;
-                let tuple = self.arena.tuple(&items);
-                self.push(tuple);
+                self.tuple(&items)?;
             }
             0x85..=0x87 => {
                 let mut items = [Value::Plain; 3];
@@ -116,12 +114,19 @@ impl Machine<'_> {
                 for place in items[..count].iter_mut().rev() {
                     *place = self.pop()?;
                 }
-                let tuple = self.arena.tuple(&items[..count]);
-                self.push(tuple);
+                self.tuple(&items[..count])?;
             }
             b'a' | b'e' | b's' | b'u' | 0x90 => self.insert(code)?,
             _ => return Err(self.fatal(Rule::K01, format!("0x{code:02x} is no opcode"))),
         }
+        Ok(())
+    }
+
+    fn tuple(&mut self, items: &[Value]) -> Result<(), Stop> {
+        let Some(tuple) = self.arena.tuple(items) else {
+            return Err(self.stop(Rule::K07, "a tuple holds itself so often that Python would not come back"));
+        };
+        self.push(tuple);
         Ok(())
     }
 

@@ -250,7 +250,7 @@ impl Machine<'_> {
                 (self.pop()?, Some(arguments))
             }
         };
-        if arguments.is_some_and(|value| !matches!(value, Value::Tuple | Value::SmallTuple { .. })) {
+        if arguments.is_some_and(|value| !matches!(value, Value::Tuple(_) | Value::SmallTuple { .. })) {
             return Err(self.stop(Rule::K05, "a call's arguments should be a tuple"));
         }
         let made = self.made_by(callee, arguments);

@@ -75,7 +75,7 @@ pub(super) fn type_state(arena: &Arena, len_bytes: u32, object: bool, state: Val
 
 /// Judges the state that an array is given: version, shape, type, order, data.
 pub(super) fn array_state(arena: &Arena, state: Value) -> Result<(), Lie> {
-    if state == Value::Tuple {
+    if matches!(state, Value::Tuple(_)) {
         return Err(Lie::Unknown("more tuples than are remembered"));
     }
     let items = arena.items_of(state).unwrap_or_default();
@@ -84,7 +84,7 @@ pub(super) fn array_state(arena: &Arena, state: Value) -> Result<(), Lie> {
             "the state of a numpy array should be its version, shape, type, order and data",
         ));
     };
-    if *shape == Value::Tuple {
+    if matches!(shape, Value::Tuple(_)) {
         return Err(Lie::Unknown("more tuples than are remembered"));
     }
     if !is_shape(arena, *shape) {

@@ -1,6 +1,8 @@
 //! What the pickle machine knows of a Python value: enough to know what would be called, and no more.
 
-use super::super::limits::{ITEMS_MAX, TEXT_LEN_MAX, TEXTS_LEN_MAX, TUPLE_LEN_MAX};
+use super::super::limits::{
+    ITEMS_MAX, TEXT_LEN_MAX, TEXTS_LEN_MAX, TUPLE_DEPTH_MAX, TUPLE_LEN_MAX, TUPLE_UNFOLDED_MAX,
+};
 
 /// A value on the stack or in the memo. Sixteen bytes, without ownership: texts and tuples lie in the [`Arena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +27,11 @@ pub(super) enum Value {
     Dict,
     Set,
     /// A tuple whose items are not remembered.
-    Tuple,
+    Tuple(Extent),
     SmallTuple {
         start: u32,
         len: u8,
+        extent: Extent,
     },
     /// A listed name.
     Global(u16),
@@ -55,6 +58,32 @@ pub(super) enum Value {
     Storage,
 }
 
+/// How large a tuple is with all that lies in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Values, each as often as it stands there.
+    pub(super) unfolded: u32,
+    /// Tuples in tuples.
+    pub(super) depth: u16,
+}
+
+impl Extent {
+    fn of(items: &[Value]) -> Self {
+        items.iter().fold(Self { unfolded: 1, depth: 1 }, |whole, item| match item {
+            Value::Tuple(part) | Value::SmallTuple { extent: part, .. } => Self {
+                unfolded: whole.unfolded.saturating_add(part.unfolded),
+                depth: whole.depth.max(part.depth.saturating_add(1)),
+            },
+            _ => Self { unfolded: whole.unfolded.saturating_add(1), ..whole },
+        })
+    }
+
+    /// Whether Python could take it for a key and come back.
+    pub(super) const fn is_bounded(self) -> bool {
+        self.unfolded <= TUPLE_UNFOLDED_MAX && self.depth <= TUPLE_DEPTH_MAX
+    }
+}
+
 /// Texts and small tuples, dropped all at once with the pickle.
 #[derive(Debug, Default)]
 pub(super) struct Arena {
@@ -75,15 +104,17 @@ impl Arena {
         Value::Text { start, len }
     }
 
-    pub(super) fn tuple(&mut self, items: &[Value]) -> Value {
+    /// A tuple of `items`, unless it unfolds beyond all bounds.
+    pub(super) fn tuple(&mut self, items: &[Value]) -> Option<Value> {
+        let extent = Some(Extent::of(items)).filter(|extent| extent.is_bounded())?;
         let (Ok(start), Ok(len)) = (u32::try_from(self.items.len()), u8::try_from(items.len())) else {
-            return Value::Tuple;
+            return Some(Value::Tuple(extent));
         };
         if len > TUPLE_LEN_MAX || self.items.len() + items.len() > ITEMS_MAX {
-            return Value::Tuple;
+            return Some(Value::Tuple(extent));
         }
         self.items.extend_from_slice(items);
-        Value::SmallTuple { start, len }
+        Some(Value::SmallTuple { start, len, extent })
     }
 
     pub(super) fn text_of(&self, value: Value) -> Option<&[u8]> {
@@ -92,7 +123,7 @@ impl Arena {
     }
 
     pub(super) fn items_of(&self, value: Value) -> Option<&[Value]> {
-        let Value::SmallTuple { start, len } = value else { return None };
+        let Value::SmallTuple { start, len, .. } = value else { return None };
         self.items.get(start as usize..start as usize + usize::from(len))
     }
 }

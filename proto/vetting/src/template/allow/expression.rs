@@ -201,11 +201,28 @@ impl<'a> Walk<'a, '_> {
                 .is_some_and(|(left, right)| left.saturating_mul(right) <= TEMPLATE_REPEAT_MAX),
             _ => true,
         };
+        if matches!(operator, BinOpKind::Concat | BinOpKind::Add) && (is_piece(left) || is_piece(right)) {
+            self.escape(span, "puts together a name of the renderer's own".to_owned());
+        }
         if !holds {
             let message = format!("a product of other than constants, or of more than {TEMPLATE_REPEAT_MAX}");
+            if bounded(left).and(bounded(right)).is_some() {
+                let at = u64::from(span.start_offset);
+                self.walked.escape.get_or_insert_with(|| (at, message.clone()));
+            }
             self.refuse(Rule::T02, span, message);
         }
     }
+}
+
+/// Whether it is a part of a name like `__class__`, which nobody needs to put together.
+fn is_piece(expression: &Expr<'_>) -> bool {
+    let Expr::Const(constant) = expression else { return false };
+    let names =
+        ["class", "globals", "builtins", "subclasses", "mro", "init", "import", "base", "getattribute"];
+    constant.value.as_str().is_some_and(|text| {
+        (text.starts_with('_') || text.ends_with('_')) && names.contains(&text.trim_matches('_'))
+    })
 }
 
 /// Whether a key is concatenated, from a text that is written here or by a call.
