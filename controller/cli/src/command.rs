@@ -18,6 +18,7 @@ pub mod keys;
 mod lease;
 mod listed_key;
 mod node;
+mod online_keys;
 mod policy;
 mod recall;
 mod report;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use croft_domain::bundle::Manifest;
 use croft_domain::id::{BundleName, BundleRef};
 use croft_domain::limits::MANIFEST_LEN_MAX;
+use croft_trust::disk::sync_dir;
 
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, create_private, read, read_text, write};
@@ -29,37 +30,37 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Saves it. The manifest is written last: a draft with it is complete.
+    /// Saves it: all of it appears in one step, or nothing does.
     ///
     /// # Errors
     /// There is one at this version, or it cannot be written.
     pub fn save(&self, dir: &FleetDir, scratch: &Scratch) -> Result<PathBuf, CtlError> {
         let bundle = self.manifest.reference();
         let path = dir.draft(&bundle);
-        if path.join("manifest.json").exists() {
+        if path.exists() {
             return Err(CtlError::Conflict {
                 message: format!("there is a draft of {bundle} already"),
                 hint: format!("import under another --version, or remove {}", path.display()),
             });
         }
-        create_private(&dir.drafts())?;
-        create_private(&path)?;
-        let written = self.write(&path, scratch);
-        if written.is_err() {
-            // Nothing of a failed import stays; what cannot be removed has no manifest and so is no draft.
-            let _ = fs::remove_dir_all(&path);
-        }
-        written.map(|()| path)
+        let staged = scratch.folder()?.join("draft");
+        create_private(&staged)?;
+        self.write(&staged, &path, scratch)?;
+        fs::rename(&staged, &path).map_err(|source| CtlError::FileWrite { path: path.clone(), source })?;
+        sync_dir(&dir.drafts()).map_err(|e| CtlError::FileWrite { path: e.path, source: e.source })?;
+        Ok(path)
     }
 
-    fn write(&self, path: &Path, scratch: &Scratch) -> Result<(), CtlError> {
+    /// Writes it to `staged`, which will become `path`.
+    fn write(&self, staged: &Path, path: &Path, scratch: &Scratch) -> Result<(), CtlError> {
         let manifest = manifest_bytes(&self.manifest)?;
         let mut sources = Vec::new();
         for (number, source) in self.sources.iter().enumerate() {
             let mut place = source.clone();
             if scratch.holds(source) {
-                place = path.join(format!("weights-{number}.gguf"));
-                fs::rename(source, &place)
+                let name = format!("weights-{number}.gguf");
+                place = path.join(&name);
+                fs::rename(source, staged.join(&name))
                     .map_err(|source| CtlError::FileWrite { path: place.clone(), source })?;
             }
             sources.push(place);
@@ -67,11 +68,11 @@ impl Draft {
         let sources = serde_json::to_vec(&sources)
             .map_err(|_| CtlError::Input { what: "path".to_owned(), expected: "UTF-8".to_owned() })?;
         for (index, vetting) in self.vettings.iter().enumerate() {
-            write(&path.join(report_name(index)), vetting, 0o600)?;
+            write(&staged.join(report_name(index)), vetting, 0o600)?;
         }
-        write(&path.join("sources.json"), &sources, 0o600)?;
-        write(&path.join("bom.json"), &self.bom, 0o600)?;
-        write(&path.join("manifest.json"), &manifest, 0o600)
+        write(&staged.join("sources.json"), &sources, 0o600)?;
+        write(&staged.join("bom.json"), &self.bom, 0o600)?;
+        write(&staged.join("manifest.json"), &manifest, 0o600)
     }
 
     /// Reads it and checks that its parts belong together.
@@ -164,14 +165,15 @@ pub fn newest_version(dir: &FleetDir, name: &BundleName) -> Result<u32, CtlError
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use croft_domain::bundle::{
         BundleFile, FileRole, Header, License, Parameters, Provenance, Template, UsageScope,
     };
     use croft_domain::digest::{Blake3Digest, Sha256Digest};
 
-    fn draft(version: u32) -> Draft {
+    /// A draft of the bundle `starter`.
+    pub fn draft(version: u32) -> Draft {
         let vetting = br#"{"findings":[]}"#.to_vec();
         let manifest = Manifest {
             schema: 1,
@@ -243,5 +245,22 @@ mod tests {
         }
         fs::create_dir(dir.drafts().join("starter-large.30")).expect("made");
         assert_eq!(newest_version(&dir, &name).expect("a version"), 10);
+    }
+
+    #[test]
+    fn p9_nothing_shows_before_a_draft_is_whole() {
+        let (_temp, dir) = folder();
+        let draft = draft(1);
+        let scratch = Scratch::new(&dir);
+        // Another process got as far as this, and was killed.
+        let staged = dir.drafts().join(".unpacking-1/draft");
+        fs::create_dir_all(&staged).expect("made");
+        let path = dir.draft(&draft.manifest.reference());
+        draft.write(&staged, &path, &scratch).expect("written");
+        assert!(matches!(Draft::load(&dir, &draft.manifest.reference()), Err(CtlError::NotFound { .. })));
+        assert_eq!(newest_version(&dir, &draft.manifest.name).expect("a version"), 0);
+        draft.save(&dir, &scratch).expect("saved");
+        assert!(!staged.exists(), "the next import cleans up");
+        assert_eq!(Draft::load(&dir, &draft.manifest.reference()).expect("loaded"), draft);
     }
 }

@@ -75,6 +75,16 @@ pub enum CtlError {
     FleetMissing {
         /// The config folder.
         path: PathBuf,
+        /// Whether keys were made in it, for a fleet to join.
+        has_keys: bool,
+    },
+    /// There is a fleet, and a part of it is gone.
+    #[error("{} holds a fleet but no {lacks}", path.display())]
+    FleetIncomplete {
+        /// The config folder.
+        path: PathBuf,
+        /// What is gone.
+        lacks: &'static str,
     },
     /// Nothing by that name.
     #[error("there is no {what}")]
@@ -272,7 +282,7 @@ impl CtlError {
                 Code::Input
             }
             Self::FileWrite { source, .. } => croft_trust::disk::write_code(source),
-            Self::FileParse { .. } => Code::StateCorrupt,
+            Self::FileParse { .. } | Self::FleetIncomplete { .. } => Code::StateCorrupt,
             Self::FleetExists { .. } | Self::Conflict { .. } => Code::Conflict,
             Self::FleetMissing { .. } | Self::NotFound { .. } => Code::NotFound,
             Self::Unapproved { .. } => Code::Unapproved,

@@ -160,15 +160,26 @@ impl FleetDir {
         self.root.join("unfinished.json")
     }
 
+    fn has_keys(&self) -> bool {
+        KeyName::OTHERS.into_iter().chain(KeyName::roots()).any(|name| self.key(name).exists())
+    }
+
+    /// Why there is no `fleet.toml`: signed metadata without it is a fleet that lost it, keys alone wait for `trust join`.
+    fn missing(&self) -> CtlError {
+        let path = self.root.clone();
+        if self.repository().exists() && !self.unfinished().exists() {
+            return CtlError::FleetIncomplete { path, lacks: "fleet.toml" };
+        }
+        CtlError::FleetMissing { path, has_keys: self.has_keys() }
+    }
+
     /// Checks that there is nothing that a new fleet would overwrite. An `init` that was interrupted may go on: nothing
     /// was published before its `fleet.toml`.
     ///
     /// # Errors
     /// The folder holds a fleet, or keys of unknown origin.
     pub fn check_empty(&self) -> Result<(), CtlError> {
-        let has_keys =
-            KeyName::OTHERS.into_iter().chain(KeyName::roots()).any(|name| self.key(name).exists());
-        let foreign = (has_keys || self.repository().exists()) && !self.unfinished().exists();
+        let foreign = (self.has_keys() || self.repository().exists()) && !self.unfinished().exists();
         if foreign || self.settings_file().exists() {
             return Err(CtlError::FleetExists { path: self.root.clone() });
         }
@@ -216,7 +227,7 @@ impl FleetDir {
     /// There is no fleet, or another croftctl is at work.
     pub fn lock(&self) -> Result<File, CtlError> {
         if !self.root.is_dir() {
-            return Err(CtlError::FleetMissing { path: self.root.clone() });
+            return Err(self.missing());
         }
         let path = self.root.join("lock");
         let file = File::options()
@@ -239,7 +250,7 @@ impl FleetDir {
     pub fn settings(&self) -> Result<Settings, CtlError> {
         let path = self.settings_file();
         if !path.exists() {
-            return Err(CtlError::FleetMissing { path: self.root.clone() });
+            return Err(self.missing());
         }
         let text = read_text(&path, DOCUMENT_LEN_MAX)?;
         toml::from_str(&text).map_err(|e| CtlError::FileParse { path, source: Box::new(e) })
@@ -343,6 +354,11 @@ mod tests {
         fs::create_dir_all(dir.root.join("keys")).expect("made");
         fs::write(dir.key(KeyName::Recall), b"key").expect("written");
         assert!(matches!(dir.prepare(), Err(CtlError::FleetExists { .. })));
+        let error = dir.settings().expect_err("no fleet yet");
+        assert!(error.hint().contains("trust join"), "{}", error.hint());
+        fs::create_dir_all(dir.repository()).expect("made");
+        let error = dir.settings().expect_err("it lost its settings");
+        assert!(matches!(error, CtlError::FleetIncomplete { lacks: "fleet.toml", .. }), "{error}");
         assert_eq!(fs::read(dir.key(KeyName::Recall)).expect("the key"), b"key");
     }
 

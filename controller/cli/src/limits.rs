@@ -24,6 +24,9 @@ pub const TARGETS_WARNING_DAYS: u64 = 30;
 /// The same for what the freshness host signs: a weekend with its Monday.
 pub const FRESHNESS_WARNING_DAYS: u64 = 3;
 
+/// The same for the admin's certificate: its holder asks somebody with the controller's host.
+pub const CERTIFICATE_WARNING_DAYS: u64 = 30;
+
 /// Files below this length are cut into 1 MiB chunks: a resumed fetch of a small model loses little.
 pub const SMALL_FILE_LEN: u64 = 256 << 20;
 

@@ -3,6 +3,7 @@
 //! One workbench is open at a time. Keys are loaded for one signature and dropped. Whatever is signed here is on disk
 //! before it is published, so a failed publication is repeated by `trust refresh`.
 
+pub mod floors;
 mod signing;
 
 use std::collections::BTreeMap;

@@ -217,6 +217,7 @@ impl Fleet {
             "Apache-2.0",
             "--source",
             source,
+            "--unlisted",
             "--alias",
             "chat",
             "--alias",

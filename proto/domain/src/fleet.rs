@@ -106,9 +106,7 @@ impl Fleet {
     /// organization's folder allows no other's whose name begins alike.
     #[must_use]
     pub fn allows_source(&self, source: &str) -> bool {
-        // What climbs, or hides that it climbs, could leave the prefix again.
-        let climbs = source.split(['/', '\\']).any(|part| part == "..") || source.contains('%');
-        !climbs && self.sources.iter().any(|prefix| covers(prefix, source))
+        is_source(source) && self.sources.iter().any(|prefix| covers(prefix, source))
     }
 
     /// Checks what the types cannot say.
@@ -142,8 +140,8 @@ impl Fleet {
             return err("ca_pins", "1 to 8");
         }
         let is_text = |t: &String| !t.is_empty() && t.len() <= TEXT_LEN_MAX && !t.contains(char::is_control);
-        if self.sources.len() > SOURCES_MAX || !self.sources.iter().all(is_text) {
-            return err("sources", "at most 256 texts of 1 to 1024 bytes");
+        if self.sources.len() > SOURCES_MAX || !self.sources.iter().all(|s| is_text(s) && is_source(s)) {
+            return err("sources", "at most 256 texts of 1 to 1024 bytes, without .. and %");
         }
         if self.groups.values().any(|g| !(1..=3).contains(&g.tier)) {
             return err("groups.*.tier", "1, 2 or 3");
@@ -156,6 +154,13 @@ impl Fleet {
         }
         Ok(())
     }
+}
+
+/// Whether a source can be allowed at all. What climbs, or hides that it climbs, could leave an allowed prefix again.
+#[must_use]
+pub fn is_source(text: &str) -> bool {
+    let climbs = text.split(['/', '\\', '?', '#', ';']).any(|part| part.trim() == "..");
+    !climbs && !text.contains(|c: char| c == '%' || c.is_control())
 }
 
 fn covers(prefix: &str, source: &str) -> bool {
@@ -181,7 +186,21 @@ pub struct FleetError {
 
 #[cfg(test)]
 mod tests {
-    use super::covers;
+    use super::{covers, is_source};
+
+    #[test]
+    fn p2_a_source_that_climbs_or_hides_it_is_none() {
+        for good in ["https://hub.example/org/m@1", "made here", "a..b/c", "ollama:registry/m:1", "./here"] {
+            assert!(is_source(good), "{good}");
+        }
+        let hidden = ["a/%2e%2e/b", "a/%2E./b", "a%2fb", "a/.\t./b", "a/..\n/b", "100%"];
+        for bad in ["..", "a/../b", "a/..", "../a", r"a\..\b", "a/.. /b", "a/..?b", "a/..#", "a/..;x/b"] {
+            assert!(!is_source(bad), "{bad}");
+        }
+        for bad in hidden {
+            assert!(!is_source(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn p2_a_source_prefix_ends_where_a_name_ends() {
@@ -197,6 +216,9 @@ mod tests {
         assert!(covers(host, "https://hub.example/any"));
         for bad in ["https://hub.example@evil/", "https://hub.example:x@evil/", "https://hub.example.evil/"] {
             assert!(!covers(host, bad), "{bad}");
+        }
+        for bad in ["HTTPS://hub.example/org/m", "https://HUB.example/org/m", "https://hub.example/Org/m"] {
+            assert!(!covers(hub, bad), "{bad}: letters are compared as they are");
         }
         assert!(covers("ollama:", "ollama:registry/m:1"));
         assert!(covers("made here", "made here"));

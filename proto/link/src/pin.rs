@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use croft_domain::digest::Sha256Digest;
+use croft_domain::time::Timestamp;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
@@ -30,6 +32,29 @@ pub fn spki_pin(certificate: &CertificateDer<'_>) -> Option<Sha256Digest> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let digest = ring::digest::digest(&ring::digest::SHA256, parsed.public_key().raw);
     digest.as_ref().try_into().ok().map(Sha256Digest)
+}
+
+/// How long a certificate counts, by its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lasting {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub pin: Sha256Digest,
+    /// When it ends.
+    pub not_after: Timestamp,
+}
+
+/// The certificates of a PEM text, in its order; what is none is left out.
+#[must_use]
+pub fn lasting(pem: &[u8]) -> Vec<Lasting> {
+    let parsed = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+    parsed
+        .filter_map(|der| {
+            let pin = spki_pin(&der)?;
+            let (_, certificate) = X509Certificate::from_der(&der).ok()?;
+            let not_after = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+            Some(Lasting { pin, not_after: Timestamp(not_after) })
+        })
+        .collect()
 }
 
 /// Accepts a server whose chain holds a pinned CA that really signed it, for the name we connected to.

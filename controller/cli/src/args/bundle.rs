@@ -102,6 +102,9 @@ pub struct Import {
     /// Where the model came from: an address with a revision, or a description [default: what the store says]
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
+    /// Draft it although the fleet lists neither its source nor its license; approving asks again
+    #[arg(long)]
+    pub unlisted: bool,
     /// The model that this one was made from, for the bill of materials
     #[arg(long, value_name = "NAME")]
     pub base_model: Option<String>,

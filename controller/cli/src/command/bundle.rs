@@ -14,6 +14,7 @@ use indicatif::ProgressBar;
 
 use crate::client::{Admin, connect, refused};
 use crate::clock;
+use crate::command::intake::{self, Step};
 use crate::draft::Draft;
 use crate::error::CtlError;
 use crate::fleet_dir::FleetDir;
@@ -71,7 +72,7 @@ pub async fn approve(dir: &FleetDir, bundle: &BundleRef, allow: Allow) -> Result
     Ok(())
 }
 
-/// Only from allowed sources, under allowed licenses; terms beyond open source only if somebody answers for them.
+/// Holds a manifest against the fleet's lists, after adding to them what was asked for.
 fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) -> Result<(), CtlError> {
     let (license, source) = (&manifest.license.id, &manifest.provenance.source);
     if !manifest.license.is_open_source() && manifest.license.accepted_by.is_none() {
@@ -80,40 +81,18 @@ fn check_intake(workbench: &mut Workbench, manifest: &Manifest, allow: Allow) ->
             hint: "read them, then import again with --accepted-by WHO".to_owned(),
         });
     }
-    let fleet = workbench.fleet();
-    if !fleet.licenses.contains(license) && !allow.license {
-        return Err(CtlError::Unapproved {
-            message: format!("license {license} is not among the fleet's ({})", fleet.licenses.join(", ")),
-            hint: format!("read it, then repeat with --allow-license to take in {license} from now on"),
-        });
+    intake::check_source(source)?;
+    let mut widened = workbench.fleet().clone();
+    if allow.license && !widened.licenses.contains(license) {
+        widened.licenses.push(license.clone());
     }
-    if !fleet.allows_source(source) && !allow.source {
-        return Err(CtlError::Unapproved {
-            message: format!(
-                "source {} is not among the fleet's ({})",
-                crate::output::clean(source),
-                fleet.sources.join(", ")
-            ),
-            hint: "repeat with --allow-source for exactly this one, or allow a prefix: croftctl intake allow --source PREFIX"
-                .to_owned(),
-        });
+    if allow.source && !widened.allows_source(source) {
+        widened.sources.push(source.clone());
     }
-    // Asked of a copy first: what can never be allowed must not be left in the document.
-    let mut widened = fleet.clone();
-    widened.sources.push(source.clone());
-    if !widened.allows_source(source) {
-        return Err(CtlError::Unapproved {
-            message: format!("source {} can never be allowed", crate::output::clean(source)),
-            hint: "a source has no .. and no % in it; import it again under another --source".to_owned(),
-        });
-    }
+    intake::admit(&widened, license, source, Step::Approve)?;
     workbench.change_fleet(|fleet| {
-        if !fleet.licenses.contains(license) {
-            fleet.licenses.push(license.clone());
-        }
-        if !fleet.allows_source(source) {
-            fleet.sources.push(source.clone());
-        }
+        fleet.licenses = widened.licenses;
+        fleet.sources = widened.sources;
     })?;
     Ok(())
 }

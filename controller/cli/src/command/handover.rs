@@ -12,12 +12,13 @@ use croft_trust::repository::{Change, Repository};
 use url::Url;
 
 use crate::clock;
+use crate::command::intake::{self, Step};
 use crate::draft::Draft;
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, Settings, create_private, read};
 use crate::output::{clean, say};
 use crate::renderer;
-use crate::workbench::{FLEET_TARGET, Workbench, read_fleet, repository};
+use crate::workbench::{FLEET_TARGET, Workbench, floors, read_fleet, repository};
 
 /// `bundle approve --proposal`: signs a handover that approves this bundle and nothing else.
 ///
@@ -38,6 +39,7 @@ pub async fn approve(dir: &FleetDir, bundle: &BundleRef, file: &Path) -> Result<
     workbench.adopt(&bytes, true, clock::now(), |changes, documents| {
         show(changes);
         check_only(bundle, &before, changes, documents)?;
+        check_intake(changes, documents)?;
         check_draft(own.as_ref(), bundle, documents)
     })?;
     say(&format!("next, once enough have signed: croftctl bundle publish {bundle}"));
@@ -50,10 +52,35 @@ pub async fn approve(dir: &FleetDir, bundle: &BundleRef, file: &Path) -> Result<
 /// It does not hold, or a key cannot be used.
 pub fn adopt(dir: &FleetDir, file: &Path, sign: bool) -> Result<(), CtlError> {
     let bytes = read(file, HANDOVER_LEN_MAX)?;
-    Workbench::open(dir)?.adopt(&bytes, sign, clock::now(), |changes, _| {
+    Workbench::open(dir)?.adopt(&bytes, sign, clock::now(), |changes, documents| {
         show(changes);
-        Ok(())
+        if sign { check_intake(changes, documents) } else { Ok(()) }
     })
+}
+
+/// Holds each bundle that a handover adds against the lists that the handover itself would sign.
+fn check_intake(changes: &[Change], documents: &BTreeMap<String, String>) -> Result<(), CtlError> {
+    let bundles = changes.iter().filter_map(|change| match change {
+        Change::Added(name) | Change::Changed(name) if name.starts_with("bundle.") => Some(name),
+        _ => None,
+    });
+    for name in bundles {
+        let manifest: Manifest = document(documents, name)?;
+        let fleet: Fleet = document(documents, FLEET_TARGET)?;
+        intake::admit(&fleet, &manifest.license.id, &manifest.provenance.source, Step::Countersign)?;
+    }
+    Ok(())
+}
+
+fn document<T: serde::de::DeserializeOwned>(
+    documents: &BTreeMap<String, String>,
+    name: &str,
+) -> Result<T, CtlError> {
+    let text = documents.get(name).ok_or_else(|| CtlError::NotFound {
+        what: format!("{} in the handover", clean(name)),
+        hint: "ask the other publisher for a new handover.json".to_owned(),
+    })?;
+    serde_json::from_str(text).map_err(|e| CtlError::FileParse { path: name.into(), source: Box::new(e) })
 }
 
 /// `trust export`: what is signed, for the machine of another key holder.
@@ -96,6 +123,7 @@ pub fn join(dir: &FleetDir, file: &Path, root: Sha256Digest, controller: &str) -
     let joined = Repository::join(&dir.repository(), &bytes, root)
         .map_err(repository("take over what was exported"))?;
     let fleet = read_fleet(&joined)?;
+    floors::begin(dir, &joined, clock::now())?;
     let ca_pin = *fleet.ca_pins.first().ok_or_else(|| CtlError::Input {
         what: "fleet.json".to_owned(),
         expected: "a pin of the controller's certificate authority".to_owned(),

@@ -16,6 +16,7 @@ use croft_vetting::report::Report;
 
 use crate::args::Import;
 use crate::bom::{self, Particulars};
+use crate::command::intake::{self, Step};
 use crate::draft::{self, Draft};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, read, read_text};
@@ -38,14 +39,15 @@ pub async fn run(dir: &FleetDir, arguments: Import) -> Result<(), CtlError> {
     if kind != "file" {
         say(&format!("source:   {kind}{}", origin.as_ref().map_or_else(String::new, |o| format!(", {o}"))));
     }
-    let vetted = vet_all(&arguments.from, &pieces, &exceptions(dir)?).await?;
-    let template = template(&arguments, apart, &vetted.passed.report)?;
-    review(&arguments, &template).await?;
-    let license = license(&arguments, license_text)?;
     let source = arguments.source.clone().or(origin).ok_or_else(|| CtlError::Input {
         what: "--source".to_owned(),
         expected: "where the model came from; this source does not say".to_owned(),
     })?;
+    let exceptions = check_intake(dir, &arguments, &source)?;
+    let vetted = vet_all(&arguments.from, &pieces, &exceptions).await?;
+    let template = template(&arguments, apart, &vetted.passed.report)?;
+    review(&arguments, &template).await?;
+    let license = license(&arguments, license_text)?;
     let numbers = number(dir, &arguments)?;
     let taken = Taken::of(vetted, pieces)?;
     let others = take_variants(dir, &arguments, &scratch, &taken).await?;
@@ -126,6 +128,23 @@ fn variant(taken: &Taken) -> Variant {
         files: taken.files.clone(),
         header: taken.header(),
         vetting_report_sha256: sha256(&taken.vetting),
+    }
+}
+
+/// Asks the fleet's lists early, where a fleet is known here, and gives what it allows beyond the built-in rules.
+fn check_intake(dir: &FleetDir, arguments: &Import, source: &str) -> Result<VettingExceptions, CtlError> {
+    intake::check_source(source)?;
+    match Workbench::open(dir) {
+        Ok(workbench) => {
+            let fleet = workbench.fleet();
+            match intake::admit(fleet, &arguments.license, source, Step::Import) {
+                Err(refusal) if arguments.unlisted => say(&format!("note: {refusal}")),
+                admitted => admitted?,
+            }
+            Ok(fleet.vetting.clone())
+        }
+        Err(CtlError::FleetMissing { .. }) => Ok(VettingExceptions::default()),
+        Err(error) => Err(error),
     }
 }
 

@@ -27,7 +27,7 @@ use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, Settings, read, write};
 use crate::limits::{DOCUMENT_LEN_MAX, FRESHNESS_TTL_S, ONLINE_KEY_TTL_S, ROOT_TTL_S};
 use crate::output::{print_data, say};
-use crate::workbench::{WAIVERS_TARGET, publish, refresh, repository, set_fleet, sign_targets};
+use crate::workbench::{WAIVERS_TARGET, floors, publish, refresh, repository, set_fleet, sign_targets};
 
 /// `bootstrap.json`, as `croft-controller init` writes it.
 #[derive(Deserialize)]
@@ -261,6 +261,7 @@ pub fn sign_first(
     made.set_target(WAIVERS_TARGET, b"[]").map_err(repository("add waivers.json"))?;
     sign_targets(&mut made, dir, now)?;
     refresh(&mut made, dir, now, FRESHNESS_TTL_S)?;
+    floors::begin(dir, &made, now)?;
     Ok(made)
 }
 

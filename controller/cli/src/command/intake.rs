@@ -1,15 +1,82 @@
-//! `intake`: the licenses and sources that the signed fleet document lists.
+//! `intake`: the licenses and sources that the signed fleet document lists, and what they let in.
+//!
+//! Approving is where the lists bind, for each publisher who signs; importing asks them early, so that nobody waits for
+//! what cannot be approved. Where a model came from is the word of whoever imports it: the lists hold people to what
+//! they agreed on, they do not find out a liar.
 
 use std::collections::BTreeMap;
 
+use croft_domain::fleet::{Fleet, is_source};
 use serde::Serialize;
 
 use crate::args::{Change, Format, Intake};
 use crate::clock;
 use crate::error::CtlError;
 use crate::fleet_dir::FleetDir;
-use crate::output::{Column, Resource, column, print_list, say};
+use crate::output::{Column, Resource, clean, column, print_list, say};
 use crate::workbench::Workbench;
+
+/// Where the lists are asked, which decides what can be done about a no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Before anything is read.
+    Import,
+    /// Before this machine's publisher signs.
+    Approve,
+    /// Before this machine's publisher adds a signature to another's.
+    Countersign,
+}
+
+impl Step {
+    fn hint(self, kind: &str) -> String {
+        match self {
+            Self::Import => format!(
+                "croftctl intake allow --{kind} lists it for the fleet; --unlisted drafts it, and approving asks again"
+            ),
+            Self::Approve => format!(
+                "repeat with --allow-{kind} for exactly this one, or list it for the fleet: croftctl intake allow --{kind}"
+            ),
+            Self::Countersign => {
+                format!("the other publisher lists it first: bundle approve --allow-{kind}, or intake allow")
+            }
+        }
+    }
+}
+
+/// Refuses a source that no list can allow, also where no fleet is known.
+///
+/// # Errors
+/// It climbs, or has a percent sign or a control character in it.
+pub fn check_source(source: &str) -> Result<(), CtlError> {
+    if is_source(source) {
+        return Ok(());
+    }
+    Err(CtlError::Input {
+        what: format!("source {}", clean(source)),
+        expected: "no .. and no % in it, so that what a prefix allows can be read off it".to_owned(),
+    })
+}
+
+/// Only from listed sources, under listed licenses.
+///
+/// # Errors
+/// [`CtlError::Unapproved`] names the one that is not listed.
+pub fn admit(fleet: &Fleet, license: &str, source: &str, step: Step) -> Result<(), CtlError> {
+    let refused = |kind: &'static str, found: &str, listed: &[String]| {
+        let listed: Vec<String> = listed.iter().map(|text| clean(text)).collect();
+        Err(CtlError::Unapproved {
+            message: format!("{kind} {} is not among the fleet's ({})", clean(found), listed.join(", ")),
+            hint: step.hint(kind),
+        })
+    };
+    if !fleet.licenses.iter().any(|listed| listed == license) {
+        return refused("license", license, &fleet.licenses);
+    }
+    if !fleet.allows_source(source) {
+        return refused("source", source, &fleet.sources);
+    }
+    Ok(())
+}
 
 /// One thing that is allowed.
 #[derive(Debug, Serialize)]

@@ -28,7 +28,8 @@ pub async fn make_listed_key(
             .and_then(|key| dir.keys().save(name.name(), &key, passphrase.as_deref().map(String::as_str)))
             .map_err(unusable("make", dir, name))?;
     }
-    let made = point(dir, name)?.ok_or_else(|| CtlError::FleetMissing { path: dir.key(name) })?;
+    let made =
+        point(dir, name)?.ok_or_else(|| CtlError::FleetMissing { path: dir.key(name), has_keys: false })?;
     let (at, text) = (now(), hex::encode(made));
     let until = at.plus(ONLINE_KEY_TTL_S);
     workbench.change_fleet(|fleet| {

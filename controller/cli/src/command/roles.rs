@@ -15,7 +15,7 @@ use crate::client::{point, unusable};
 use crate::clock;
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read, read_text, write};
-use crate::limits::DOCUMENT_LEN_MAX;
+use crate::limits::{DOCUMENT_LEN_MAX, ONLINE_KEY_TTL_S};
 use crate::output::say;
 use crate::workbench::Workbench;
 
@@ -154,10 +154,23 @@ pub async fn rotate_root(
         roles.freshness = RoleHolders { points: vec![point], threshold: 1 };
     }
     workbench.rotate_root(&roles, more, clock::now())?;
+    prolong_online_keys(&mut workbench)?;
     for role in replace {
         finish_replacement(dir, &roles, *role)?;
     }
     finish(workbench).await
+}
+
+/// Keys that the fleet document lists count as long as the root: a ceremony for it prolongs those that still count.
+fn prolong_online_keys(workbench: &mut Workbench) -> Result<(), CtlError> {
+    let now = clock::now();
+    workbench.change_fleet(|fleet| {
+        let lists = [&mut fleet.lease_keys, &mut fleet.recall_keys, &mut fleet.reviewer_keys];
+        for key in lists.into_iter().flatten().filter(|key| key.not_after > now) {
+            key.not_after = key.not_after.max(now.plus(ONLINE_KEY_TTL_S));
+        }
+    })?;
+    Ok(())
 }
 
 fn role_of(roles: &mut Roles, role: Replaceable) -> (KeyName, &mut RoleHolders) {

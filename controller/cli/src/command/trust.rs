@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::{Format, Service, Trust};
 use crate::clock;
-use crate::command::{handover, keys, roles};
+use crate::command::{handover, keys, online_keys, roles};
 use crate::error::CtlError;
 use crate::fleet_dir::{FleetDir, KeyName, read};
 use crate::limits::{FRESHNESS_TTL_S, FRESHNESS_WARNING_DAYS, ROOT_WARNING_DAYS, TARGETS_WARNING_DAYS};
@@ -50,7 +50,9 @@ pub async fn run(dir: &FleetDir, verb: Trust, format: Format) -> Result<(), CtlE
 fn status(dir: &FleetDir, format: Format) -> Result<(), CtlError> {
     let workbench = Workbench::open(dir)?;
     let listed = listed_roles(&workbench.metadata_files(), dir, clock::now())?;
-    print_list(&listed, format)?;
+    let mut all = listed.clone();
+    all.extend(online_keys::roles(workbench.fleet(), dir, clock::now()));
+    print_list(&all, format)?;
     let own = roles::own_points(dir)?;
     roles::lines(&workbench.roles()?, &roles::holders(dir)?, &own).iter().for_each(|line| say(line));
     let (pending, signed) = workbench.progress()?;
@@ -61,7 +63,7 @@ fn status(dir: &FleetDir, format: Format) -> Result<(), CtlError> {
         }
     }
     keys::warnings(dir).iter().for_each(|warning| say(warning));
-    listed.iter().filter_map(Role::warning).for_each(|warning| say(&warning));
+    all.iter().filter_map(Role::warning).for_each(|warning| say(&warning));
     if let Err(waiting) = workbench.check_publishable() {
         say(&format!("warning: not published yet: {waiting}; {}", waiting.hint()));
     }
@@ -98,8 +100,9 @@ async fn refresh(dir: &FleetDir, lifetime: u64, handover: Option<&Path>) -> Resu
         workbench.bring_seal().await?;
     }
     let roles = listed_roles(&workbench.metadata_files(), dir, clock::now())?;
-    if let Some(first) = roles.iter().min_by_key(|role| role.expires_at) {
-        say(&format!("good until {} ({})", clock::written(Timestamp(first.expires_at)), first.role));
+    let ends = roles.iter().filter_map(|role| Some((role.expires_at?, &role.role)));
+    if let Some((at, role)) = ends.min() {
+        say(&format!("good until {} ({role})", clock::written(Timestamp(at))));
     }
     Ok(())
 }
@@ -110,7 +113,7 @@ async fn refresh(dir: &FleetDir, lifetime: u64, handover: Option<&Path>) -> Resu
 /// The repository is damaged.
 pub fn good_until(dir: &FleetDir, workbench: &Workbench, now: Timestamp) -> Result<Timestamp, CtlError> {
     let roles = listed_roles(&workbench.metadata_files(), dir, now)?;
-    Ok(roles.iter().map(|role| Timestamp(role.expires_at)).min().unwrap_or_default())
+    Ok(roles.iter().filter_map(|role| role.expires_at).map(Timestamp).min().unwrap_or_default())
 }
 
 /// The units for a freshness host. They are printed and not installed: paths and account are the host's own.
@@ -164,35 +167,39 @@ impl std::fmt::Display for Signers {
     }
 }
 
-/// One role, as `-o json` writes it.
-#[derive(Debug, Serialize)]
-struct Role {
-    role: String,
-    version: u64,
-    expires_at: u64,
-    days_left: u64,
+/// One role, or one key that the fleet document lists, as `-o json` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Role {
+    pub(super) role: String,
+    /// Of metadata only.
+    pub(super) version: Option<u64>,
+    /// Nothing where this machine cannot know.
+    pub(super) expires_at: Option<u64>,
+    pub(super) days_left: Option<u64>,
     /// How many of which keys must sign, each by the beginning of its id.
-    signed_by: String,
-    key: String,
+    pub(super) signed_by: String,
+    /// Where it lies, if on this machine.
+    pub(super) key: String,
 }
 
 impl Role {
-    fn warning(&self) -> Option<String> {
+    pub(super) fn warning(&self) -> Option<String> {
         // Key holders have to come together for a root, and people are on vacation.
-        let early = match self.role.as_str() {
-            "root" => ROOT_WARNING_DAYS,
-            "targets" => TARGETS_WARNING_DAYS,
-            _ => FRESHNESS_WARNING_DAYS,
+        let (early, effect, cure) = match self.role.as_str() {
+            "root" => (ROOT_WARNING_DAYS, "nodes stop serving when it ends", "its key holders sign it again"),
+            "targets" => (
+                TARGETS_WARNING_DAYS,
+                "nodes stop serving when it ends",
+                "sign it again: any croftctl apply or assign does",
+            ),
+            "snapshot" | "timestamp" => {
+                (FRESHNESS_WARNING_DAYS, "nodes stop serving when it ends", "run croftctl trust refresh")
+            }
+            name => online_keys::warning(name),
         };
-        if self.days_left >= early {
-            return None;
-        }
-        let cure = match self.role.as_str() {
-            "snapshot" | "timestamp" => "run croftctl trust refresh",
-            _ => "sign it again: any croftctl apply or assign signs targets; a root needs its key holders",
-        };
-        let state = if self.days_left == 0 { "ends within a day or is over" } else { "ends soon" };
-        Some(format!("warning: {} {state}; nodes stop serving when it ends; {cure}", self.role))
+        let left = self.days_left.filter(|left| *left < early)?;
+        let state = if left == 0 { "ends within a day or is over" } else { "ends soon" };
+        Some(format!("warning: {} {state}; {effect}; {cure}", self.role))
     }
 }
 
@@ -215,9 +222,9 @@ fn listed_roles(files: &[(String, Vec<u8>)], dir: &FleetDir, now: Timestamp) -> 
         let key = dir.key(key).display().to_string();
         let line = Role {
             role,
-            version,
-            expires_at: at.0,
-            days_left: at.since(now) / 86_400,
+            version: Some(version),
+            expires_at: Some(at.0),
+            days_left: Some(at.since(now) / 86_400),
             signed_by: String::new(),
             key,
         };
@@ -247,9 +254,9 @@ impl Resource for Role {
     fn cells(&self) -> Vec<String> {
         vec![
             self.role.clone(),
-            self.version.to_string(),
-            clock::written(Timestamp(self.expires_at)),
-            self.days_left.to_string(),
+            self.version.map(|version| version.to_string()).unwrap_or_default(),
+            self.expires_at.map(|at| clock::written(Timestamp(at))).unwrap_or_default(),
+            self.days_left.map(|left| left.to_string()).unwrap_or_default(),
             self.signed_by.clone(),
             self.key.clone(),
         ]
@@ -294,7 +301,7 @@ mod tests {
         ");
         let warnings: Vec<String> = roles.iter().filter_map(Role::warning).collect();
         insta::assert_snapshot!(warnings.join("\n"), @"
-        warning: root ends soon; nodes stop serving when it ends; sign it again: any croftctl apply or assign signs targets; a root needs its key holders
+        warning: root ends soon; nodes stop serving when it ends; its key holders sign it again
         warning: timestamp ends soon; nodes stop serving when it ends; run croftctl trust refresh
         ");
     }

@@ -16,12 +16,8 @@ impl CtlError {
             | Self::NotCompliant { hint, .. } => {
                 hint.clone()
             }
-            Self::FleetExists { .. } => {
-                "name another folder with --config; a fleet's keys are never overwritten".to_owned()
-            }
-            Self::FleetMissing { .. } => {
-                "run croftctl init --solo --bootstrap FILE, or name the fleet's folder with --config"
-                    .to_owned()
+            Self::FleetExists { .. } | Self::FleetMissing { .. } | Self::FleetIncomplete { .. } => {
+                self.folder_hint()
             }
             Self::FileRead { .. } => "check the path and its permissions".to_owned(),
             Self::FileWrite { .. } if self.code() == Code::DiskFull => self.code().hint().to_owned(),
@@ -70,6 +66,25 @@ impl CtlError {
                 .map_or_else(|| self.code().hint(), croft_trust::sign::KeyError::hint)
                 .to_owned(),
             _ => self.code().hint().to_owned(),
+        }
+    }
+
+    /// What to do about a folder that is another fleet's, none's, or lost a part.
+    fn folder_hint(&self) -> String {
+        match self {
+            Self::FleetExists { .. } => {
+                "name another folder with --config; a fleet's keys are never overwritten".to_owned()
+            }
+            Self::FleetMissing { has_keys: true, .. } => {
+                "keys were made here for a fleet to join: croftctl trust join FILE; if this was a fleet's folder, restore \
+                 it from its backup"
+                    .to_owned()
+            }
+            Self::FleetIncomplete { lacks, .. } => format!(
+                "restore {lacks} from the backup of this folder; without one, croftctl trust join in a new folder \
+                 takes the fleet over from a key holder's export, and keys/ can be copied there"
+            ),
+            _ => "run croftctl init --solo --bootstrap FILE, or name the fleet's folder with --config".to_owned(),
         }
     }
 }

@@ -50,6 +50,7 @@ struct Descriptor {
     #[serde(default)]
     media_type: String,
     digest: Sha256Digest,
+    size: u64,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
@@ -64,7 +65,7 @@ pub fn find(path: &Path, choice: Choice<'_>, scratch: &Scratch) -> Result<Found,
         parse(path, "index.json", &fleet_dir::read(&path.join("index.json"), DOCUMENT_LEN_MAX)?)?;
     let chosen = select(path, &index, choice)?;
     let name = chosen.digest.to_string();
-    let manifest: Manifest = parse(path, &name, &blobs.read(chosen.digest, DOCUMENT_LEN_MAX)?)?;
+    let manifest: Manifest = parse(path, &name, &document(&blobs, chosen, DOCUMENT_LEN_MAX)?)?;
     if manifest.layers.len() > LAYERS_MAX {
         return Err(refused(path, format!("{name} lists more than {LAYERS_MAX} layers")));
     }
@@ -77,6 +78,23 @@ pub fn find(path: &Path, choice: Choice<'_>, scratch: &Scratch) -> Result<Found,
     }
     found.origin = manifest.annotations.get(SOURCE).cloned();
     Ok(found)
+}
+
+/// A blob of the length that its descriptor gives (image-spec, descriptor.md: `size`).
+fn sized(blobs: &Blobs, descriptor: &Descriptor) -> Result<Piece, CtlError> {
+    let piece = blobs.piece(descriptor.digest)?;
+    let found = piece.file.metadata();
+    let found = found.map_err(|source| CtlError::FileRead { path: piece.path.clone(), source })?.len();
+    if found != descriptor.size {
+        let message = format!("is {found} bytes long, its descriptor says {}", descriptor.size);
+        return Err(refused(&piece.path, message));
+    }
+    Ok(piece)
+}
+
+fn document(blobs: &Blobs, descriptor: &Descriptor, len_max: u64) -> Result<Vec<u8>, CtlError> {
+    sized(blobs, descriptor)?;
+    blobs.read(descriptor.digest, len_max)
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path, name: &str, bytes: &[u8]) -> Result<T, CtlError> {
@@ -107,16 +125,16 @@ fn take(
 ) -> Result<(), CtlError> {
     let kind = layer.media_type.as_str();
     if RAW.contains(&kind) {
-        found.pieces.push(blobs.piece(layer.digest)?);
+        found.pieces.push(sized(blobs, layer)?);
     } else if let Some((_, packing)) = TAR.iter().find(|(name, _)| *name == kind) {
-        let layer: Piece = blobs.piece(layer.digest)?;
+        let layer: Piece = sized(blobs, layer)?;
         found.pieces.push(tar_layer::unpack(layer, *packing, scratch, found.pieces.len())?);
     } else if kind == TEMPLATE {
-        let bytes = blobs.read(layer.digest, TEMPLATE_LEN_MAX)?;
+        let bytes = document(blobs, layer, TEMPLATE_LEN_MAX)?;
         let text = String::from_utf8(bytes);
         found.template = Some(text.map_err(|_| refused(path, "its chat template is not UTF-8"))?);
     } else if LICENSE.contains(&kind) {
-        found.license_text = Some(blobs.read(layer.digest, DOCUMENT_LEN_MAX)?);
+        found.license_text = Some(document(blobs, layer, DOCUMENT_LEN_MAX)?);
     } else if kind.contains(".weight.") || kind.contains("mmproj") || kind.contains("lora") {
         return Err(refused(path, crate::output::clean(&format!("a layer's type is not taken in: {kind}"))));
     }

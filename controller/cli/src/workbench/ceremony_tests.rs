@@ -246,3 +246,72 @@ fn p3_a_change_that_could_not_be_signed_is_not_signed_with_the_next_one() {
     drop(workbench);
     assert_eq!(machine.open().fleet().licenses, ["MIT", "BSD-3-Clause"]);
 }
+
+#[test]
+fn p3_floors_hold_bundle_epochs_and_their_loss_is_an_alarm() {
+    let machine = Machine::founded(&[KeyName::Root], 1);
+    let path = machine.dir.floors();
+    let mut manifest: Manifest = crate::draft::tests::draft(1).manifest;
+    manifest.epoch = 7;
+    {
+        let mut workbench = machine.open();
+        workbench.set_bundle(&manifest).expect("set");
+        workbench.sign(clock::now()).expect("signed");
+    }
+    let floors: Floors =
+        serde_json::from_slice(&std::fs::read(&path).expect("floors")).expect("floors that parse");
+    assert_eq!(floors.bundle_epochs.get(&manifest.name), Some(&7));
+    // Another machine's word of a later epoch: what lies here is older, though its versions are not.
+    let raised = Floors { bundle_epochs: [(manifest.name.clone(), 8)].into(), ..floors.clone() };
+    std::fs::write(&path, serde_json::to_vec(&raised).expect("written")).expect("written");
+    let error = machine.open().refresh(clock::now(), 1000).expect_err("refused");
+    assert_eq!(error.code().as_str(), "E-TRUST-ROLLBACK", "{error}");
+    std::fs::remove_file(&path).expect("removed");
+    let error = machine.open().refresh(clock::now(), 1000).expect_err("refused");
+    assert_eq!(error.code().as_str(), "E-STATE-CORRUPT", "{error}");
+    assert!(error.hint().contains("restore floors.json"), "{}", error.hint());
+}
+
+#[tokio::test]
+async fn p2_the_second_publisher_signs_no_bundle_from_a_source_that_is_not_listed() {
+    let first = Machine::founded(&[KeyName::Root], 1);
+    let second = Machine::joined(&first);
+    roles::add_publisher(&first.dir, &second.public_key(), "bob", Some(2)).await.expect("signed");
+    handover::adopt(&second.dir, &first.dir.handover(), true).expect("signed by the second");
+    handover::adopt(&first.dir, &second.dir.handover(), false).expect("taken back");
+    let manifest = crate::draft::tests::draft(1).manifest;
+    {
+        // Whoever changed their croftctl can leave the check out; the other publisher's still asks.
+        let mut workbench = first.open();
+        workbench.set_bundle(&manifest).expect("set");
+        workbench.sign(clock::now()).expect("signed");
+    }
+    let error = handover::adopt(&second.dir, &first.dir.handover(), true).expect_err("refused");
+    assert_eq!(error.code().as_str(), "E-UNAPPROVED", "{error}");
+    assert!(error.to_string().contains("source made here is not among"), "{error}");
+    let bundle = manifest.reference();
+    let error = handover::approve(&second.dir, &bundle, &first.dir.handover()).await.expect_err("refused");
+    assert_eq!(error.code().as_str(), "E-UNAPPROVED", "{error}");
+    {
+        let mut workbench = first.open();
+        workbench.change_fleet(|fleet| fleet.sources.push("made here".to_owned())).expect("changed");
+        workbench.sign(clock::now()).expect("signed");
+    }
+    handover::adopt(&second.dir, &first.dir.handover(), true).expect("signed by the second");
+}
+
+#[tokio::test]
+async fn keys_that_the_fleet_lists_are_prolonged_with_the_root_unless_they_are_over() {
+    let machine = Machine::founded(&[KeyName::Root], 1);
+    let now = clock::now();
+    let over = SigningKey::generate().expect("a key").entry(now.minus(1000), now.minus(1));
+    {
+        let mut workbench = machine.open();
+        workbench.change_fleet(|fleet| fleet.recall_keys.push(over.clone())).expect("changed");
+        workbench.sign(now).expect("signed");
+    }
+    let _ = roles::rotate_root(&machine.dir, &[], None).await.expect_err("nobody listens");
+    let view = machine.view().await;
+    assert!(view.fleet.lease_keys[0].not_after >= now.plus(crate::limits::ONLINE_KEY_TTL_S));
+    assert_eq!(view.fleet.recall_keys, [over]);
+}

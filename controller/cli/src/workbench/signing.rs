@@ -11,17 +11,16 @@ use croft_domain::digest::Sha256Digest;
 use croft_domain::time::Timestamp;
 use croft_proto::grpc::SealRequest;
 use croft_trust::digest::sha256;
-use croft_trust::limits::FLOORS_LEN_MAX;
 use croft_trust::oms::{self, Resource};
 use croft_trust::repository::{Progress, Roles, RootKeys, TargetsKeys};
 use croft_trust::sign::Signer;
 use croft_trust::store::Floors;
 
-use super::{Workbench, read_fleet, refresh, repository};
+use super::{Workbench, floors, read_fleet, refresh, repository};
 use crate::client::{connect_freshness, point, refused, signer};
 use crate::draft::manifest_bytes;
 use crate::error::CtlError;
-use crate::fleet_dir::{FleetDir, KeyName, read, write};
+use crate::fleet_dir::{KeyName, write};
 use crate::limits::{FRESHNESS_TTL_S, ROOT_TTL_S, TARGETS_TTL_S};
 use crate::output::say;
 
@@ -87,22 +86,12 @@ impl Workbench {
     /// Something does not verify or is below the floors, the freshness key cannot be used, or the disk refuses.
     pub fn refresh(&mut self, now: Timestamp, lifetime_s: u64) -> Result<(), CtlError> {
         self.repository.verify().map_err(repository("verify what would be signed"))?;
-        let mut floors = load_floors(&self.dir)?;
-        // A publisher may have unsigned changes on the workbench; what counts is what the signed targets hold.
-        let fleet = read_fleet(&self.repository)?;
-        let refusing = |source| CtlError::Refusing { source };
-        floors.check_not_below(&self.repository.versions()).map_err(refusing)?;
-        floors.check_epochs(fleet.epoch, &BTreeMap::new()).map_err(refusing)?;
+        let mut floors = floors::load(&self.dir)?;
+        let found = floors::of(&self.repository, now)?;
+        floors::check(&floors, &found)?;
         refresh(&mut self.repository, &self.dir, now, lifetime_s)?;
-        floors.raise(&Floors {
-            versions: self.repository.versions(),
-            fleet_epoch: fleet.epoch,
-            signed_at: now,
-            ..Floors::default()
-        });
-        let bytes =
-            serde_json::to_vec_pretty(&floors).map_err(|e| CtlError::AnswerWrite { source: Box::new(e) })?;
-        write(&self.dir.floors(), &bytes, 0o600)
+        floors.raise(&Floors { versions: self.repository.versions(), ..found });
+        floors::save(&self.dir, &floors)
     }
 
     /// Writes what is signed to a file for another machine.
@@ -260,15 +249,6 @@ fn oms_resources(manifest: &Manifest) -> Result<Vec<Resource>, CtlError> {
         }
     }
     Ok(resources)
-}
-
-fn load_floors(dir: &FleetDir) -> Result<Floors, CtlError> {
-    let path = dir.floors();
-    if !path.exists() {
-        return Ok(Floors::default());
-    }
-    serde_json::from_slice(&read(&path, FLOORS_LEN_MAX)?)
-        .map_err(|e| CtlError::FileParse { path, source: Box::new(e) })
 }
 
 impl From<croft_trust::repository::RepositoryError> for CtlError {

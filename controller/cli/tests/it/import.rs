@@ -52,6 +52,20 @@ fn a_good_file_becomes_a_draft() {
 }
 
 #[test]
+fn p2_a_source_that_climbs_is_refused_though_no_fleet_is_known() {
+    let place = Place::new();
+    place.write("model.gguf", &starter());
+    for source in ["https://hub.example/org/../evil/m", "https://hub.example/org/%2e%2e/evil/m", r"a\..\b"] {
+        let arguments =
+            ["bundle", "import", "m", "model.gguf", "--license", "MIT", "--source", source, "--unlisted"];
+        let output = place.run(&arguments);
+        let talk = String::from_utf8_lossy(&output.stderr);
+        assert!(talk.starts_with("error[E-INPUT]: source "), "{source}: {talk}");
+        assert!(!place.path("fleet/drafts").exists());
+    }
+}
+
+#[test]
 fn p2_a_damaged_header_is_refused() {
     let place = Place::new();
     let mut bytes = starter();

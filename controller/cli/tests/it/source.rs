@@ -117,11 +117,11 @@ fn oci(place: &Place, media_type: &str, layer: &[u8]) -> Sha256Digest {
         put(&place.path(&format!("layout/blobs/sha256/{}", digest.hex())), bytes);
         digest
     };
-    let digest = blob(layer);
-    let manifest = format!(r#"{{"layers":[{{"mediaType":"{media_type}","digest":"{digest}","size":1}}]}}"#);
-    let manifest = blob(manifest.as_bytes());
+    let (digest, size) = (blob(layer), layer.len());
+    let text = format!(r#"{{"layers":[{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}]}}"#);
+    let (manifest, size) = (blob(text.as_bytes()), text.len());
     put(&place.path("layout/oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#);
-    let index = format!(r#"{{"manifests":[{{"mediaType":"x","digest":"{manifest}","size":1}}]}}"#);
+    let index = format!(r#"{{"manifests":[{{"mediaType":"x","digest":"{manifest}","size":{size}}}]}}"#);
     put(&place.path("layout/index.json"), index.as_bytes());
     digest
 }
@@ -149,6 +149,19 @@ fn tar(name: &str) -> Vec<u8> {
     writer.file("README.md", 2, &mut &b"hi"[..]).expect("written");
     writer.file(name, starter().len() as u64, &mut starter().as_slice()).expect("written");
     writer.finish().expect("finished")
+}
+
+#[test]
+fn p2_a_blob_of_another_length_than_its_descriptor_says_is_refused() {
+    let place = Place::new();
+    oci(&place, "application/vnd.cncf.model.weight.v1.raw", &starter());
+    let index = std::fs::read_to_string(place.path("layout/index.json")).expect("an index");
+    let other = index.replace("\"size\":", "\"size\":1");
+    std::fs::write(place.path("layout/index.json"), other).expect("written");
+    let (code, talk) = import(&place, &["layout", "--source", "x"]);
+    assert_eq!(code, 1, "{talk}");
+    assert!(talk.contains("its descriptor says 1"), "{talk}");
+    assert!(nothing_left(&place));
 }
 
 #[test]
@@ -236,6 +249,44 @@ fn p9_a_full_disk_leaves_no_draft() {
     assert_eq!(output.status.code(), Some(1), "{talk}");
     assert!(talk.contains("error[E-STATE-UNWRITABLE]: ") && talk.contains("free space"), "{talk}");
     assert!(nothing_left(&place));
+}
+
+/// A crash in the middle: the process is killed while it unpacks, so nothing of it can clean up.
+#[test]
+fn p9_an_import_that_is_killed_leaves_nothing_to_see_and_the_next_one_cleans_up() {
+    let place = Place::new();
+    let half_a_gib = 1_u64 << 29;
+    let mut writer = Writer::new(Vec::new());
+    writer
+        .file("model.gguf", half_a_gib, &mut std::io::Read::take(std::io::repeat(0), half_a_gib))
+        .expect("written");
+    let large = writer.finish().expect("finished");
+    oci(&place, "application/vnd.cncf.model.weight.v1.tar", &large);
+    drop(large);
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("croftctl"))
+        .args(["bundle", "import", "m", "layout", "--source", "x", "--license", "MIT"])
+        .current_dir(place.path("."))
+        .env("CROFTCTL_CONFIG", place.fleet())
+        .spawn()
+        .expect("croftctl runs");
+    let unpacking = place.path(&format!("fleet/drafts/.unpacking-{}/weights-0.gguf", child.id()));
+    while std::fs::metadata(&unpacking).map_or(0, |meta| meta.len()) == 0 {
+        assert!(child.try_wait().expect("asked").is_none(), "it ended before it unpacked anything");
+        std::thread::yield_now();
+    }
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    let left = std::fs::metadata(&unpacking).expect("what was left").len();
+    assert!(left > 0 && left < half_a_gib, "{left} of {half_a_gib} bytes: it was not in the middle");
+    let show = place.run(&["bundle", "bom", "m@1"]);
+    assert!(String::from_utf8_lossy(&show.stderr).starts_with("error[E-NOT-FOUND]"), "{show:?}");
+    std::fs::remove_dir_all(place.path("layout")).expect("removed");
+    oci(&place, "application/vnd.cncf.model.weight.v1.tar", &tar("model.gguf"));
+    let (code, talk) = import(&place, &["layout", "--source", "x"]);
+    assert_eq!(code, 0, "{talk}");
+    let drafts = std::fs::read_dir(place.path("fleet/drafts")).expect("drafts");
+    let names: Vec<_> = drafts.map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names, ["m.1"]);
 }
 
 #[test]

@@ -82,6 +82,7 @@ impl Ours {
             "Apache-2.0",
             "--source",
             "made for measuring",
+            "--unlisted",
             "--alias",
             "complete",
             "--context",

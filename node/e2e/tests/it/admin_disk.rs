@@ -48,9 +48,29 @@ fn p9_a_half_written_metadata_folder_of_the_admin_is_an_error_with_its_cure() {
             std::fs::write(&path, bytes).expect("written");
             refuses(&village, &format!("{shown} {how}"));
         }
+        std::fs::remove_file(&path).expect("removed");
+        if path.ends_with("working.json") {
+            // What was to be signed next begins again from what is signed; nothing that anybody saw is lost.
+            village.fleet.ctl(&["trust", "refresh"]).expect("begun again");
+        } else {
+            refuses(&village, &format!("{shown} gone"));
+        }
         std::fs::write(&path, &whole).expect("restored");
         damaged += 1;
     }
     assert!(damaged > 5, "only {damaged} files");
+    let aside = config.join("aside");
+    std::fs::rename(&repository, &aside).expect("taken away");
+    refuses(&village, "repository gone");
+    std::fs::rename(&aside, &repository).expect("put back");
+    // Without its settings it is no new folder: init makes nothing over it, and import does not go on without a fleet.
+    let settings = config.join("fleet.toml");
+    std::fs::rename(&settings, &aside).expect("taken away");
+    let model = croft_e2e::controller::starter_model().display().to_string();
+    let import = ["bundle", "import", "m", &model, "--license", "MIT", "--source", "x"];
+    let output = village.fleet.try_ctl(&import).expect("croftctl runs");
+    crate::assert_refused(&output, "E-STATE-CORRUPT");
+    assert!(output.stderr.contains("hint: restore fleet.toml"), "{output:?}");
+    std::fs::rename(&aside, &settings).expect("put back");
     village.fleet.ctl(&["trust", "refresh"]).expect("whole again");
 }

@@ -89,6 +89,10 @@ fn p3_two_of_two_publishers_approve_from_two_machines_and_a_removed_one_counts_n
     fleet.ctl(&["trust", "adopt", &house.theirs()]).expect("taken back");
     fleet.ctl(&["trust", "publish"]).expect("published");
     assert_eq!(house.published("root"), 2);
+    let listed = fleet.ctl(&["trust", "status"]).expect("a status").stdout;
+    for row in ["targets", "timestamp", "lease key", "recall key", "authority", "admin"] {
+        assert!(listed.lines().any(|line| line.starts_with(row)), "{row}: {listed}");
+    }
 
     // One approves, the other looks and approves; before, nothing is published.
     let model = text(&starter_model());
@@ -103,6 +107,7 @@ fn p3_two_of_two_publishers_approve_from_two_machines_and_a_removed_one_counts_n
         "Apache-2.0",
         "--source",
         "made here",
+        "--unlisted",
         "--alias",
         "chat",
     ];

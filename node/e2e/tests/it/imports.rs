@@ -61,7 +61,8 @@ fn refused(village: &Village, folder: &Path, code: &str, change: impl FnOnce(&dy
     }
     change(&|number| shard(&bent, number));
     let first = shard(&bent, 1).display().to_string();
-    let import = ["bundle", "import", "bent", &first, "--license", "Apache-2.0", "--source", "test"];
+    let import =
+        ["bundle", "import", "bent", &first, "--license", "Apache-2.0", "--source", "test", "--unlisted"];
     assert_refused(&village.fleet.try_ctl(&import).expect("croftctl runs"), code);
     let vetted = village.fleet.try_ctl(&["vet", &bent.display().to_string()]).expect("croftctl runs");
     assert_ne!(vetted.code, Some(0), "{vetted:?}");
@@ -111,12 +112,108 @@ fn a_model_for_embeddings_is_imported_without_a_template() {
     let seed = croft_e2e::binaries::repository().join("proto/fuzz/seeds/gguf/bert");
     std::fs::copy(seed, &model).expect("copied");
     let file = model.display().to_string();
-    let import = ["bundle", "import", "bert", &file, "--license", "Apache-2.0", "--source", "test"];
+    let import =
+        ["bundle", "import", "bert", &file, "--license", "Apache-2.0", "--source", "test", "--unlisted"];
     let checked = [&import[..], &["--check", "1+1=>2"]].concat();
     let output = village.fleet.try_ctl(&checked).expect("croftctl runs");
     assert!(output.stderr.contains("answers nothing"), "{output:?}");
     let output = village.fleet.ctl(&import).expect("imported");
     assert!(output.stderr.contains("chat with it is refused"), "{output:?}");
+}
+
+#[test]
+fn p2_a_model_comes_in_only_from_the_fleets_signed_sources() {
+    let village = Village::new();
+    let file = starter_model().display().to_string();
+    let import = |source: &str, more: &[&str]| {
+        let arguments = ["bundle", "import", "listed", &file, "--license", "Apache-2.0", "--source", source];
+        village.fleet.try_ctl(&[&arguments[..], more].concat()).expect("croftctl runs")
+    };
+    let hub = "https://hub.example/org";
+    let refused = import("https://hub.example/org/m@1", &[]);
+    assert_refused(&refused, "E-UNAPPROVED");
+    assert!(refused.stderr.contains("hint: croftctl intake allow --source lists it"), "{refused:?}");
+    village.fleet.ctl(&["intake", "allow", "--source", hub]).expect("allowed");
+    for other in
+        ["https://hub.example/org-evil/m", "HTTPS://hub.example/org/m", "https://hub.example@evil/org", "hub"]
+    {
+        assert_refused(&import(other, &[]), "E-UNAPPROVED");
+    }
+    for climbing in ["https://hub.example/org/../evil/m", "https://hub.example/org/%2e%2e/evil"] {
+        assert_refused(&import(climbing, &["--unlisted"]), "E-INPUT");
+        let allow = ["intake", "allow", "--source", climbing];
+        assert_refused(&village.fleet.try_ctl(&allow).expect("croftctl runs"), "E-INPUT");
+    }
+    let license = village.fleet.try_ctl(&[
+        "bundle",
+        "import",
+        "listed",
+        &file,
+        "--source",
+        hub,
+        "--license",
+        "LicenseRef-Other",
+    ]);
+    assert_refused(&license.expect("croftctl runs"), "E-UNAPPROVED");
+    assert!(!village.fleet.ctl_config().join("drafts/listed.1").exists(), "nothing was drafted");
+    assert_eq!(import("https://hub.example/org/m@1", &[]).code, Some(0));
+    // Approving is where the list binds: what was drafted under a list that is gone, or without one, is not signed.
+    village.fleet.ctl(&["intake", "withdraw", "--source", hub]).expect("withdrawn");
+    let approve = |bundle: &str, more: &[&str]| {
+        village.fleet.try_ctl(&[&["bundle", "approve", bundle][..], more].concat()).expect("croftctl runs")
+    };
+    assert_refused(&approve("listed@1", &[]), "E-UNAPPROVED");
+    assert_eq!(import("a friend", &["--unlisted"]).code, Some(0));
+    assert_refused(&approve("listed@2", &[]), "E-UNAPPROVED");
+    let approved = approve("listed@2", &["--allow-source"]);
+    assert_eq!(approved.code, Some(0), "{approved:?}");
+    let listed = village.fleet.ctl(&["intake", "list"]).expect("listed").stdout;
+    assert!(listed.contains("a friend") && !listed.contains(hub), "{listed}");
+}
+
+#[test]
+fn p2_an_operator_passes_only_by_the_fleets_signed_word() {
+    let village = Village::new();
+    let model = village.folder.path().join("custom.onnx");
+    std::fs::write(&model, onnx("acme.ops", "Fuse")).expect("written");
+    let vet = ["vet", &model.display().to_string()];
+    let refused = village.fleet.try_ctl(&vet).expect("croftctl runs");
+    assert!(refused.code == Some(1) && refused.stdout.contains("acme.ops"), "{refused:?}");
+    let allow = ["intake", "allow", "--operator", "acme.ops::Fuse", "--reason", "read by the team"];
+    village.fleet.ctl(&allow).expect("allowed");
+    let listed = village.fleet.ctl(&["intake", "list"]).expect("listed").stdout;
+    assert!(listed.contains("acme.ops::Fuse") && listed.contains("read by the team"), "{listed}");
+    let passed = village.fleet.try_ctl(&vet).expect("croftctl runs");
+    assert_eq!(passed.code, Some(0), "{passed:?}");
+    std::fs::write(&model, onnx("acme.ops", "Other")).expect("written");
+    assert_eq!(
+        village.fleet.try_ctl(&vet).expect("croftctl runs").code,
+        Some(1),
+        "only the one that was named"
+    );
+    village.fleet.ctl(&["intake", "withdraw", "--operator", "acme.ops::Fuse"]).expect("withdrawn");
+    std::fs::write(&model, onnx("acme.ops", "Fuse")).expect("written");
+    assert_eq!(village.fleet.try_ctl(&vet).expect("croftctl runs").code, Some(1));
+}
+
+/// An ONNX model (onnx.proto) with one node of `operator` in `domain`.
+fn onnx(domain: &str, operator: &str) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let len = u8::try_from(bytes.len()).expect("short");
+        [&[number << 3 | 2, len][..], bytes].concat()
+    };
+    let node = [
+        field(1, b"x"),
+        field(2, b"y"),
+        field(3, b"n"),
+        field(4, operator.as_bytes()),
+        field(7, domain.as_bytes()),
+    ]
+    .concat();
+    let graph = [field(1, &node), field(2, b"g")].concat();
+    let import = |name: &str| field(8, &[field(1, name.as_bytes()), vec![0x10, 1]].concat());
+    // ModelProto: ir_version 8, producer, graph, the operator sets it imports.
+    [vec![0x08, 8], field(2, b"test"), field(7, &graph), import(""), import(domain)].concat()
 }
 
 #[test]
@@ -133,7 +230,8 @@ fn p2_another_architecture_is_taken_in_only_by_the_fleets_signed_word() {
     let model = village.folder.path().join("other.gguf");
     std::fs::write(&model, bytes).expect("written");
     let file = model.display().to_string();
-    let import = ["bundle", "import", "other", &file, "--license", "Apache-2.0", "--source", "test"];
+    let import =
+        ["bundle", "import", "other", &file, "--license", "Apache-2.0", "--source", "test", "--unlisted"];
     let output = village.fleet.try_ctl(&import).expect("croftctl runs");
     assert_refused(&output, "E-VET-REFUSED");
     assert!(output.stderr.contains("croftctl intake allow --architecture NAME --reason WHY"), "{output:?}");

@@ -76,7 +76,17 @@ fn p2_a_corrupt_gguf_is_not_imported() {
         let file = bent.display().to_string();
         let refused = village
             .fleet
-            .try_ctl(&["bundle", "import", "bent", &file, "--license", "Apache-2.0", "--source", "test"])
+            .try_ctl(&[
+                "bundle",
+                "import",
+                "bent",
+                &file,
+                "--license",
+                "Apache-2.0",
+                "--source",
+                "test",
+                "--unlisted",
+            ])
             .expect("croftctl runs");
         crate::assert_refused(&refused, "E-VET-REFUSED");
     }

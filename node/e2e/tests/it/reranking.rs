@@ -17,7 +17,8 @@ fn village() -> Village {
     let model = village.folder.path().join("ranker.gguf");
     std::fs::copy(encoder(Pooling::Rank).path(), &model).expect("copied");
     let file = model.display().to_string();
-    let import = ["bundle", "import", "ranker", &file, "--license", "Apache-2.0", "--source", "test"];
+    let import =
+        ["bundle", "import", "ranker", &file, "--license", "Apache-2.0", "--source", "test", "--unlisted"];
     let fleet = &village.fleet;
     fleet.ctl(&import).expect("imported");
     fleet.ctl(&["bundle", "approve", "ranker@1", "--allow-source"]).expect("approved");

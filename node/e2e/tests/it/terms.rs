@@ -16,7 +16,7 @@ const LINES: [&str; 4] = [
 fn terms_beyond_open_source_are_said_at_import_shown_once_and_listed_in_reports() {
     let village = Village::new();
     let model = starter_model().display().to_string();
-    let mut import = vec!["bundle", "import", "bound", &model, "--source", "a publisher"];
+    let mut import = vec!["bundle", "import", "bound", &model, "--source", "a publisher", "--unlisted"];
     import.extend(["--license", "LicenseRef-Community", "--redistribution", "forbidden"]);
     import.extend(["--use-restriction", "no military use", "--accepted-by", "legal@example.org"]);
     let imported = village.fleet.ctl(&import).expect("imported");

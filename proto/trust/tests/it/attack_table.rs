@@ -231,8 +231,40 @@ fn p3_row_expired_and_clock_set_back() {
         let mut node = Node::enroll(&publisher);
         node.update(&publisher.served(), later).expect("believed");
         // The old seal has ended, and setting the clock back to when it had not is noticed.
-        assert!(node.update(&source, later).is_err());
+        let is_stolen = source.0["timestamp.json"] != frozen.0["timestamp.json"];
+        node.refuses(&source, later, if is_stolen { "E-TRUST-EXPIRED" } else { "E-TRUST-ROLLBACK" });
         node.refuses(&source, START, "E-CLOCK-BEHIND");
+    }
+    // One that has seen nothing newer learns of the end from the expiry alone.
+    Node::current_of(&publisher, &frozen).refuses(&frozen, later, "E-TRUST-EXPIRED");
+}
+
+/// A freeze ends when metadata does, so nobody may sign for longer than agreed, not even who holds the key.
+#[test]
+fn p3_row_targets_and_root_that_live_too_long() {
+    for (days, lasts) in [(400, true), (401, false)] {
+        let mut publisher = Publisher::new();
+        let mut node = Node::current(&publisher);
+        publisher.repository.sign_targets(&publisher.targets_keys, START.plus(days * DAY)).expect("signed");
+        publisher.refresh(START);
+        judged(&mut node, &publisher, lasts);
+    }
+    for (days, lasts) in [(800, true), (801, false)] {
+        let mut publisher = Publisher::new();
+        let mut node = Node::current(&publisher);
+        let (roles, keys) = (publisher.roles(), publisher.root_keys.clone());
+        publisher.repository.rotate_root(&roles, &keys, START.plus(days * DAY)).expect("rotated");
+        publisher.publish(START);
+        judged(&mut node, &publisher, lasts);
+    }
+}
+
+fn judged(node: &mut Node, publisher: &Publisher, lasts: bool) {
+    if lasts {
+        node.update(&publisher.served(), START).expect("within the bound");
+    } else {
+        let error = node.refuses(&publisher.served(), START, "E-TRUST-LIMITS");
+        assert!(error.to_string().contains("longer than allowed"), "{error}");
     }
 }
 
