@@ -19,7 +19,7 @@ use crate::bundles::plan::OwnedDecision;
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::limits::{COUNTED_TIME_EVERY_S, LOAD_ATTEMPTS_MAX, TICK};
+use crate::limits::{LOAD_ATTEMPTS_MAX, TICK};
 use crate::supervisor::{Event, LoadOrder, Supervisor};
 
 mod events;
@@ -67,8 +67,8 @@ impl Keeper {
     fn keep_counted_time(&self) {
         let counted = {
             let memory = self.shared.memory();
-            let counted = memory.lease.as_ref().map(|held| held.counted_time(clock::boottime_ms()));
-            counted.filter(|counted| counted.since(memory.kept.latest_seen) >= COUNTED_TIME_EVERY_S)
+            let held = memory.lease.as_ref();
+            held.and_then(|held| held.time_to_keep(clock::boottime_ms(), memory.kept.latest_seen))
         };
         let Some(counted) = counted else { return };
         if let Err(e) = self.shared.keep(|kept| kept.latest_seen = kept.latest_seen.max(counted)) {

@@ -6,6 +6,8 @@ use croft_domain::time::Timestamp;
 use croft_trust::envelope::StoredEnvelope;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::COUNTED_TIME_EVERY_S;
+
 use super::files::{StateError, read_json, write_json};
 use super::paths::Paths;
 
@@ -42,6 +44,17 @@ impl HeldLease {
     #[must_use]
     pub const fn counted_time(&self, boottime_ms: u64) -> Timestamp {
         self.lease.expires_at.minus(self.boottime_deadline_ms.saturating_sub(boottime_ms).div_ceil(1000))
+    }
+}
+
+impl HeldLease {
+    /// The counted time, if it is to be made durable beside what was so far: every ten minutes, and once more at the end.
+    /// Else a lease that ended could go on for what is left of those ten minutes, after each boot with the clock set back.
+    #[must_use]
+    pub fn time_to_keep(&self, boottime_ms: u64, kept: Timestamp) -> Option<Timestamp> {
+        let counted = self.counted_time(boottime_ms);
+        let has_ended = counted >= self.lease.expires_at && kept < self.lease.expires_at;
+        (has_ended || counted.since(kept) >= COUNTED_TIME_EVERY_S).then_some(counted)
     }
 }
 
@@ -107,6 +120,21 @@ mod tests {
         assert_eq!(held(10_000, 5_000).boottime_deadline_ms, 1_005_000);
         assert_eq!(held(2_000, 5_000).boottime_deadline_ms, 1_005_000);
         assert_eq!(held(10_900, 5_000).boottime_deadline_ms, 105_000);
+    }
+
+    #[test]
+    fn p4_a_lease_that_ended_stays_ended_after_a_boot_with_the_clock_set_back() {
+        let held = held(10_000, 5_000);
+        assert_eq!(held.time_to_keep(5_000 + 599_000, Timestamp(10_000)), None);
+        assert_eq!(held.time_to_keep(5_000 + 600_000, Timestamp(10_000)), Some(Timestamp(10_600)));
+        // 400 seconds were not kept yet when it ended.
+        let kept = held.time_to_keep(5_000 + 1_000_000, Timestamp(10_600)).expect("its end is kept");
+        assert_eq!(kept, held.lease.expires_at);
+        assert_eq!(held.time_to_keep(9_000_000, kept), None, "once");
+        // The next boot begins with a clock of long ago.
+        let after =
+            HeldLease::new(held.envelope.clone(), held.lease.clone(), Timestamp(1_000).max(kept), 1_000);
+        assert_eq!(after.boottime_deadline_ms, 1_000);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Seeded simulation of the fleet's protocols over the rules of the domain: many nodes, messages that are lost, repeated
-//! and reordered, clocks that jump, waivers, revocations, rotations, restarts and crashes between any two steps.
+//! and reordered, clocks that jump, waivers, revocations, restarts and crashes between any two steps, rotations of lease keys,
+//! authorities and roots, and nodes that are away through several of them.
 //!
 //! Each seed is one world; the same seed is the same world. A failing seed is printed and replays alone:
 //! `CROFT_SIMULATION_SEED=N cargo test -p croft-domain --test it -- simulation`.
@@ -10,6 +11,7 @@ mod invariants;
 mod network;
 mod node;
 mod random;
+mod rotation;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +36,7 @@ fn run(seed: u64, fault: Fault) -> Result<Seen, String> {
         }
     }
     world.check_all();
+    world.check_nobody_is_stranded();
     match world.broken.take() {
         Some(broken) => Err(format!("seed {seed}, at the end: {broken}")),
         None => Ok(world.seen),
@@ -90,6 +93,9 @@ fn planted_defects_are_found() {
         Fault::NodeFollowsAnything,
         Fault::BannedMayAttest,
         Fault::NodeKeepsRotatedLease,
+        Fault::NodeTakesOldRoot,
+        Fault::NodeTrustsAnyAuthority,
+        Fault::ControllerStrandsOldCertificates,
     ] {
         let found = (0..600).find_map(|seed| run(seed, fault).err());
         assert!(found.is_some(), "{fault:?} was not found");

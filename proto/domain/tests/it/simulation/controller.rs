@@ -45,6 +45,8 @@ pub struct Controller {
     pub metadata_expires_at: Timestamp,
     /// The signed document that lists its lease keys, and the one it signs with.
     pub keys: Keys,
+    /// Which of its authorities signed the certificate that it shows and those that it gives out.
+    pub authority: u64,
     pub fault: Fault,
 }
 

@@ -10,7 +10,7 @@ use super::node::{ADVANCED_EVERY_S, CALL_TIMEOUT_S};
 use super::world::World;
 
 impl World {
-    fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {
+    pub fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {
         if !holds && self.broken.is_none() {
             self.broken = Some(what());
         }
@@ -47,9 +47,22 @@ impl World {
         self.require(known || rewritten, || format!("node {node} was answered a verdict that is lost"));
     }
 
+    /// A controller that a node speaks with has a certificate by an authority that the node's documents list.
+    pub fn check_authority(&mut self, node: usize, authority: u64) {
+        let is_listed = self.nodes[node].durable.keys.pin(authority);
+        self.require(is_listed, || {
+            format!("node {node} speaks with a controller of an authority that was rotated out")
+        });
+    }
+
     /// What must hold for one node at any time.
     pub fn check(&mut self, index: usize) {
         let (truth, node) = (self.truth, &self.nodes[index]);
+        let (held, signed) = (node.durable.keys, self.controller.keys);
+        self.require(held.newest(signed) == signed, || {
+            format!("node {index} holds documents that nobody signed")
+        });
+        let node = &self.nodes[index];
         let serves = node.serves(truth);
         if serves {
             self.seen.count("serving");

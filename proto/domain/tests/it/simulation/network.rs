@@ -17,17 +17,35 @@ pub struct Nonce {
     pub made_at: Timestamp,
 }
 
-/// The lease keys that the newest signed document lists, by generation: the first that counts, and the last. Neither ever
-/// goes back, because nodes refuse older documents.
+/// What the newest signed documents list, by generation: of lease keys and of the controller's authorities the first that
+/// counts and the last, and the root by which they are signed. None ever goes back, because nodes refuse older documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
+    pub root: u64,
     pub first: u64,
     pub last: u64,
+    pub first_authority: u64,
+    pub last_authority: u64,
 }
 
 impl Keys {
     pub const fn list(self, key: u64) -> bool {
         self.first <= key && key <= self.last
+    }
+
+    pub const fn pin(self, authority: u64) -> bool {
+        self.first_authority <= authority && authority <= self.last_authority
+    }
+
+    /// Both, each number the higher one.
+    pub fn newest(self, other: Self) -> Self {
+        Self {
+            root: self.root.max(other.root),
+            first: self.first.max(other.first),
+            last: self.last.max(other.last),
+            first_authority: self.first_authority.max(other.first_authority),
+            last_authority: self.last_authority.max(other.last_authority),
+        }
     }
 }
 
@@ -37,6 +55,8 @@ pub enum Message {
         node: usize,
         call: u64,
         known: Option<Sha256Digest>,
+        /// Which authority signed the node's certificate.
+        certificate: u64,
     },
     Challenge {
         node: usize,
@@ -45,6 +65,8 @@ pub enum Message {
         head: Option<Sha256Digest>,
         links: Vec<Link>,
         keys: Keys,
+        /// Which authority signed the controller's certificate, and which the node's own from now on.
+        authority: u64,
     },
     Attest {
         node: usize,
@@ -73,12 +95,17 @@ pub struct Answer {
 #[derive(Default)]
 pub struct Network {
     under_way: Vec<Message>,
+    /// It delivers everything, in order, once.
+    pub is_honest: bool,
     pub lost: u64,
     pub repeated: u64,
 }
 
 impl Network {
     pub fn send(&mut self, message: Message, random: &mut Random) {
+        if self.is_honest {
+            return self.under_way.push(message);
+        }
         if random.chance(12) {
             self.lost += 1;
             return;

@@ -35,6 +35,8 @@ pub struct Durable {
     pub keys: Keys,
     /// Which key signed its lease.
     pub lease_key: u64,
+    /// Which authority signed its certificate.
+    pub certificate: u64,
 }
 
 pub struct Node {
@@ -97,14 +99,14 @@ impl Node {
         self.call
     }
 
-    /// The newest signed time plus what the boot clock counted since, made durable every ten minutes: a reboot with the
-    /// clock set back gains no more than that.
+    /// The newest signed time plus what the boot clock counted since, made durable every ten minutes and at the lease's end: a
+    /// reboot with the clock set back gains no more than that, and nothing once the lease has ended.
     pub fn advance(&mut self, truth: Timestamp) {
         let Some(lease) = &self.durable.lease else { return };
         let counted = lease.expires_at.minus(self.lease_until_true.since(truth));
-        if counted.since(self.durable.latest_seen) >= ADVANCED_EVERY_S
-            && self.fault != Fault::NodeTrustsItsClock
-        {
+        let has_ended = counted >= lease.expires_at && self.durable.latest_seen < lease.expires_at;
+        let is_due = has_ended || counted.since(self.durable.latest_seen) >= ADVANCED_EVERY_S;
+        if is_due && self.fault != Fault::NodeTrustsItsClock {
             self.durable.latest_seen = counted;
         }
     }
@@ -134,12 +136,20 @@ impl Node {
             && lease.check(self.id, &key, self.clock(truth), seen).is_ok()
     }
 
-    /// Takes in the signed documents, which it fetches before it attests; older ones change nothing. A lease whose key is no
-    /// longer listed ends here. Whether one did.
+    /// Whether it speaks with a controller whose certificate this authority signed.
+    pub fn trusts(&self, authority: u64) -> bool {
+        self.durable.keys.pin(authority) || self.fault == Fault::NodeTrustsAnyAuthority
+    }
+
+    /// Takes in the signed documents, which it fetches before it attests, or which somebody carries to it; older ones change
+    /// nothing, and what an older root signed is not looked at. A lease whose key is no longer listed ends here. Whether one
+    /// did.
     pub fn refresh(&mut self, keys: Keys) -> bool {
         let durable = &mut self.durable;
-        durable.keys =
-            Keys { first: durable.keys.first.max(keys.first), last: durable.keys.last.max(keys.last) };
+        if keys.root < durable.keys.root && self.fault != Fault::NodeTakesOldRoot {
+            return false;
+        }
+        durable.keys = durable.keys.newest(keys);
         let is_out = durable.lease.is_some() && !durable.keys.list(durable.lease_key);
         if is_out && self.fault != Fault::NodeKeepsRotatedLease {
             durable.lease = None;

@@ -27,6 +27,9 @@ pub enum Fault {
     NodeFollowsAnything,
     BannedMayAttest,
     NodeKeepsRotatedLease,
+    NodeTakesOldRoot,
+    NodeTrustsAnyAuthority,
+    ControllerStrandsOldCertificates,
 }
 
 /// How often something worth testing happened.
@@ -62,6 +65,12 @@ impl Seen {
             "metadata expired",
             "rotated",
             "lease ended by rotation",
+            "message across a rotation",
+            "away through two rotations",
+            "documents carried",
+            "renewed by key proof",
+            "old root refused",
+            "old authority refused",
         ] {
             assert!(self.0.get(what).copied().unwrap_or(0) > 50, "{what} hardly happens: {:?}", self.0);
         }
@@ -82,7 +91,7 @@ pub struct World {
     pub banned_length: Vec<Option<usize>>,
     pub seen: Seen,
     pub broken: Option<String>,
-    random: Random,
+    pub random: Random,
 }
 
 impl World {
@@ -99,6 +108,7 @@ impl World {
             waivers: Vec::new(),
             metadata_expires_at: NOW.plus(14 * 86_400),
             keys: Keys::default(),
+            authority: 0,
             fault,
         };
         Self {
@@ -120,7 +130,10 @@ impl World {
         let node = usize::try_from(self.random.below(self.nodes.len() as u64)).expect("small");
         match self.random.below(100) {
             0..=19 => self.ask(node),
-            20..=74 => self.deliver(),
+            20..=67 => self.deliver(),
+            68..=72 => self.rotate_authority(),
+            73 => self.carry(node),
+            74 => self.attack_with_old_keys(node),
             75..=82 => self.pass_time(),
             83..=86 => self.nodes[node].disk = self.any_disk(),
             87 => self.rotate(),
@@ -139,10 +152,11 @@ impl World {
         (0..repeated).for_each(|_| self.seen.count("repeated"));
     }
 
-    fn ask(&mut self, node: usize) {
+    pub fn ask(&mut self, node: usize) {
         let known = self.nodes[node].durable.head;
         let call = self.nodes[node].ask();
-        self.network.send(Message::Ask { node, call, known }, &mut self.random);
+        let certificate = self.nodes[node].durable.certificate;
+        self.network.send(Message::Ask { node, call, known, certificate }, &mut self.random);
     }
 
     fn any_disk(&mut self) -> DiskState {
@@ -219,35 +233,23 @@ impl World {
         }
     }
 
-    // A new key is listed beside the old one; the old one goes with the next signed document, or at once when it leaked.
-    fn rotate(&mut self) {
-        let keys = &mut self.controller.keys;
-        if self.random.chance(50) {
-            keys.last += 1;
-        }
-        if self.random.chance(50) {
-            keys.first = keys.last;
-        }
-        self.seen.count("rotated");
-    }
-
     fn refresh(&mut self) {
         self.controller.metadata_expires_at =
             if self.random.chance(80) { self.truth.plus(14 * 86_400) } else { self.truth };
     }
 
-    fn deliver(&mut self) {
+    pub fn deliver(&mut self) {
         let Some(message) = self.network.receive(&mut self.random) else { return };
         match message {
-            Message::Ask { node, call, known } => {
-                if let Some((nonce, head, links)) = self.controller.challenge(node, known, self.truth) {
-                    let keys = self.controller.keys;
-                    let answer = Message::Challenge { node, call, nonce, head, links, keys };
-                    self.network.send(answer, &mut self.random);
-                }
-            }
+            Message::Ask { node, call, known, certificate } => self.greet(node, call, known, certificate),
             Message::Challenge { node, call, .. } if self.nodes[node].call != call => {}
-            Message::Challenge { node, nonce, head, links, keys, .. } => {
+            Message::Challenge { node, authority, .. } if !self.nodes[node].trusts(authority) => {
+                let is_old = authority < self.nodes[node].durable.keys.first_authority;
+                self.seen.count(if is_old { "old authority refused" } else { "away through two rotations" });
+            }
+            Message::Challenge { node, nonce, head, links, keys, authority, .. } => {
+                self.check_authority(node, authority);
+                self.nodes[node].durable.certificate = authority;
                 self.nodes[node].call += 1;
                 if self.nodes[node].refresh(keys) {
                     self.seen.count("lease ended by rotation");
@@ -280,7 +282,7 @@ impl World {
         nonce: super::network::Nonce,
         evidence: &croft_domain::evidence::Evidence,
     ) {
-        let crash = self.random.chance(10);
+        let crash = !self.network.is_honest && self.random.chance(10);
         if crash {
             self.seen.count("crash before the answer");
         }
