@@ -143,6 +143,8 @@ struct Group<'a> {
     inodes: Vec<u64>,
     ports: BTreeMap<u16, PortFound>,
     version: Option<String>,
+    /// It said that it has a model which runs elsewhere.
+    hands_on: bool,
 }
 
 fn count(tools: &[Tool], machine: &Machine<'_>, request: &CensusRequest<'_>) -> Census {
@@ -162,7 +164,13 @@ fn count(tools: &[Tool], machine: &Machine<'_>, request: &CensusRequest<'_>) -> 
 }
 
 fn groups<'a>(tools: &[Tool], machine: &Machine<'a>, accounts: Accounts) -> Vec<Group<'a>> {
-    let empty = || Group { processes: Vec::new(), inodes: Vec::new(), ports: BTreeMap::new(), version: None };
+    let empty = || Group {
+        processes: Vec::new(),
+        inodes: Vec::new(),
+        ports: BTreeMap::new(),
+        version: None,
+        hands_on: false,
+    };
     let mut groups: Vec<Group<'a>> = tools.iter().map(|_| empty()).collect();
     for process in machine.running.iter().filter(|process| accounts.has(process.uid)) {
         if let Some(group) = rules::owner(tools, process).and_then(|at| groups.get_mut(at)) {
@@ -205,6 +213,9 @@ fn listen(tools: &[Tool], groups: &mut [Group<'_>], machine: &Machine<'_>, reque
         if answering.is_some() && groups[at].version.is_none() {
             groups[at].version = port.as_mut().and_then(|port| port.version_of(&tools[at]));
         }
+        if answering.is_some() {
+            groups[at].hands_on |= port.as_mut().is_some_and(|port| port.has_remote_model(&tools[at]));
+        }
         let found = groups[at].ports.entry(listener.port).or_insert(PortFound {
             port: listener.port,
             loopback: true,
@@ -228,7 +239,7 @@ fn describe(
     nvidia: &BTreeMap<u32, Load>,
     request: &CensusRequest<'_>,
 ) -> Option<ToolFound> {
-    let Group { processes, ports, version, .. } = group;
+    let Group { processes, ports, version, hands_on, .. } = group;
     let proc = Path::new("/proc");
     let environments: Vec<Environment> =
         processes.iter().map(|process| Environment::of(proc, process.pid)).collect();
@@ -240,7 +251,8 @@ fn describe(
         .filter_map(|(path, layout)| stores::look(&path, layout, owner, request.catalog, request.memo))
         .collect();
     // A store that may not be looked at says nothing of a tool that is not seen otherwise.
-    let is_there = !processes.is_empty() || !ports.is_empty() || stores.iter().any(|s| !s.models.is_empty());
+    let is_kept = |store: &StoreFound| !store.models.is_empty() || !store.remote.is_empty();
+    let is_there = !processes.is_empty() || !ports.is_empty() || stores.iter().any(is_kept);
     if !is_there {
         return None;
     }
@@ -258,7 +270,11 @@ fn describe(
         accounts: processes.iter().filter_map(|process| process.uid).collect(),
         ports: ports.into_values().take(PORTS_MAX).collect(),
         host_check_off: tool.host_check_ends_when_exposed && exposed,
-        cloud: tool.cloud.as_ref().map_or(Known::Unknown, |cloud| places.cloud(cloud, &environments)),
+        cloud: match &tool.cloud {
+            None => Known::Unknown,
+            Some(_) if hands_on || stores.iter().any(|store| !store.remote.is_empty()) => Known::Yes,
+            Some(cloud) => places.cloud(cloud, &environments),
+        },
         has_cloud: tool.cloud.is_some(),
         stores,
         shares: tool.shares.clone(),

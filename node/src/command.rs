@@ -17,6 +17,7 @@ use crate::bundles::vet::{self, Vetting};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::gateway::{self, GatewayArgs};
+use crate::limits::RUNTIME_END_TIMEOUT;
 use crate::posture::{self, PostureArguments};
 use crate::service;
 use crate::state::paths::{Paths, Surroundings, mode_of_process};
@@ -123,7 +124,11 @@ fn run_daemon(arguments: PathArguments) -> Result<ExitCode, Failure> {
     let around = Surroundings::of_process();
     let node = std::env::current_exe().map_err(|e| Failure::caused(Code::Internal, &e))?;
     let senses = agent::senses::of_machine(Vetting::by(node));
-    runtime()?.block_on(run::run(paths, config, senses, &around))?;
+    let runtime = runtime()?;
+    let ran = runtime.block_on(run::run(paths, config, senses, &around));
+    // A thread that hangs at a file system whose server is gone must not keep the daemon from ending.
+    runtime.shutdown_timeout(RUNTIME_END_TIMEOUT);
+    ran?;
     Ok(ExitCode::SUCCESS)
 }
 

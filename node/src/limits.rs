@@ -29,6 +29,12 @@ pub const CHUNK_RETRY_MAX: Duration = Duration::from_secs(5);
 /// Times one file may be fetched again because bytes at rest were wrong, before it counts as failed.
 pub const REFETCH_MAX: u32 = 2;
 
+/// Until looking at this machine must be done. It takes a fraction of a second, and a minute where tools are slow.
+pub const OBSERVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the daemon waits at its end for work on blocking threads.
+pub const RUNTIME_END_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Until the confined lint of one file must be done. It reads headers, not weights.
 pub const VET_TIMEOUT: Duration = Duration::from_secs(120);
 

@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use croft_domain::baseline::{Baseline, CheckPolicy};
-use croft_domain::fact::{Attempt, Confidence, Fact, Observation};
+use croft_domain::fact::{Attempt, Confidence, DiskState, Fact, Observation};
 use croft_domain::id::CheckName;
 use croft_domain::limits::{FACTS_MAX, TEXT_LEN_MAX};
 
@@ -157,13 +157,31 @@ fn swaps(platform: &dyn Platform) -> Vec<Draft> {
         }];
     }
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    let all = disk_draft("swap".to_owned(), together(&areas), platform);
     let drafts = areas.into_iter().map(|area| {
         let kind = disk::kind_of_swap(&area.path);
         let count = seen.entry(kind).and_modify(|count| *count += 1).or_insert(1);
         let subject = if *count == 1 { format!("swap:{kind}") } else { format!("swap:{kind}-{count}") };
         disk_draft(subject, area, platform)
     });
-    drafts.collect()
+    std::iter::once(all).chain(drafts).collect()
+}
+
+/// What holds for all areas: no better than the worst, and no surer than the least sure.
+fn together(areas: &[DiskFinding]) -> DiskFinding {
+    let badness = |area: &&DiskFinding| match area.state {
+        DiskState::Plain => 3,
+        DiskState::Unknown => 2,
+        DiskState::Encrypted => 1,
+        DiskState::Volatile => 0,
+    };
+    let worst = areas.iter().max_by_key(badness);
+    DiskFinding {
+        path: "swap".to_owned(),
+        state: worst.map_or(DiskState::Unknown, |area| area.state),
+        confidence: areas.iter().map(|area| area.confidence).min().unwrap_or(Confidence::None),
+        trace: vec![format!("{} swap areas", areas.len())],
+    }
 }
 
 fn disk_draft(subject: String, finding: DiskFinding, platform: &dyn Platform) -> Draft {

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use croft_domain::baseline::{Baseline, CheckPolicy, WaiverPolicy};
 use croft_domain::hardware::TpmRules;
+use croft_domain::remedy::{CHECKS, is_known};
 use croft_domain::verdict::Assurance;
 use serde::Deserialize;
 
@@ -40,6 +41,14 @@ fn parse(file: &str, text: &str) -> Result<Baseline, CtlError> {
         place: line_of(text, &e.field).map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
         message: format!("{}: expected {}", e.field, e.expected),
     })?;
+    // A misspelled check is one that no node tells about: it never passes, and nobody sees why.
+    if let Some(name) = baseline.checks.keys().find(|name| !is_known(name)) {
+        let place = line_of(text, &format!("checks.{name}"));
+        return Err(CtlError::Document {
+            place: place.map_or_else(|| file.to_owned(), |line| format!("{file}:{line}")),
+            message: format!("checks.{name}: there is no such check; expected one of {}", known_checks()),
+        });
+    }
     // Checked before it is signed: a controller passes over what it cannot read, and then no TPM is known.
     for pem in &baseline.tpm.manufacturers {
         croft_tpm::manufacturer::authority(pem).map_err(|e| CtlError::Document {
@@ -59,7 +68,19 @@ fn refused(file: &str, error: &serde_saphyr::Error) -> CtlError {
     // The parser repeats the place at the end of its first line; once is enough.
     let message = message.lines().next().unwrap_or_default();
     let message = message.split(" at line ").next().unwrap_or(message);
+    // The parser's advice is for programmers.
+    let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
+    let message = if message.starts_with("budget breached") {
+        "it is larger than a baseline can be; what an alias stands for counts each time"
+    } else {
+        message
+    };
     CtlError::Document { place, message: message.to_owned() }
+}
+
+/// Names of the checks, for a message.
+pub fn known_checks() -> String {
+    CHECKS.iter().map(|check| check.name).collect::<Vec<_>>().join(", ")
 }
 
 // The line of a field that parsed but broke a bound: the last part of its path below the one before.
@@ -216,6 +237,28 @@ checks:
         let baseline = parse("b.yaml", GOOD).expect("a baseline");
         assert_eq!(baseline.reference().to_string(), "standard@2");
         assert_eq!(baseline.checks.len(), 2);
+    }
+
+    #[test]
+    fn p9_a_bomb_of_aliases_or_depth_is_refused_within_its_budget_and_in_plain_words() {
+        let mut bomb = format!("{GOOD}a: &a [{}]\n", ["x"; 9].join(","));
+        for (name, of) in ('b'..='k').zip('a'..) {
+            bomb += &format!("{name}: &{name} [{}]\n", vec![format!("*{of}"); 9].join(","));
+        }
+        let refused = message(&bomb);
+        assert!(refused.contains("larger than a baseline can be"), "{refused}");
+        assert!(message(&format!("{GOOD}deep: {}", "[".repeat(200_000))).contains("limit"));
+        let twice = message(&(GOOD.to_owned() + "  self-test:\n    mode: report\n"));
+        assert!(twice.contains("duplicate mapping key: self-test") && !twice.contains("Options"), "{twice}");
+    }
+
+    #[test]
+    fn p5_a_misspelled_check_is_an_error_and_not_one_that_never_passes() {
+        let refused = message(&GOOD.replace("self-test:", "self-tst:"));
+        assert!(
+            refused.starts_with("b.yaml:11") && refused.contains("expected one of api-binding"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use croft_domain::printable::printable;
 use serde::Serialize;
 
 use crate::args::Format;
@@ -116,9 +117,12 @@ fn table<T: Resource>(items: &[T], is_wide: bool) -> String {
     text
 }
 
-/// Text of a node or controller, made harmless for a terminal: an escape sequence must not redraw the screen.
+/// Text of a node or controller, made harmless for a terminal: an escape sequence must not redraw the screen, nor a mark of
+/// direction reorder a line or hide a part of it.
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let is_harmless =
+        |c: char| printable(c.encode_utf8(&mut [0; 4])).chars().eq([c]) && c != '\n' && c != '\t';
+    text.chars().map(|c| if is_harmless(c) { c } else { '\u{fffd}' }).collect()
 }
 
 /// A length for people, in binary units.
@@ -200,6 +204,7 @@ mod tests {
     #[test]
     fn an_escape_sequence_of_a_node_does_not_reach_the_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\r\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}");
+        assert_eq!(clean("0.1.0\u{202e}evitca\u{200b}"), "0.1.0\u{fffd}evitca\u{fffd}");
     }
 
     #[test]

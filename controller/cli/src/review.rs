@@ -129,6 +129,8 @@ impl Pack {
     /// # Errors
     /// A file is missing, too long, or no key.
     pub fn read(path: &Path) -> Result<Self, CtlError> {
+        // Else the answer would be about a file beside one that is not there.
+        std::fs::metadata(path).map_err(|source| CtlError::FileRead { path: path.to_owned(), source })?;
         let folder = if path.is_dir() {
             path.to_owned()
         } else {

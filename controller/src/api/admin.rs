@@ -348,6 +348,11 @@ impl Admin for Service {
             entries: page.entries.into_iter().map(convert::chain_entry).collect(),
             evidence_kept_s: self.app.retention.evidence_s,
             verdicts_kept_s: self.app.retention.verdicts_s,
+            attestation_point: page
+                .row
+                .hardware
+                .map(|hardware| hardware.attestation_point.to_vec())
+                .unwrap_or_default(),
         }))
     }
 

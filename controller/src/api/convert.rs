@@ -6,6 +6,7 @@ use croft_domain::signed::Envelope;
 use croft_proto::grpc::{ChainEntry, ChainLink, MeasuredEvent, PcrValue, Quote, SignedDocument, TrustFile};
 use croft_tpm::client::Signed;
 use croft_tpm::event_log::Event;
+use croft_tpm::quote::Quote as KeptQuote;
 use croft_trust::chain::Link;
 
 use crate::app::{AppError, ChainRow, QuoteProof};
@@ -98,9 +99,9 @@ pub(super) fn quote(wire: Quote) -> Result<QuoteProof, AppError> {
     let event = |MeasuredEvent { pcr: number, kind, sha256 }| {
         Ok(Event { pcr: pcr(number)?, kind, sha256: array("quote.events.sha256", &sha256)? })
     };
+    let values = pcrs.into_iter().map(value).collect::<Result<_, AppError>>()?;
     Ok(QuoteProof {
-        signed: Signed { statement, signature },
-        values: pcrs.into_iter().map(value).collect::<Result<_, AppError>>()?,
+        quote: KeptQuote { signed: Signed { statement, signature }, values },
         events: events.into_iter().map(event).collect::<Result<_, AppError>>()?,
     })
 }
@@ -118,5 +119,6 @@ pub(super) fn chain_entry(row: ChainRow) -> ChainEntry {
         verdict_salt: row.verdict_salt,
         verdict_commitment: row.verdict_commitment,
         rules: row.rules,
+        quote: row.quote,
     }
 }

@@ -55,10 +55,12 @@ fn proof(wire: wire::HardwareProof) -> Result<HardwareProof, AppError> {
         statement_signature,
         opened,
         at,
+        endorsement_intermediates,
     } = wire;
     Ok(HardwareProof {
         endorsement: endorsement_public,
         certificate: endorsement_certificate,
+        intermediates: endorsement_intermediates,
         attestation: attestation_public,
         identity: identity_public,
         certification: Signed { statement, signature: statement_signature },

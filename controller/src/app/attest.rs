@@ -67,8 +67,7 @@ impl App {
         now: Timestamp,
     ) -> Result<Attested, AppError> {
         let (evidence, nonce) = self.read_evidence(node, envelope, now)?;
-        self.check_counter(node, &evidence, now).await?;
-        let boots = self.check_boot(node, &evidence, now).await?;
+        let boots = self.check_for_copies(node, &evidence, now).await?;
         let published = self.mirror.current().ok_or(AppError::Unpublished)?;
         let view = &published.view;
         let baseline = baseline_of(view, &node.group)?;
@@ -104,6 +103,7 @@ impl App {
             evidence_commitment: link.commitment,
             evidence: envelope.payload.clone(),
             evidence_signature: envelope.signature.clone(),
+            quote: quote.map(|proof| proof.quote.to_bytes()).unwrap_or_default(),
             verdict: verdict_json.clone(),
             verdict_salt,
             verdict_commitment: link.verdict,

@@ -1,8 +1,10 @@
 //! Noticing that a node's state was restored from an older one or copied to a second machine.
 //!
-//! Two signs: the counter of evidence does not rise, and a boot comes back after another one was seen (one machine never
-//! returns to an earlier boot, two that share a key take turns). Either is kept until an admin takes it back. What neither
-//! shows: a copy that is started only once the original is gone for good.
+//! Three signs: the counter of evidence does not rise, a boot comes back after another one was seen (one machine never
+//! returns to an earlier boot, two that share a key take turns), and the machine's own id is another one than at enrollment
+//! (files that were copied to another system, at first contact, whether the original ever returns or not). Each is kept until
+//! an admin takes it back. What none shows: a copy of a whole disk, its id included, that is started only once the original
+//! is gone for good; that takes a key in a TPM.
 
 use croft_domain::evidence::Evidence;
 use croft_domain::report::Notice;
@@ -19,8 +21,20 @@ const BOOTS_MAX: usize = 16;
 const BOOT_DIGITS: usize = 16;
 
 impl App {
+    /// Refuses evidence that comes from an older state, notices what shows a copy, and gives the node's boots with this one.
+    pub(super) async fn check_for_copies(
+        &self,
+        node: &NodeRow,
+        evidence: &Evidence,
+        now: Timestamp,
+    ) -> Result<String, AppError> {
+        self.check_counter(node, evidence, now).await?;
+        self.check_machine(node, evidence, now).await?;
+        self.check_boot(node, evidence, now).await
+    }
+
     /// Refuses evidence whose counter does not rise, and keeps that it came.
-    pub(super) async fn check_counter(
+    async fn check_counter(
         &self,
         node: &NodeRow,
         evidence: &Evidence,
@@ -38,7 +52,7 @@ impl App {
     }
 
     /// The node's boots with this one, and whether that shows two machines.
-    pub(super) async fn check_boot(
+    async fn check_boot(
         &self,
         node: &NodeRow,
         evidence: &Evidence,
@@ -50,6 +64,22 @@ impl App {
             self.notice(node, what, now).await?;
         }
         Ok(boots)
+    }
+
+    /// Notices that the evidence comes from another machine than the one that enrolled.
+    async fn check_machine(
+        &self,
+        node: &NodeRow,
+        evidence: &Evidence,
+        now: Timestamp,
+    ) -> Result<(), AppError> {
+        // A machine that lost its id, or never had one, shows nothing.
+        if node.machine.is_none() || evidence.machine.is_none() || node.machine == evidence.machine {
+            return Ok(());
+        }
+        let what = "the machine's id is another one than at enrollment: this node's state was copied to another machine, \
+                    or the system was installed anew around it";
+        self.notice(node, what, now).await
     }
 
     async fn notice(&self, node: &NodeRow, what: &str, now: Timestamp) -> Result<(), AppError> {

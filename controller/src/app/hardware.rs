@@ -19,9 +19,11 @@ use croft_tpm::credential::{self, Credential};
 use croft_tpm::error::ProofError;
 use croft_tpm::event_log::{self, Event};
 use croft_tpm::limits::EVENTS_MAX;
-use croft_tpm::manufacturer;
-use croft_tpm::proof::{attestation_key, certification_nonce, certified, quote_nonce, quoted};
+use croft_tpm::manufacturer::{self, Claim};
+use croft_tpm::proof::{attestation_key, certification_nonce, certified};
 use croft_tpm::public::Public;
+use croft_tpm::quote::Quote;
+use croft_trust::digest::sha256;
 
 use super::enroll::same;
 use super::policy::baseline_of;
@@ -37,6 +39,8 @@ pub struct HardwareProof {
     pub endorsement: Vec<u8>,
     /// Its certificate, DER; empty if there is none.
     pub certificate: Vec<u8>,
+    /// Certificates between that and its maker's, DER, one behind the other.
+    pub intermediates: Vec<u8>,
     /// Public area of the attestation key.
     pub attestation: Vec<u8>,
     /// Public area of the node's key.
@@ -51,10 +55,8 @@ pub struct HardwareProof {
 
 /// What a TPM quoted, as it came.
 pub struct QuoteProof {
-    /// The statement.
-    pub signed: Signed,
-    /// PCR values, ascending.
-    pub values: Vec<(u8, [u8; 32])>,
+    /// The statement and the PCR values, which are kept.
+    pub quote: Quote,
     /// How firmware came to them.
     pub events: Vec<Event>,
 }
@@ -119,7 +121,14 @@ impl App {
         let listed = &baseline_of(&published.view, &invite.group)?.tpm.manufacturers;
         let manufacturer = match proof.certificate.as_slice() {
             [] => None,
-            certificate => manufacturer::issuer(certificate, &endorsement, listed, now.0)?,
+            certificate => {
+                let intermediates = &proof.intermediates;
+                manufacturer::issuer(
+                    Claim { certificate, intermediates, endorsement: &endorsement },
+                    listed,
+                    now.0,
+                )?
+            }
         };
         let attestation_point = *attestation.point().ok_or(ProofError::OtherKey)?;
         Ok(Hardware { attestation_point, endorsement_hmac, manufacturer })
@@ -138,6 +147,10 @@ pub(super) fn rooted(
     quote: Option<&QuoteProof>,
 ) -> Result<Rooted, AppError> {
     let invalid = |why: &str| AppError::EvidenceInvalid(why.to_owned());
+    let attestation = node.hardware.as_ref().map(|hardware| sha256(&hardware.attestation_point));
+    if evidence.attestation_key != attestation {
+        return Err(invalid("it names another attestation key than the node enrolled with"));
+    }
     let Some(hardware) = &node.hardware else {
         let rooted = Rooted { assurance: Assurance::SelfReported, boot: None };
         return quote.map_or(Ok(rooted), |_| Err(invalid("a quote came from a node whose key is in no TPM")));
@@ -158,16 +171,16 @@ pub(super) fn rooted(
     if !evidence.collected.contains(&Item::BootMeasurements) {
         return Err(invalid("a quote came that its evidence does not name as collected"));
     }
-    if quote.values.len() > usize::from(PCRS) || quote.events.len() > EVENTS_MAX {
+    if quote.quote.values.len() > usize::from(PCRS) || quote.events.len() > EVENTS_MAX {
         return Err(invalid("the quote has more values or events than a boot has"));
     }
-    let nonce = quote_nonce(challenge, payload);
-    quoted(&hardware.attestation_point, &quote.signed, &nonce, &quote.values)?;
+    let values = &quote.quote.values;
+    quote.quote.verify(&hardware.attestation_point, challenge, payload)?;
     if !quote.events.is_empty() {
-        event_log::replay(&quote.events, &quote.values)?;
+        event_log::replay(&quote.events, values)?;
     }
     let pcrs: BTreeMap<u8, Sha256Digest> =
-        quote.values.iter().map(|(pcr, value)| (*pcr, Sha256Digest(*value))).collect();
+        values.iter().map(|(pcr, value)| (*pcr, Sha256Digest(*value))).collect();
     let assurance = if is_known { Assurance::Measured } else { Assurance::UnknownTpm };
     Ok(Rooted { assurance, boot: Some(BootState { pcrs }) })
 }

@@ -31,6 +31,8 @@ pub struct ChainRow {
     pub verdict_commitment: Vec<u8>,
     /// Which signed baseline and waivers it rests on, as stored.
     pub rules: Vec<u8>,
+    /// What the node's TPM quoted with the evidence; empty if nothing, or when erased.
+    pub quote: Vec<u8>,
 }
 
 impl Store {
@@ -47,7 +49,7 @@ impl Store {
     ) -> Result<Vec<ChainRow>, StoreError> {
         let rows = sqlx::query(
             "SELECT position, at, head, salt, evidence_commitment, evidence, evidence_signature, verdict,
-                 verdict_salt, verdict_commitment, rules
+                 verdict_salt, verdict_commitment, rules, quote
              FROM verdicts WHERE node = $1 AND position > $2 ORDER BY position LIMIT $3",
         )
         .bind(node.0.to_vec())
@@ -70,6 +72,7 @@ impl Store {
                     verdict_salt: bytes(row, "verdict_salt")?,
                     verdict_commitment: bytes(row, "verdict_commitment")?,
                     rules: bytes(row, "rules")?,
+                    quote: bytes(row, "quote")?,
                 })
             })
             .collect()

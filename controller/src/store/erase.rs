@@ -1,8 +1,8 @@
 //! Erasing bodies of verdicts: what was said and judged goes, that it was said and judged stays (P7).
 //!
 //! A link commits to salted hashes. Once a body and its salt are gone, the hash says nothing about what it was, not even to
-//! somebody who guesses; so what would confirm a guess goes along: the node's signature, and the lease that names the
-//! evidence's hash. No query here touches a head, a commitment or a position.
+//! somebody who guesses; so what would confirm a guess goes along: the node's signature, its TPM's quote, and the lease that
+//! names the evidence's hash. No query here touches a head, a commitment or a position.
 
 use croft_domain::id::{NodeId, VerdictId};
 use croft_domain::time::Timestamp;
@@ -40,7 +40,7 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<u64, StoreError> {
         let statement = format!(
-            "UPDATE verdicts SET evidence = $1, salt = $1, evidence_signature = $1, lease = $1
+            "UPDATE verdicts SET evidence = $1, salt = $1, evidence_signature = $1, quote = $1, lease = $1
              WHERE at < $2 AND evidence <> $1 AND {NOT_NEEDED}"
         );
         let query = sqlx::query(AssertSqlSafe(statement)).bind(Vec::<u8>::new()).bind(signed(before.0));
@@ -58,7 +58,7 @@ impl Store {
         entry: &AuditEntry,
     ) -> Result<u64, StoreError> {
         let statement = format!(
-            "UPDATE verdicts SET evidence = $1, salt = $1, evidence_signature = $1, lease = $1, verdict = $1,
+            "UPDATE verdicts SET evidence = $1, salt = $1, evidence_signature = $1, quote = $1, lease = $1, verdict = $1,
                  verdict_salt = $1
              WHERE (node = $2 OR $2 = $1) AND at < $3 AND (id = $4 OR $4 = $1)
              AND (evidence <> $1 OR verdict <> $1) AND {NOT_NEEDED}"

@@ -6,7 +6,7 @@ use super::{Engine, Store, StoreError, failed};
 
 // Each version is a list of statements, written for SQLite. PostgreSQL calls BLOB BYTEA and writes
 // X'' as ''; all else is shared.
-const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4, V5, V6, V7];
+const VERSIONS: &[&[&str]] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 // Which machine, so that grace survives enrolling again; and what shows that a node's state was restored or copied.
 const V5: &[&str] = &[
@@ -39,6 +39,9 @@ const V7: &[&str] = &[
     "ALTER TABLE model_requests ADD COLUMN note TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE model_requests ADD COLUMN closed_at BIGINT NOT NULL DEFAULT 0",
 ];
+
+// What a TPM quoted with each evidence, so that an auditor can verify it again.
+const V8: &[&str] = &["ALTER TABLE verdicts ADD COLUMN quote BLOB NOT NULL DEFAULT X''"];
 
 // The node's signature over each evidence, so that an auditor can check which head the node countersigned.
 const V2: &[&str] = &["ALTER TABLE verdicts ADD COLUMN evidence_signature BLOB NOT NULL DEFAULT X''"];

@@ -39,6 +39,8 @@ pub struct NewVerdict {
     pub evidence: Vec<u8>,
     /// The node's signature over the evidence.
     pub evidence_signature: Vec<u8>,
+    /// What its TPM quoted with the evidence; empty if it did not.
+    pub quote: Vec<u8>,
     /// The verdict as JSON, exactly as sent.
     pub verdict: Vec<u8>,
     /// Random, as for the evidence, and another one: each body can be erased by itself.
@@ -133,8 +135,8 @@ impl Store {
         }
         sqlx::query(
             "INSERT INTO verdicts (node, position, id, at, head, salt, evidence_commitment, evidence, verdict, lease,
-                 evidence_signature, verdict_salt, verdict_commitment, rules)
-             SELECT id, chain_length, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 FROM nodes WHERE id = $13",
+                 evidence_signature, verdict_salt, verdict_commitment, rules, quote)
+             SELECT id, chain_length, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM nodes WHERE id = $14",
         )
         .bind(new.id.0.to_vec())
         .bind(signed(new.at.0))
@@ -148,6 +150,7 @@ impl Store {
         .bind(new.verdict_salt.to_vec())
         .bind(new.verdict_commitment.0.to_vec())
         .bind(new.rules.0.to_vec())
+        .bind(new.quote.clone())
         .bind(new.node.0.to_vec())
         .execute(&mut *write.tx)
         .await

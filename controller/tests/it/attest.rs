@@ -141,6 +141,65 @@ async fn p7_two_machines_that_take_turns_with_one_key_are_noticed_by_their_boots
 }
 
 #[tokio::test]
+async fn p7_a_copy_on_another_machine_is_noticed_at_first_contact_though_the_original_never_returns() {
+    let fleet = Fleet::start().await;
+    let app = fleet.running().app.clone();
+    fleet.invite(9, 1).await;
+    let key = SigningKey::generate().unwrap();
+    let mut request = crate::fleet::enroll_request(9, &key);
+    request.machine = vec![7; 32];
+    let answer = fleet.enrollment().await.enroll(request).await.unwrap().into_inner();
+    let id = croft_domain::id::NodeId::try_from(answer.node_id.as_slice()).unwrap();
+    let client = fleet.node_client(&key, &answer.certificate_chain_pem).await;
+    let mut node = crate::fleet::Node { id, key, chain: answer.certificate_chain_pem, client };
+    // The machine that enrolled, one whose id cannot be read any more, and another one.
+    for (counter, machine, is_noticed) in [(1, Some(7), false), (2, None, false), (3, Some(8), true)] {
+        let challenge = node.challenge().await;
+        let mut evidence = node.evidence(&challenge, counter);
+        evidence.boot_id = format!("boot {counter}");
+        evidence.machine = machine.map(|byte| croft_domain::digest::Sha256Digest([byte; 32]));
+        node.attest(node.signed(&evidence)).await.unwrap();
+        let notice = app.store.node(id).await.unwrap().unwrap().notice;
+        assert_eq!(notice.contains("the machine's id is another one"), is_noticed, "{notice}");
+    }
+}
+
+#[tokio::test]
+async fn p4_evidence_of_a_wrong_version_or_with_a_million_checks_is_refused_and_an_unknown_check_is_kept() {
+    let fleet = Fleet::start().await;
+    let mut node = fleet.enroll(1).await;
+    let challenge = node.challenge().await;
+    let good = node.evidence(&challenge, 1);
+    for version in [0, 2, u32::MAX] {
+        let mut other = good.clone();
+        other.version = version;
+        assert_eq!(code(node.attest(node.signed(&other)).await), "E-EVIDENCE-INVALID", "{version}");
+    }
+    let mut unknown_key = serde_json::to_value(&good).unwrap();
+    unknown_key["run"] = json!("rm -rf /");
+    let signed = node.key.sign(Domain::Evidence, serde_json::to_vec(&unknown_key).unwrap());
+    assert_eq!(code(node.attest(signed).await), "E-EVIDENCE-INVALID");
+    // So short that a million fit into no message, and as many as fit into the longest evidence.
+    let facts = |count: usize| {
+        let mut many = good.clone();
+        many.facts = vec![many.facts[0].clone(); count];
+        many
+    };
+    assert_eq!(code(node.attest(node.signed(&facts(127))).await), "E-EVIDENCE-INVALID");
+    let million = node.signed(&facts(1_000_000));
+    assert!(node.attest(million).await.is_err());
+    let mut strange = good.clone();
+    let mut fact = strange.facts[0].clone();
+    fact.check = "a-check-of-tomorrow".parse().unwrap();
+    strange.facts.push(fact);
+    let answer = node.attest(node.signed(&strange)).await.unwrap();
+    let verdict: Verdict = serde_json::from_slice(&answer.verdict_json).unwrap();
+    let shown = verdict.checks.iter().find(|check| check.check.as_str() == "a-check-of-tomorrow").unwrap();
+    assert_eq!(shown.status, croft_domain::verdict::Status::Unknown);
+    assert!(verdict.allows_serving() && answer.lease.is_some());
+}
+
+#[tokio::test]
 async fn p4_enrolling_again_restarts_no_grace_on_the_same_machine() {
     let fleet = Fleet::start().await;
     let app = fleet.running().app.clone();

@@ -67,6 +67,7 @@ async fn prove(fleet: &Fleet, invite: u8, key: &TpmKey) -> Result<HardwareProof,
     Ok(HardwareProof {
         endorsement_public: endorsement.public,
         endorsement_certificate: endorsement.certificate,
+        endorsement_intermediates: endorsement.intermediates,
         attestation_public,
         identity_public: key.public().to_vec(),
         statement: certification.statement,
@@ -111,6 +112,7 @@ impl Node {
             "taken_at": croft_controller::clock::now(), "mode": "user", "ownership": "dev-budget",
             "platform": {"os": "linux", "arch": "x86_64", "kernel": "6.1"}, "agent_version": "0.1.0",
             "trust": {"root": 1, "targets": 1, "snapshot": 1, "timestamp": 1},
+            "attestation_key": croft_trust::digest::sha256(&self.key.attestation_point(&SALT).unwrap()),
             "facts": [], "bundles": [], "recalls": [], "census": [], "usage": [],
             "collected": [Item::BootMeasurements],
         }))
@@ -309,4 +311,39 @@ async fn p8_a_banned_machine_is_known_when_it_comes_back_and_its_endorsement_key
             assert!(!is_there, "{} holds the endorsement key", path.display());
         }
     }
+}
+
+#[tokio::test]
+async fn a_tpm_is_known_by_its_makers_root_over_what_lies_in_it() {
+    let (tpm, bare) = (Swtpm::start(Maker::Known), Swtpm::start(Maker::Known));
+    let der = |pem: String| x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap().1.contents;
+    tpm.lay_in(&der(tpm.authority()));
+    let mut fleet = Fleet::start_bare().await;
+    fleet.set_targets();
+    let baseline = json!({"kind": "Baseline", "name": "starter", "version": 1, "tier": 1, "lease_ttl_s": 3600,
+        "checks": {"hardware-root": {"mode": "report", "subjects": ["identity-key"]}},
+        "tpm": {"manufacturers": [tpm.root(), bare.root()]}});
+    fleet.repository.set_target("baseline.starter.1.json", baseline.to_string().as_bytes()).unwrap();
+    fleet.publish().await.unwrap();
+    for (invite, tpm, tier) in [(1, &tpm, Assurance::HardwareKey), (2, &bare, Assurance::UnknownTpm)] {
+        let mut node = enroll(&fleet, invite, TpmKey::create(&tpm.socket()).unwrap()).await;
+        let (payload, _) = node.evidence().await;
+        assert_eq!(node.send(&payload, None).await.unwrap().assurance, tier);
+    }
+}
+
+#[tokio::test]
+async fn p5_evidence_that_names_another_attestation_key_is_refused() {
+    let (tpm, other) = (Swtpm::start(Maker::Known), Swtpm::start(Maker::None));
+    let fleet = fleet(&[&tpm], &[]).await;
+    let mut node = enroll(&fleet, 1, TpmKey::create(&tpm.socket()).unwrap()).await;
+    let foreign = TpmKey::create(&other.socket()).unwrap().attestation_point(&SALT).unwrap();
+    let (payload, _) = node.evidence().await;
+    let mut evidence: Evidence = serde_json::from_slice(&payload).unwrap();
+    for wrong in [None, Some(croft_trust::digest::sha256(&foreign))] {
+        evidence.attestation_key = wrong;
+        let refused = node.send(&serde_json::to_vec(&evidence).unwrap(), None).await;
+        assert_eq!(code(refused), "E-EVIDENCE-INVALID");
+    }
+    node.send(&payload, None).await.unwrap();
 }

@@ -84,6 +84,7 @@ fn verdict(number: u8, before: Option<u8>, after: u8, counter: u64) -> NewVerdic
         salt: [3; 32],
         evidence_commitment: ca::sha256(b"salted"),
         evidence: b"evidence".to_vec(),
+        quote: Vec::new(),
         evidence_signature: b"signature".to_vec(),
         verdict: b"{}".to_vec(),
         verdict_salt: [4; 32],

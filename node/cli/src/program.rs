@@ -39,7 +39,8 @@ pub fn become_node(paths: &Paths, arguments: &[String]) -> Failure {
     use std::os::unix::process::CommandExt;
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match node(paths, &arguments) {
-        Ok(mut command) => Failure::caused(Code::Internal, &command.exec()),
+        // What it says about its use is about what was typed.
+        Ok(mut command) => Failure::caused(Code::Internal, &command.arg0("croft").exec()),
         Err(failure) => failure,
     }
 }

@@ -65,7 +65,8 @@ impl Fleet {
         let state = fleet.controller_state();
         process::must(
             Command::new(binaries::path("croft-controller")?)
-                .args(["init", "--name", "Acme", "--host", "127.0.0.1"])
+                // The second is this machine too, and no loopback address: that way leads through a proxy.
+                .args(["init", "--name", "Acme", "--host", "127.0.0.1", "--host", "0.0.0.0"])
                 .arg("--state")
                 .arg(&state),
         )?;

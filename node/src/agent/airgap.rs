@@ -54,6 +54,7 @@ pub async fn export(shared: &Shared, senses: &Senses, listen: SocketAddr) -> Res
     let mut own = [0; 16];
     getrandom::fill(&mut own).map_err(|e| Failure::new(Code::Internal, e.to_string()))?;
     nonce.extend(own);
+    let attestation_key = identity.attestation_key().await.map_err(|e| kept(&e))?;
     let evidence = {
         let mut memory = shared.memory();
         memory.local_facts = own_facts(&memory, listen);
@@ -64,6 +65,7 @@ pub async fn export(shared: &Shared, senses: &Senses, listen: SocketAddr) -> Res
             chain_head: memory.verdict.as_ref().and_then(|last| last.chain_head),
             counter,
             boot_id: clock::boot_id(),
+            attestation_key,
             listen,
             mode: shared.paths.mode,
             now: clock::now(),

@@ -84,8 +84,14 @@ pub fn application(ownership: Ownership, mode: Mode, fleet: FleetId) -> Applicat
         os: std::env::consts::OS.to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
-        machine: std::fs::read_to_string("/etc/machine-id").ok().and_then(|id| machine_of(&id, fleet)),
+        machine: machine(fleet),
     }
+}
+
+/// This machine's hash in a fleet; none where it has no id.
+#[must_use]
+pub fn machine(fleet: FleetId) -> Option<Sha256Digest> {
+    std::fs::read_to_string("/etc/machine-id").ok().and_then(|id| machine_of(&id, fleet))
 }
 
 /// A hash of the machine's id (machine-id(5): 128 random bits, which no application is to hand out) that differs in each

@@ -14,6 +14,7 @@ use croft_trust::store::TrustView;
 
 use super::acceptance;
 use super::consent::collection_of;
+use super::enroll::machine;
 use super::memory::Memory;
 use super::senses::Observed;
 use crate::state::identity::Identity;
@@ -31,6 +32,8 @@ pub struct Occasion<'a> {
     pub counter: u64,
     /// This boot.
     pub boot_id: String,
+    /// The TPM's attestation key, if the node's key is in one.
+    pub attestation_key: Option<Sha256Digest>,
     /// Where the gateway listens.
     pub listen: SocketAddr,
     /// How Croft is installed.
@@ -114,6 +117,7 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
         nonce: hex::encode(occasion.nonce),
         counter: occasion.counter,
         boot_id: occasion.boot_id.clone(),
+        machine: machine(enrollment.fleet),
         chain_head: occasion.chain_head,
         taken_at: occasion.now,
         mode: occasion.mode,
@@ -121,6 +125,7 @@ pub fn compose(memory: &Memory, observed: Observed, occasion: &Occasion<'_>) -> 
         platform: platform(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         runtime_sha256: memory.runtime,
+        attestation_key: occasion.attestation_key,
         baseline: baseline.map(Baseline::reference),
         trust: memory.trust.as_ref().map(|trust| trust.versions).unwrap_or_default(),
         facts,

@@ -148,6 +148,8 @@ pub struct Shared {
     pub paths: Paths,
     /// Held while an archive comes in: one at a time.
     pub importing: tokio::sync::Mutex<()>,
+    /// Held while the machine is looked at: a look that hangs is not joined by others.
+    pub observing: Arc<tokio::sync::Mutex<()>>,
     /// What is sent is recorded here.
     pub recorder: Recorder,
     changes: watch::Sender<u64>,
@@ -173,6 +175,7 @@ impl Shared {
             memory: Mutex::new(memory),
             trust_store: tokio::sync::Mutex::new(store),
             importing: tokio::sync::Mutex::new(()),
+            observing: Arc::default(),
             paths,
             recorder,
             changes: watch::Sender::new(0),

@@ -17,6 +17,7 @@ use super::consent::collection_of;
 use super::memory::Shared;
 use crate::bundles::vet::Vetting;
 use crate::census::{self, Accounts, CensusRequest, Memo, Scan};
+use crate::limits::OBSERVE_TIMEOUT;
 use crate::posture::{self, CollectRequest};
 use crate::state::identity::Identity;
 
@@ -88,9 +89,24 @@ pub async fn observe(shared: &Shared, senses: &Senses, listen: SocketAddr, ident
         listen,
         catalog,
     };
-    let senses = Arc::clone(senses);
-    // Observing that panics observes nothing, and nothing is not a pass.
-    tokio::task::spawn_blocking(move || senses(&request)).await.unwrap_or_default()
+    let (senses, observing) = (Arc::clone(senses), Arc::clone(&shared.observing));
+    let look = async {
+        let held = observing.lock_owned().await;
+        let look = move || {
+            let observed = senses(&request);
+            drop(held);
+            observed
+        };
+        tokio::task::spawn_blocking(look).await
+    };
+    // Observing that panics, or hangs at a file system whose server is gone, observes nothing, and nothing is not a pass.
+    match tokio::time::timeout(OBSERVE_TIMEOUT, look).await {
+        Ok(observed) => observed.unwrap_or_default(),
+        Err(_) => {
+            tracing::warn!("looking at this machine does not end: a file system may hang");
+            Observed::default()
+        }
+    }
 }
 
 fn facts(request: &Request) -> Vec<Fact> {

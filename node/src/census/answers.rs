@@ -108,6 +108,17 @@ impl Port<'_> {
         is_sound.then(|| version.to_owned())
     }
 
+    /// Whether `tool` says that it has a model which runs elsewhere.
+    pub(super) fn has_remote_model(&mut self, tool: &Tool) -> bool {
+        let Some(remote) = tool.cloud.as_ref().and_then(|cloud| cloud.remote.as_ref()) else { return false };
+        let Some(heard) = self.get(&remote.path).filter(|heard| heard.status == 200) else { return false };
+        let Ok(json) = serde_json::from_slice::<Value>(&heard.body) else { return false };
+        let models = json.pointer(&remote.list).and_then(Value::as_array);
+        let is_remote =
+            |model: &Value| model[&remote.host].as_str().is_some_and(|host| !host.trim().is_empty());
+        models.is_some_and(|models| models.iter().any(is_remote))
+    }
+
     fn get(&mut self, path: &str) -> Option<&Heard> {
         if !self.heard.contains_key(path) && !self.is_silent {
             match self.asker.get(self.address, path) {

@@ -117,6 +117,20 @@ pub(super) struct Cloud {
     pub(super) off_by_settings: Vec<String>,
     /// The key in it that must be true.
     pub(super) off_by_key: String,
+    /// Where it lists models that run elsewhere: one of them says that prompts are handed on, whatever is switched off.
+    #[serde(default)]
+    pub(super) remote: Option<RemoteModels>,
+}
+
+/// Where a tool says which of its models run elsewhere.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RemoteModels {
+    pub(super) path: String,
+    /// JSON pointer to the list of models.
+    pub(super) list: String,
+    /// The key of a model that names where it runs.
+    pub(super) host: String,
 }
 
 /// Every rule file: its name and its text.

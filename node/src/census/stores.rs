@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use croft_domain::census::{Catalog, ModelStanding};
 use croft_domain::digest::{Blake3Digest, Sha256Digest};
 use croft_domain::id::BundleRef;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::memo::{Mark, Memo};
@@ -79,6 +80,8 @@ pub struct StoreFound {
     pub path: PathBuf,
     /// Its models.
     pub models: Vec<Model>,
+    /// Names of models that run elsewhere: prompts for them leave this machine.
+    pub remote: Vec<String>,
     /// Why not all of it could be read.
     pub unread: Option<String>,
 }
@@ -95,28 +98,35 @@ pub(super) fn look(
         Ok(facts) => facts,
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             let unread = Some("this account may not look there".to_owned());
-            return Some(StoreFound { path: path.to_owned(), models: Vec::new(), unread });
+            return Some(StoreFound {
+                path: path.to_owned(),
+                models: Vec::new(),
+                remote: Vec::new(),
+                unread,
+            });
         }
         Err(_) => return None,
     };
     if !facts.is_dir() || owner.is_some_and(|uid| uid != facts.uid()) {
         return None;
     }
-    let mut walk = Walk { root: path, entries: 0, files: Vec::new(), unread: None };
+    let mut walk = Walk { root: path, entries: 0, files: Vec::new(), remote: Vec::new(), unread: None };
     match layout {
         Layout::Ollama => walk.ollama(),
         Layout::HuggingFace => walk.hugging_face(),
         Layout::Digests => walk.folder(path, 0, &digest_named),
         Layout::Files => walk.folder(path, 0, &model_named),
     }
-    let Walk { mut files, mut unread, .. } = walk;
+    let Walk { mut files, mut remote, mut unread, .. } = walk;
+    remote.sort();
+    remote.truncate(MODELS_MAX);
     files.sort_by(|a, b| a.name.cmp(&b.name));
     if files.len() > MODELS_MAX {
         files.truncate(MODELS_MAX);
         unread.get_or_insert_with(|| format!("it holds more than {MODELS_MAX} files"));
     }
     let models = files.into_iter().map(|file| reconcile(file, catalog, memo)).collect();
-    Some(StoreFound { path: path.to_owned(), models, unread })
+    Some(StoreFound { path: path.to_owned(), models, remote, unread })
 }
 
 /// A file before it is compared.
@@ -171,6 +181,7 @@ struct Walk<'a> {
     root: &'a Path,
     entries: usize,
     files: Vec<Candidate>,
+    remote: Vec<String>,
     unread: Option<String>,
 }
 
@@ -239,12 +250,18 @@ impl Walk<'_> {
                 .collect();
             let [_, namespace, model, tag_name] = parts.as_slice() else { continue };
             let prefix = if namespace == "library" { String::new() } else { format!("{namespace}/") };
-            for digest in layers(&tag) {
-                let path = self.root.join("blobs").join(format!("sha256-{}", digest.hex()));
+            let name = format!("{prefix}{model}:{tag_name}");
+            let blobs = self.root.join("blobs");
+            let Manifest { config, layers } = manifest_of(&tag);
+            if config.is_some_and(|config| runs_elsewhere(&blobs, config.digest)) {
+                self.remote.push(name.clone());
+            }
+            for digest in layers.into_iter().filter(Layer::is_weights).map(|layer| layer.digest) {
+                let path = blobs.join(format!("sha256-{}", digest.hex()));
                 let Ok(facts) = fs::symlink_metadata(&path) else { continue };
                 if facts.is_file() && seen.insert(digest) {
                     self.files.push(Candidate {
-                        name: format!("{prefix}{model}:{tag_name}"),
+                        name: name.clone(),
                         path,
                         sha256: Some(digest),
                         len_bytes: facts.len(),
@@ -324,8 +341,12 @@ impl Walk<'_> {
     }
 }
 
-#[derive(Deserialize)]
+/// What a manifest lists. One that cannot be read lists nothing.
+#[derive(Default, Deserialize)]
 struct Manifest {
+    #[serde(default)]
+    config: Option<Layer>,
+    #[serde(default)]
     layers: Vec<Layer>,
 }
 
@@ -336,18 +357,32 @@ struct Layer {
     digest: Sha256Digest,
 }
 
-/// Digests of the layers that are weights. A manifest that cannot be read lists none.
-fn layers(manifest: &Path) -> Vec<Sha256Digest> {
-    let Some(file) = open(manifest) else { return Vec::new() };
-    let mut bytes = Vec::new();
-    if file.take(MANIFEST_LEN_MAX).read_to_end(&mut bytes).is_err() {
-        return Vec::new();
-    }
-    let is_weights = |layer: &Layer| {
-        let kind = layer.media_type.strip_prefix("application/vnd.ollama.image.");
+impl Layer {
+    fn is_weights(&self) -> bool {
+        let kind = self.media_type.strip_prefix("application/vnd.ollama.image.");
         matches!(kind, Some("model" | "projector" | "adapter" | "tensor"))
-    };
-    let manifest: Result<Manifest, _> = serde_json::from_slice(&bytes);
-    let layers = manifest.map(|manifest| manifest.layers).unwrap_or_default();
-    layers.into_iter().filter(is_weights).map(|layer| layer.digest).collect()
+    }
+}
+
+/// A small JSON file of a store.
+fn document<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let mut bytes = Vec::new();
+    open(path)?.take(MANIFEST_LEN_MAX).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn manifest_of(tag: &Path) -> Manifest {
+    document(tag).unwrap_or_default()
+}
+
+/// What a model's configuration says about where it runs (`ConfigV2` in Ollama's `types/model`).
+#[derive(Deserialize)]
+struct Configuration {
+    #[serde(default)]
+    remote_host: String,
+}
+
+fn runs_elsewhere(blobs: &Path, configuration: Sha256Digest) -> bool {
+    let path = blobs.join(format!("sha256-{}", configuration.hex()));
+    document(&path).is_some_and(|found: Configuration| !found.remote_host.trim().is_empty())
 }

@@ -138,6 +138,7 @@ mod tests {
             off_by_environment: "OLLAMA_NO_CLOUD".to_owned(),
             off_by_settings: vec!["~/.ollama/server.json".to_owned()],
             off_by_key: "disable_ollama_cloud".to_owned(),
+            remote: None,
         };
         let places = Places { root: Path::new("/nonexistent"), home: Some(home.path()) };
         let process = |value: &str| Environment(Some(vec![("OLLAMA_NO_CLOUD", value.to_owned())]));

@@ -136,7 +136,8 @@ fn p6_what_leaves_names_no_model_no_file_and_no_account() {
         bundle: None,
         scan: Some(Scan::Refused),
     };
-    let store = StoreFound { path: "/home/alice/x".into(), models: vec![model], unread: None };
+    let store =
+        StoreFound { path: "/home/alice/x".into(), models: vec![model], remote: Vec::new(), unread: None };
     let tool = ToolFound {
         tool: "jan".parse().expect("a name"),
         title: "Jan".to_owned(),

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use croft_domain::census::{Known, ModelStanding};
+use croft_domain::printable::one_line;
 
 use super::{Census, Model, PortFound, Scan, StoreFound, ToolFound};
 
@@ -26,6 +27,9 @@ pub fn render(census: &Census) -> String {
     let seen = if seen.is_empty() { "no accelerator visible" } else { &seen };
     let _ = writeln!(text, "accelerators: {seen}");
     text.push_str("\nWhat the organization is told of this, and no more:\n");
+    if census.tools.is_empty() {
+        text.push_str("  nothing: no tool was found\n");
+    }
     for finding in census.findings() {
         let models = finding.models;
         let ports: Vec<String> = finding.ports.iter().map(u16::to_string).collect();
@@ -81,9 +85,13 @@ fn render_tool(text: &mut String, tool: &ToolFound) {
 }
 
 fn render_store(text: &mut String, store: &StoreFound) {
-    let _ = writeln!(text, "  store      {}", printable(&store.path.display().to_string()));
+    let _ = writeln!(text, "  store      {}", one_line(&store.path.display().to_string()));
     for model in &store.models {
         let _ = writeln!(text, "    {}", model_words(model));
+    }
+    for name in &store.remote {
+        let _ =
+            writeln!(text, "    RUNS ELSEWHERE       {}: prompts for it leave this machine", one_line(name));
     }
     if let Some(why) = &store.unread {
         let _ = writeln!(text, "    not all of it was seen: {why}");
@@ -106,18 +114,13 @@ fn model_words(model: &Model) -> String {
         None => "",
     };
     let mib = model.len_bytes.div_ceil(1 << 20);
-    format!("{standing:<20} {}{digest} {mib} MiB{bundle}{scan}", printable(&model.name))
+    format!("{standing:<20} {}{digest} {mib} MiB{bundle}{scan}", one_line(&model.name))
 }
 
 fn port_words(port: &PortFound) -> String {
     let reach = if port.loopback { "this machine only" } else { "OTHER MACHINES CAN REACH IT" };
     let known = if port.answered { ", known by its answer" } else { "" };
     format!("port {}: {reach}{known}", port.port)
-}
-
-/// Names of files are whatever somebody wrote: nothing of them may move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 const fn yes(flag: bool) -> &'static str {

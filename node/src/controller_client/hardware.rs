@@ -76,10 +76,12 @@ pub(super) fn shown(proof: &HardwareProof) -> serde_json::Value {
         statement_signature,
         opened,
         at,
+        endorsement_intermediates,
     } = proof;
     serde_json::json!({
         "endorsement_public": hex::encode(endorsement_public),
         "endorsement_certificate": hex::encode(endorsement_certificate),
+        "endorsement_intermediates": hex::encode(endorsement_intermediates),
         "attestation_public": hex::encode(attestation_public),
         "identity_public": hex::encode(identity_public),
         "statement": hex::encode(statement),
@@ -137,6 +139,7 @@ impl Anonymous {
         Ok(HardwareProof {
             endorsement_public: endorsement.public,
             endorsement_certificate: endorsement.certificate,
+            endorsement_intermediates: endorsement.intermediates,
             attestation_public,
             identity_public: tpm.public().to_vec(),
             statement: certification.statement,

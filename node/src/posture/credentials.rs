@@ -6,11 +6,13 @@
 mod parse;
 mod token;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -23,7 +25,7 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 const NAMES_MAX: usize = 256;
 
 /// Most folder entries looked at for environment files: a home with a large download folder must not stall a check.
-const ENTRIES_MAX: usize = 20_000;
+const ENTRIES_MAX: usize = 40_000;
 
 /// How deep below home environment files are looked for: `home/projects/service/.env`.
 const ENVIRONMENT_DEPTH_MAX: usize = 3;
@@ -101,15 +103,30 @@ fn look(home: &Path, rule: &Rule) -> RuleFinding {
 
 /// Each configuration is a file of its own.
 fn gcloud(home: &Path) -> RuleFinding {
+    let id = "gcloud-projects";
     let folder = home.join(".config/gcloud/configurations");
-    let paths: Vec<PathBuf> = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .take(NAMES_MAX)
-        .map(|entry| entry.path())
-        .collect();
-    finding("gcloud-projects", &paths, parse::gcloud)
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_nothing(&error) => return finding(id, &[], parse::gcloud),
+        Err(error) => return unreadable(id, &error),
+    };
+    let paths: Vec<PathBuf> = entries.flatten().take(NAMES_MAX + 1).map(|entry| entry.path()).collect();
+    if paths.len() > NAMES_MAX {
+        return RuleFinding { id, outcome: Outcome::Unreadable(TOO_MANY.to_owned()) };
+    }
+    finding(id, &paths, parse::gcloud)
+}
+
+/// Why a rule gives no answer where there is more than it looks at: what is behind the bound may be what counts.
+const TOO_MANY: &str = "there are more files than are looked at";
+
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn unreadable(id: &'static str, error: &io::Error) -> RuleFinding {
+    let reason = format!("a file of this rule cannot be read: {}", error.kind());
+    RuleFinding { id, outcome: Outcome::Unreadable(reason) }
 }
 
 fn finding(id: &'static str, paths: &[PathBuf], names: fn(&str) -> Vec<String>) -> RuleFinding {
@@ -118,27 +135,27 @@ fn finding(id: &'static str, paths: &[PathBuf], names: fn(&str) -> Vec<String>) 
         match read(path) {
             Ok(Some(text)) => found.extend(names(&text).into_iter().filter(|name| names_production(name))),
             Ok(None) => {}
-            Err(error) => {
-                let reason = format!("a file of this rule cannot be read: {}", error.kind());
-                return RuleFinding { id, outcome: Outcome::Unreadable(reason) };
-            }
+            Err(error) => return unreadable(id, &error),
         }
     }
     RuleFinding { id, outcome: Outcome::Found(found.into_iter().take(NAMES_MAX).collect()) }
 }
 
-/// None if there is no such file. A file that is too large is an error: half of it would be half an answer.
-fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
-    let file = match File::open(path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
+/// None if there is no such file. A file that is too large is an error: half of it would be half an answer. So is a pipe or
+/// a device: what other programs read there is not known.
+pub(super) fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
+    // Opened in any other way, a pipe would hold the check up until somebody writes into it.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = match File::options().read(true).custom_flags(flags).open(path) {
+        Err(error) if is_nothing(&error) => return Ok(None),
         other => other?,
     };
     let facts = file.metadata()?;
-    // A pipe in this place would hold the check up for ever.
-    if !facts.is_file() {
+    if facts.is_dir() {
         return Ok(None);
+    }
+    if !facts.is_file() {
+        return Err(io::ErrorKind::Unsupported.into());
     }
     if facts.len() > FILE_LEN_MAX {
         return Err(io::ErrorKind::FileTooLarge.into());
@@ -155,39 +172,64 @@ fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
 /// Names of keys in `.env`, `.env.production` and so on, and the files' own suffixes.
 fn environment_files(home: &Path) -> RuleFinding {
     let id = "env-keys";
+    let owner = fs::metadata(home).map(|facts| facts.uid()).ok();
     let mut found = BTreeSet::new();
-    let mut folders = vec![(home.to_owned(), 0)];
+    let mut unread = None;
+    // What lies near comes first, so that a deep download folder does not use the bound up.
+    let mut folders = VecDeque::from([(home.to_owned(), 0)]);
     let mut looked_at = 0;
-    while let Some((folder, depth)) = folders.pop() {
-        // A folder that may not be listed is somebody else's.
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+    while let Some((folder, depth)) = folders.pop_front() {
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            // One that may not be listed and is somebody else's is no place of this account's files.
+            Err(_) if fs::metadata(&folder).map(|facts| facts.uid()).ok() != owner => continue,
+            Err(error) => {
+                unread.get_or_insert_with(|| format!("a folder cannot be listed: {}", error.kind()));
+                continue;
+            }
+        };
+        for entry in entries.flatten() {
             looked_at += 1;
             if looked_at > ENTRIES_MAX || found.len() >= NAMES_MAX {
-                return RuleFinding { id, outcome: Outcome::Found(found) };
+                return of_environment(id, found, Some(TOO_MANY.to_owned()));
             }
             let name = entry.file_name().to_string_lossy().into_owned();
             // Links are not followed: they can lead out of home, and in circles.
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() && depth < ENVIRONMENT_DEPTH_MAX && !is_skipped(&name) => {
-                    folders.push((entry.path(), depth + 1));
+                    folders.push_back((entry.path(), depth + 1));
                 }
-                Ok(kind) if kind.is_file() && (name == ".env" || name.starts_with(".env.")) => {
-                    if names_production(&name) && !is_template(&name) {
+                Ok(kind) if !kind.is_dir() && !kind.is_symlink() && is_environment(&name) => {
+                    if names_production(&name) {
                         found.insert(name.clone());
                     }
-                    if let Ok(Some(text)) = read(&entry.path())
-                        && !is_template(&name)
-                    {
-                        found.extend(
-                            parse::environment(&text).into_iter().filter(|key| names_production(key)),
-                        );
+                    match read(&entry.path()) {
+                        Ok(text) => {
+                            let keys = text.map(|text| parse::environment(&text)).unwrap_or_default();
+                            found.extend(keys.into_iter().filter(|key| names_production(key)));
+                        }
+                        Err(error) => {
+                            unread.get_or_insert_with(|| format!("a file cannot be read: {}", error.kind()));
+                        }
                     }
                 }
                 _ => {}
             }
         }
     }
-    RuleFinding { id, outcome: Outcome::Found(found) }
+    of_environment(id, found, unread)
+}
+
+/// What was found counts whatever else could not be read; nothing found counts only if all could.
+fn of_environment(id: &'static str, found: BTreeSet<String>, unread: Option<String>) -> RuleFinding {
+    match unread.filter(|_| found.is_empty()) {
+        Some(reason) => RuleFinding { id, outcome: Outcome::Unreadable(reason) },
+        None => RuleFinding { id, outcome: Outcome::Found(found) },
+    }
+}
+
+fn is_environment(name: &str) -> bool {
+    (name == ".env" || name.starts_with(".env.")) && !is_template(name)
 }
 
 /// Folders that hold other people's code or caches.

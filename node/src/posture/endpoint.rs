@@ -10,6 +10,7 @@ use std::path::Path;
 use croft_domain::fact::Confidence;
 use serde::Serialize;
 
+use super::credentials;
 use super::disk::record::{Recorded, TIMEDATECTL};
 use crate::ask::ask;
 
@@ -104,28 +105,35 @@ fn firewall(root: &Path) -> Defense {
 
 fn screen_lock(root: &Path, home: &Path) -> Defense {
     const SUBJECT: &str = "screen-lock";
-    if let Ok(text) = fs::read_to_string(home.join(".config/kscreenlockerrc")) {
-        // The lock is on unless it was turned off.
-        let off = setting(&text, "Autolock").is_some_and(|value| value.eq_ignore_ascii_case("false"));
-        return Defense::known(SUBJECT, !off, "kscreenlockerrc", Confidence::Heuristic);
+    // A home is its owner's: what lies there can be a pipe, or endless.
+    match credentials::read(&home.join(".config/kscreenlockerrc")) {
+        Ok(Some(text)) => {
+            // The lock is on unless it was turned off.
+            let off = setting(&text, "Autolock").is_some_and(|value| value.eq_ignore_ascii_case("false"));
+            return Defense::known(SUBJECT, !off, "kscreenlockerrc", Confidence::Heuristic);
+        }
+        Err(_) => return Defense::unknown(SUBJECT, "the desktop's settings cannot be read"),
+        Ok(None) => {}
     }
-    // GNOME's default is on, so that its answer counts only where GNOME is what runs.
-    match gnome_lock(root, home).as_deref().map(str::trim) {
+    // GNOME's default is on, so that its answer counts only where GNOME is what runs. A captured tree runs nothing.
+    let is_live = root == Path::new("/");
+    let told = is_live.then(|| gnome_lock(root, home, "/usr/bin/gsettings")).flatten();
+    match told.as_deref().map(str::trim) {
         Some("true") => Defense::known(SUBJECT, true, "gsettings", Confidence::Heuristic),
         Some("false") => Defense::known(SUBJECT, false, "gsettings", Confidence::Heuristic),
         _ => Defense::unknown(SUBJECT, "no desktop whose lock can be read"),
     }
 }
 
-/// What GNOME's settings of this very account say. Those of another account cannot be asked for.
-fn gnome_lock(root: &Path, home: &Path) -> Option<String> {
+/// What GNOME's settings of this very account say, by the program `gsettings`. Those of another account cannot be asked for.
+fn gnome_lock(root: &Path, home: &Path, gsettings: &str) -> Option<String> {
     let own = rustix::process::getuid().as_raw();
     let is_own = fs::metadata(home).is_ok_and(|facts| facts.uid() == own);
-    if root != Path::new("/") || !is_own || !runs(root, "gnome-shell\n", own) {
+    if !is_own || !runs(root, "gnome-shell\n", own) {
         return None;
     }
     let lock = ["get", "org.gnome.desktop.screensaver", "lock-enabled"];
-    ask("/usr/bin/gsettings", &lock, &[("HOME", home.to_str()?)])
+    ask(gsettings, &lock, &[("HOME", home.to_str()?)])
 }
 
 /// Most entries of `/proc` that are looked at.

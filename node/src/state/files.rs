@@ -1,10 +1,12 @@
 //! Reading and writing small state files as JSON, with one error that tells damage from a full or read-only disk.
 
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use croft_domain::code::Code;
 use croft_trust::disk::{DiskError, create_private_dir, write_durable};
+use rustix::fs::OFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -65,10 +67,15 @@ impl StateError {
 /// [`StateError::Read`], or [`StateError::Corrupt`] if it is longer than anything we write.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     let unreadable = |source| StateError::Read { path: path.to_owned(), source };
-    let file = match std::fs::File::open(path) {
+    // What was put in a file's place, a link or a pipe, is damage: it is not followed, and nobody waits at it.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = match std::fs::File::options().read(true).custom_flags(flags).open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(unreadable)?,
     };
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(StateError::corrupt(path, "it is no file"));
+    }
     let mut bytes = Vec::new();
     file.take(STATE_FILE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > STATE_FILE_LEN_MAX {
@@ -137,6 +144,19 @@ mod tests {
             config: state.join("node.toml"),
         };
         assert_eq!(prepare(&paths).expect_err("refused").code(), Code::StateUnwritable);
+    }
+
+    #[test]
+    fn p9_a_link_or_a_pipe_in_a_state_files_place_is_damage_and_makes_nobody_wait() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let folder = tempfile::tempdir().expect("a folder");
+        let (link, pipe) = (folder.path().join("link.json"), folder.path().join("pipe.json"));
+        write_json(&folder.path().join("elsewhere.json"), &7_u64).expect("written");
+        std::os::unix::fs::symlink("elsewhere.json", &link).expect("a link");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
+        for path in [link, pipe, folder.path().to_owned()] {
+            assert_eq!(read_json::<u64>(&path).expect_err("damaged").code(), Code::StateCorrupt, "{path:?}");
+        }
     }
 
     #[test]

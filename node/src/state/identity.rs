@@ -1,15 +1,18 @@
 //! Who this node is: its key, its certificate, and the fleet it belongs to. `enrollment.json` is written last, so a
 //! node is enrolled exactly when that file is there.
 
+use std::path::Path;
+
 use croft_domain::digest::Sha256Digest;
 use croft_domain::evidence::Ownership;
 use croft_domain::id::{FleetId, GroupName, NodeId};
 use croft_domain::time::Timestamp;
+use croft_trust::digest::sha256;
 use croft_trust::disk::{create_private_dir, write_durable};
 use serde::{Deserialize, Serialize};
 
 use super::files::{StateError, read, read_json, write_json};
-use super::node_key::NodeKey;
+use super::node_key::{NodeKey, salt_of};
 use super::paths::Paths;
 
 /// What enrolling settled.
@@ -52,6 +55,20 @@ pub struct Identity {
     pub certificate_from: Timestamp,
     /// Until when it counts.
     pub certificate_until: Timestamp,
+}
+
+impl Identity {
+    /// SHA-256 of the attestation key's point, if this node's key is in a TPM. That is asked once.
+    ///
+    /// # Errors
+    /// [`StateError`] if it does not answer.
+    pub async fn attestation_key(&self) -> Result<Option<Sha256Digest>, StateError> {
+        let Some(tpm) = self.key.tpm().cloned() else { return Ok(None) };
+        let salt = salt_of(self.enrollment.fleet);
+        let asked = tokio::task::spawn_blocking(move || tpm.attestation_point(&salt)).await;
+        let point = asked.map_err(|e| StateError::corrupt(Path::new("the TPM's answer"), e))??;
+        Ok(Some(sha256(&point)))
+    }
 }
 
 /// Reads the identity; none if this node is not enrolled.

@@ -33,6 +33,9 @@ struct Stored {
     content: String,
 }
 
+/// Digits of a message's number in its name: enough for any machine's life.
+const DIGITS: usize = 12;
+
 /// The ring on disk.
 #[derive(Debug)]
 pub struct SentRing {
@@ -47,8 +50,7 @@ impl SentRing {
     /// [`StateError`] if the folder cannot be read.
     pub fn open(paths: &Paths) -> Result<Self, StateError> {
         let folder = paths.sent();
-        let next = numbers(&folder)?.last().map_or(0, |last| last + 1);
-        Ok(Self { folder, next })
+        Ok(Self { next: next(&folder)?, folder })
     }
 
     /// Records a message, before it is sent: what cannot be shown to the user is not sent.
@@ -88,8 +90,13 @@ impl SentRing {
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:012}.json"))
+        self.folder.join(format!("{number:0DIGITS$}.json"))
     }
+}
+
+/// The number of the next message.
+fn next(folder: &std::path::Path) -> Result<u64, StateError> {
+    Ok(numbers(folder)?.last().map_or(0, |last| last + 1))
 }
 
 fn numbers(folder: &std::path::Path) -> Result<Vec<u64>, StateError> {
@@ -97,10 +104,43 @@ fn numbers(folder: &std::path::Path) -> Result<Vec<u64>, StateError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(|source| StateError::Read { path: folder.to_owned(), source })?,
     };
-    let mut numbers: Vec<u64> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok())
-        .collect();
+    let mut numbers: Vec<u64> =
+        entries.filter_map(Result::ok).filter_map(|entry| number_of(entry.file_name().to_str()?)).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// What is not named as this ring names its files is not part of it, whatever else it could be read as.
+fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".json")?;
+    let is_ours = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_ours.then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p10_a_strange_file_in_the_ring_neither_ends_the_daemon_nor_the_list() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut ring = SentRing { folder: folder.path().to_owned(), next: 0 };
+        let sent = |text: &str| Sent {
+            at: Timestamp(1),
+            kind: "Attest".to_owned(),
+            reason: "test".to_owned(),
+            content: text.as_bytes().to_vec(),
+        };
+        ring.record(&sent("first")).expect("recorded");
+        for name in ["18446744073709551615.json", "-00000000001.json", "x.json", "000000000007.txt"] {
+            std::fs::write(folder.path().join(name), "{").expect("a file");
+        }
+        ring.next = next(folder.path()).expect("a number");
+        ring.record(&sent("second")).expect("recorded");
+        let kept: Vec<_> = ring.all().expect("the ring").into_iter().map(|sent| sent.content).collect();
+        assert_eq!(kept, [b"first".to_vec(), b"second".to_vec()]);
+        // One that was changed is said to be damaged, and not left out.
+        std::fs::write(folder.path().join("000000000001.json"), "{}").expect("a file");
+        assert!(ring.all().is_err());
+    }
 }

@@ -56,7 +56,7 @@ pub enum AirGapError {
     #[error("this evidence was taken in the future: one of the two clocks is wrong")]
     InTheFuture,
     /// It is too old.
-    #[error("this evidence was taken at {}, more than three days ago", taken_at.0)]
+    #[error("this evidence was taken more than three days ago")]
     Stale {
         /// When.
         taken_at: Timestamp,

@@ -262,13 +262,12 @@ fn findings(name: &CheckName, policy: &CheckPolicy, evidence: &Evidence, baselin
         method: "none".to_owned(),
     };
     let wanted = wanted(name, policy, baseline);
-    let is_storage = name.as_str() == "disk-encryption";
     let mut answers = Vec::new();
     for subject in &wanted {
-        // One subject can have parts, as swap has its areas; each is judged. Only of storage are the parts the whole: elsewhere
-        // the whole is told besides, so that a part that is left out hides nothing.
+        // One subject can have parts, as swap has its areas; each is judged. The whole is told besides, so that a part that is
+        // left out hides nothing.
         let about: Vec<&&Fact> = facts.iter().filter(|fact| is_about(fact, subject)).collect();
-        let is_told = |fact: &&&Fact| fact.subject == **subject || is_storage;
+        let is_told = |fact: &&&Fact| fact.subject == **subject;
         if !about.iter().any(is_told) {
             answers.push(missing(subject));
         }
@@ -332,8 +331,8 @@ fn judge(policy: &CheckPolicy, fact: &Fact) -> Answer {
         }
         Observation::Count { count: 0 } => (Status::Pass, "none found".to_owned()),
         Observation::Count { count } => (Status::Fail, format!("{count} found")),
-        Observation::Flag { value: true } => (Status::Pass, "yes".to_owned()),
-        Observation::Flag { value: false } => (Status::Fail, "no".to_owned()),
+        Observation::Flag { value: true } => (Status::Pass, flag_words(fact, true).to_owned()),
+        Observation::Flag { value: false } => (Status::Fail, flag_words(fact, false).to_owned()),
         Observation::Unavailable { reason } => (Status::Unknown, reason.clone()),
     };
     let is_disk = matches!(fact.observation, Observation::Disk { .. });
@@ -346,6 +345,25 @@ fn judge(policy: &CheckPolicy, fact: &Fact) -> Answer {
         reason = "claimed without any observation".to_owned();
     }
     Answer { subject: fact.subject.clone(), status, reason, method: fact.method.clone() }
+}
+
+/// What yes and no mean, for whoever reads only this line.
+fn flag_words(fact: &Fact, value: bool) -> &'static str {
+    match (fact.check.as_str(), fact.subject.as_str(), value) {
+        ("disk-encryption", "swap", true) => "there is no swap area",
+        ("policy-acceptance", _, true) => "it was accepted here",
+        ("policy-acceptance", _, false) => "nobody accepted it here",
+        ("patch-level", _, true) => "as new as the baseline asks for",
+        ("patch-level", _, false) => "older than the baseline asks for",
+        ("endpoint", "patches", true) => "no patch waits for a restart",
+        ("endpoint", "patches", false) => "a patch waits for a restart",
+        ("endpoint", "time-sync", true) => "the clock is kept by a time service",
+        ("endpoint", "time-sync", false) => "no time service keeps the clock",
+        ("endpoint", _, true) => "it is on",
+        ("endpoint", _, false) => "it is off",
+        (_, _, true) => "yes",
+        (_, _, false) => "no",
+    }
 }
 
 fn disk(state: DiskState, subject: &str) -> (Status, String) {

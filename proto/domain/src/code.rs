@@ -152,7 +152,7 @@ codes! {
     /// The daemon does not answer.
     DaemonDown = "E-DAEMON-DOWN", "start it with croft service start";
     /// Evidence answers an old challenge.
-    EvidenceStale = "E-EVIDENCE-STALE", "the node asks for a new challenge by itself; if this repeats, check its clock";
+    EvidenceStale = "E-EVIDENCE-STALE", "the node asks for a new challenge by itself; if this repeats, check its clock. Evidence that is carried: export it anew";
     /// Evidence does not hold.
     EvidenceInvalid = "E-EVIDENCE-INVALID", "the evidence's signature, node or format does not hold; update the node, or treat it as an attack";
     /// The role may not do that.

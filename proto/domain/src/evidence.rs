@@ -141,6 +141,9 @@ pub struct Evidence {
     pub counter: u64,
     /// Random since boot, so that a clone is noticed.
     pub boot_id: String,
+    /// The machine's hash in this fleet, as at enrollment; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Sha256Digest>,
     /// Head of the verdict chain this node was last shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain_head: Option<Sha256Digest>,
@@ -157,6 +160,10 @@ pub struct Evidence {
     /// SHA-256 of the worker executable that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_sha256: Option<Sha256Digest>,
+    /// SHA-256 of the attestation key's point, if this node's key is in a TPM: nobody can put another key in its place
+    /// and quote for this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation_key: Option<Sha256Digest>,
     /// The baseline it was collected for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<BaselineRef>,

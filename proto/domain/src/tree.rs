@@ -26,19 +26,25 @@ pub fn tree(verdict: &Verdict, facts: &[Fact], now: Timestamp, exact: Exact) -> 
     // Stable: within one effect the baseline's order stays.
     checks.sort_by_key(|check| (std::cmp::Reverse(check.effect), check.status == Status::Pass));
     for (index, check) in checks.iter().enumerate() {
+        // The commands for the root disk are those for home: once is enough.
+        let above = checks[..index].iter().find(|other| is_mended_alike(other, check));
         let fact = facts.iter().find(|fact| fact.check == check.check && fact.subject == check.subject);
         let branch = if index + 1 == checks.len() { ("└─", "  ") } else { ("├─", "│ ") };
-        draw(check, fact, branch, now, exact, &mut text);
+        draw((check, above.copied()), fact, branch, (now, exact), &mut text);
     }
     text
 }
 
+fn is_mended_alike(one: &CheckResult, other: &CheckResult) -> bool {
+    let guide_of = |check: &CheckResult| guide(check.check.as_str(), &check.subject);
+    one.remedy.is_some() && one.remedy == other.remedy && guide_of(one) == guide_of(other)
+}
+
 fn draw(
-    check: &CheckResult,
+    (check, above): (&CheckResult, Option<&CheckResult>),
     fact: Option<&Fact>,
     (branch, stem): (&str, &str),
-    now: Timestamp,
-    exact: Exact,
+    (now, exact): (Timestamp, Exact),
     text: &mut String,
 ) {
     let effect = effect_words(check, now, exact);
@@ -57,7 +63,9 @@ fn draw(
     if !check.controls.is_empty() {
         row("serves", &check.controls.join(", "));
     }
-    if let Some(remedy) = &check.remedy {
+    if let Some(above) = above {
+        row("remedy", &format!("as for {} above", above.subject));
+    } else if let Some(remedy) = &check.remedy {
         let back = if remedy.reversible { "yes" } else { "no" };
         row("remedy", &remedy.action);
         row("", &format!("effort: {}; risk: {}; reversible: {back}", remedy.effort, remedy.risk));
@@ -101,8 +109,8 @@ fn effect_words(check: &CheckResult, now: Timestamp, exact: Exact) -> String {
         (Effect::Block, _) => ": blocks serving".to_owned(),
         (Effect::Warn, Some(at)) => format!(": blocks {}", describe(at, now, exact)),
         (Effect::Warn, None) => ": warns".to_owned(),
-        (Effect::Notify, _) => ": is reported, and told here".to_owned(),
-        (Effect::Report, _) => ": is reported".to_owned(),
+        (Effect::Notify, _) => ": only reported, and told here".to_owned(),
+        (Effect::Report, _) => ": only reported".to_owned(),
         (Effect::None, _) => String::new(),
     }
 }

@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::client::{Handle, Hierarchy, Signed, Tpm};
 use crate::error::TpmError;
-use crate::limits::PUBLIC_LEN_MAX;
+use crate::limits::{INTERMEDIATES_INDICES_MAX, INTERMEDIATES_LEN_MAX, PUBLIC_LEN_MAX};
 use crate::proof::pcr_digest;
 use crate::public::{POINT_LEN, Public};
 use crate::template;
@@ -20,6 +20,8 @@ use crate::wire::{Reader, Writer};
 const CERTIFICATE_RSA: u32 = 0x01C0_0002;
 /// The same for the P-256 one.
 const CERTIFICATE_P256: u32 = 0x01C0_000A;
+/// The first of those in which certificates of authorities lie, one behind the other.
+const INTERMEDIATES: u32 = 0x01C0_0100;
 
 /// The endorsement key: what tells a TPM from all others.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Endorsement {
     pub public: Vec<u8>,
     /// Its maker's certificate, DER; empty if the TPM has none.
     pub certificate: Vec<u8>,
+    /// Certificates between that and the maker's root, DER, one behind the other; empty if the TPM has none.
+    pub intermediates: Vec<u8>,
 }
 
 /// What a TPM quoted.
@@ -53,7 +57,12 @@ pub struct TpmKey {
     private: Vec<u8>,
     point: [u8; POINT_LEN],
     loaded: Arc<Mutex<Option<Loaded>>>,
+    /// The attestation key that was asked for last: it is the same as long as the TPM is.
+    attesting: Arc<Mutex<Option<AttestationOf>>>,
 }
+
+/// A fleet's salt, and the public area of the attestation key for it.
+type AttestationOf = ([u8; 32], Vec<u8>);
 
 impl std::fmt::Debug for TpmKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -97,7 +106,8 @@ impl TpmKey {
         let point = parsed.as_ref().and_then(Public::point).copied();
         let detail = "the identity key is not on P-256";
         let point = point.ok_or(TpmError::Malformed { command: "TPM2_Create", detail })?;
-        Ok(Self { path: path.to_owned(), public, private, point, loaded: Arc::new(Mutex::new(loaded)) })
+        let (loaded, attesting) = (Arc::new(Mutex::new(loaded)), Arc::default());
+        Ok(Self { path: path.to_owned(), public, private, point, loaded, attesting })
     }
 
     /// The wrapped key, to be kept. Nobody but this TPM can use it.
@@ -137,7 +147,8 @@ impl TpmKey {
             let (template, certificate) = endorsement(&mut loaded.tpm)?;
             let key = loaded.tpm.create_primary(Hierarchy::Endorsement, &template)?;
             loaded.tpm.flush(key.handle)?;
-            Ok(Endorsement { public: key.public, certificate })
+            let intermediates = intermediates(&mut loaded.tpm)?;
+            Ok(Endorsement { public: key.public, certificate, intermediates })
         })
     }
 
@@ -146,11 +157,29 @@ impl TpmKey {
     /// # Errors
     /// [`TpmError`].
     pub fn attestation(&self, fleet: &[u8; 32]) -> Result<Vec<u8>, TpmError> {
-        self.with(|loaded| {
+        let mut known = self.attesting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, public)) = known.as_ref().filter(|(salt, _)| salt == fleet) {
+            return Ok(public.clone());
+        }
+        let public = self.with(|loaded| {
             let key = attestation(&mut loaded.tpm, fleet)?;
             loaded.tpm.flush(key.handle)?;
             Ok(key.public)
-        })
+        })?;
+        *known = Some((*fleet, public.clone()));
+        Ok(public)
+    }
+
+    /// The attestation key for `fleet` as an uncompressed point (SEC 1).
+    ///
+    /// # Errors
+    /// [`TpmError`].
+    pub fn attestation_point(&self, fleet: &[u8; 32]) -> Result<[u8; POINT_LEN], TpmError> {
+        let public = self.attestation(fleet)?;
+        let parsed = Public::parse("the attestation key", &public).ok();
+        let detail = "the attestation key is not on P-256";
+        let malformed = TpmError::Malformed { command: "TPM2_CreatePrimary", detail };
+        parsed.as_ref().and_then(Public::point).copied().ok_or(malformed)
     }
 
     /// Opens a credential that was made for this TPM's endorsement key and its attestation key for `fleet`.
@@ -243,6 +272,18 @@ fn endorsement(tpm: &mut Tpm) -> Result<(Vec<u8>, Vec<u8>), TpmError> {
     }
     let certificate = tpm.read_nv(CERTIFICATE_P256)?.unwrap_or_default();
     Ok((template::endorsement_p256(), certificate))
+}
+
+/// What the maker laid into the TPM about its authorities. More than a verifier reads is left there.
+fn intermediates(tpm: &mut Tpm) -> Result<Vec<u8>, TpmError> {
+    let mut all = Vec::new();
+    for index in INTERMEDIATES..INTERMEDIATES + INTERMEDIATES_INDICES_MAX {
+        match tpm.read_nv(index)? {
+            Some(part) if all.len() + part.len() <= INTERMEDIATES_LEN_MAX => all.extend(part),
+            Some(_) | None => break,
+        }
+    }
+    Ok(all)
 }
 
 /// `r ‖ s` as `Ecdsa-Sig-Value` (RFC 3279, 2.2.3) in DER.

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod manufacturer;
 pub mod proof;
 pub mod public;
+pub mod quote;
 pub mod template;
 pub mod transport;
 pub mod wire;

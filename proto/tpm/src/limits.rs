@@ -17,6 +17,18 @@ pub const SIGNATURE_LEN_MAX: usize = 128;
 /// Largest endorsement certificate, in bytes; real ones are 800 to 1,600.
 pub const CERTIFICATE_LEN_MAX: usize = 4096;
 
+/// Most bytes of certificates between a TPM's and its maker's: four of the largest.
+pub const INTERMEDIATES_LEN_MAX: usize = 16 * 1024;
+
+/// Most certificates in them. Intel's come to four.
+pub const INTERMEDIATES_MAX: usize = 6;
+
+/// Most authorities between a TPM's certificate and a listed one. Makers have one or two.
+pub const PATH_INTERMEDIATES_MAX: usize = 3;
+
+/// Most NV indices that are read for them, of the 256 that are set aside (TCG EK Credential Profile, 2.2.1.5.2).
+pub const INTERMEDIATES_INDICES_MAX: u32 = 8;
+
 /// Bytes of NV memory that are asked for at once: below the `TPM_PT_NV_BUFFER_MAX` of every TPM.
 pub const NV_PART_LEN: u16 = 512;
 

@@ -23,12 +23,32 @@ struct Device(File);
 
 impl Transport for Device {
     fn exchange(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
-        self.0.write_all(command)?;
+        // In one piece: the kernel takes each write for a whole command.
+        let written = uninterrupted(|| self.0.write(command))?;
+        if written != command.len() {
+            return Err(io::Error::new(io::ErrorKind::WriteZero, "a command was taken in part"));
+        }
         let mut answer = vec![0; MESSAGE_LEN_MAX];
-        let len = self.0.read(&mut answer)?;
+        let len = uninterrupted(|| self.0.read(&mut answer))?;
         answer.truncate(len);
         Ok(answer)
     }
+}
+
+/// A signal is no answer.
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
+/// What keeps messages apart as the kernel's device does: one write is one command, one read is one answer.
+#[must_use]
+pub fn device(file: File) -> Box<dyn Transport> {
+    Box::new(Device(file))
 }
 
 /// A stream, in which the answer's own header says how long it is.
@@ -75,5 +95,5 @@ pub fn open(path: &Path) -> Result<Opened, TpmError> {
         return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "neither a device nor a socket")));
     }
     let device = File::options().read(true).write(true).open(path).map_err(failed)?;
-    Ok(Opened { transport: Box::new(Device(device)), is_managed: true })
+    Ok(Opened { transport: self::device(device), is_managed: true })
 }

@@ -5,7 +5,8 @@ use croft_domain::evidence::Evidence;
 use croft_domain::id::NodeId;
 use croft_domain::signed::{Domain, Envelope};
 use croft_domain::time::Timestamp;
-use croft_domain::verdict::Verdict;
+use croft_domain::verdict::{Assurance, Verdict};
+use croft_tpm::quote::Quote;
 use croft_trust::chain::{Link, commitment, next_head};
 use croft_trust::digest::sha256;
 
@@ -36,6 +37,8 @@ pub struct Entry {
     pub verdict_commitment: Vec<u8>,
     /// Which signed baseline and waivers it rests on, as claimed.
     pub rules: Vec<u8>,
+    /// What the node's TPM said with the evidence; empty if nothing, or when erased.
+    pub quote: Vec<u8>,
 }
 
 /// A whole chain as the controller exports it.
@@ -45,6 +48,8 @@ pub struct Chain {
     pub node: NodeId,
     /// The node's public point.
     pub key_point: Vec<u8>,
+    /// The point of the key that quotes for it, by the books; empty if its own key is in no TPM.
+    pub attestation_point: Vec<u8>,
     /// Its head, by the books; none before the first verdict.
     pub head: Option<Sha256Digest>,
     /// Its length, by the books.
@@ -163,10 +168,40 @@ fn check_evidence(
     if croft_trust::sign::verify(&envelope, Domain::Evidence, &chain.key_point).is_err() {
         found("its evidence is not signed by the node");
     }
+    check_hardware(chain, entry, &evidence, found);
     if evidence.chain_head != before {
         found("the node countersigned another history: it was edited, forked, or the node restored");
     }
     evidence.counter.max(counter)
+}
+
+/// What the verdict claims of a TPM, against what that TPM said and what the node signed.
+fn check_hardware(chain: &Chain, entry: &Entry, evidence: &Evidence, found: &mut impl FnMut(&str)) {
+    // The node names the key that quotes for it: whoever puts another one into the books contradicts that signature.
+    let booked = (!chain.attestation_point.is_empty()).then(|| sha256(&chain.attestation_point));
+    if evidence.attestation_key != booked {
+        found("the node names another attestation key than the books");
+    }
+    let tier = serde_json::from_slice::<Verdict>(&entry.verdict).ok().map(|verdict| verdict.assurance);
+    let claims = |tier: Option<Assurance>, least| tier.is_some_and(|tier| tier >= least);
+    if claims(tier, Assurance::UnknownTpm) && booked.is_none() {
+        found("its verdict counts a TPM, and the books have none for this node");
+    }
+    if entry.quote.is_empty() {
+        if claims(tier, Assurance::Measured) {
+            found("its verdict counts a measured boot, and no quote was kept");
+        }
+        return;
+    }
+    let holds = || {
+        let point = chain.attestation_point.as_slice().try_into().ok()?;
+        let nonce = hex::decode(&evidence.nonce).ok()?;
+        let quote = Quote::from_bytes(&entry.quote).ok()?;
+        quote.verify(point, &nonce, &entry.evidence).ok()
+    };
+    if holds().is_none() {
+        found("its quote is not what the node's TPM said with this evidence");
+    }
 }
 
 fn check_checkpoint(

@@ -50,13 +50,21 @@ fn append(chain: &mut Chain, key: &SigningKey, counter: u64, at: Timestamp) {
         verdict_salt,
         verdict_commitment: judged.0.to_vec(),
         rules: rules.0.to_vec(),
+        quote: Vec::new(),
     });
 }
 
 fn chain() -> (Chain, SigningKey) {
     let key = SigningKey::generate().expect("a key");
     let point = key.point().to_vec();
-    let mut chain = Chain { node: NODE, key_point: point, head: None, length: 0, entries: Vec::new() };
+    let mut chain = Chain {
+        node: NODE,
+        key_point: point,
+        attestation_point: Vec::new(),
+        head: None,
+        length: 0,
+        entries: Vec::new(),
+    };
     for counter in 1..=5 {
         append(&mut chain, &key, counter, Timestamp(1000 + counter * 60));
     }
@@ -240,4 +248,28 @@ fn p7_a_checkpoint_of_another_key_does_not_count() {
     let (chain, key) = chain();
     let payload = serde_json::to_vec(&checkpoint(&chain)).expect("JSON");
     assert!(!signed_by(b"{}", &key.sign(Domain::Checkpoint, payload)));
+}
+
+#[test]
+fn p5_a_tier_that_no_tpm_stands_behind_is_found() {
+    let claim = |tier: &str, point: Vec<u8>, quote: Vec<u8>| {
+        let (mut chain, _) = chain();
+        let last = chain.entries.last_mut().expect("a link");
+        let verdict = String::from_utf8(last.verdict.clone()).expect("text").replace("self-reported", tier);
+        (last.verdict, last.quote) = (verdict.into_bytes(), quote);
+        chain.attestation_point = point;
+        // The owner of the database makes all hashes right.
+        rehash(&mut chain);
+        verify(&chain, &[]).into_iter().map(|finding| finding.what).collect::<Vec<_>>()
+    };
+    assert_eq!(claim("self-reported", Vec::new(), Vec::new()), [""; 0]);
+    let found = claim("measured", Vec::new(), Vec::new());
+    assert!(found.iter().any(|what| what.contains("no quote was kept")), "{found:?}");
+    assert!(found.iter().any(|what| what.contains("the books have none")), "{found:?}");
+    // Another TPM's key beside this node's evidence: the node's signature does not name it.
+    let found = claim("hardware-key", vec![4; 65], Vec::new());
+    assert!(found.iter().all(|what| what.contains("another attestation key than the books")), "{found:?}");
+    assert_eq!(found.len(), 5);
+    let found = claim("self-reported", Vec::new(), vec![1, 2, 3]);
+    assert!(found.iter().any(|what| what.contains("its quote is not what")), "{found:?}");
 }

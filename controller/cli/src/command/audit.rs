@@ -300,12 +300,20 @@ async fn export_all(admin: &mut Admin, only: Option<NodeId>) -> Result<Exported,
 }
 
 async fn export(admin: &mut Admin, node: NodeId) -> Result<(Chain, (u64, u64)), CtlError> {
-    let mut chain = Chain { node, key_point: Vec::new(), head: None, length: 0, entries: Vec::new() };
+    let mut chain = Chain {
+        node,
+        key_point: Vec::new(),
+        attestation_point: Vec::new(),
+        head: None,
+        length: 0,
+        entries: Vec::new(),
+    };
     loop {
         let after_position = chain.entries.last().map_or(0, |entry| entry.position);
         let request = ExportChainRequest { node_id: node.0.to_vec(), after_position };
         let page = admin.export_chain(request).await.map_err(refused("export a chain"))?.into_inner();
         chain.key_point = page.key_point;
+        chain.attestation_point = page.attestation_point;
         chain.head = page.chain_head.try_into().ok().map(Sha256Digest);
         chain.length = page.chain_length;
         if page.entries.is_empty() {
@@ -333,6 +341,7 @@ fn entry(wire: ChainEntry) -> Entry {
         verdict_salt: wire.verdict_salt,
         verdict_commitment: wire.verdict_commitment,
         rules: wire.rules,
+        quote: wire.quote,
     }
 }
 

@@ -3,12 +3,14 @@
 
 use croft_domain::id::WaiverId;
 use croft_domain::limits::{TEXT_LEN_MAX, WAIVER_TTL_MAX_S, WAIVERS_MAX};
+use croft_domain::remedy::is_known;
 use croft_domain::time::Timestamp;
 use croft_domain::waiver::{Scope, Waiver};
 use serde::Serialize;
 
 use super::assign::no_group;
 use crate::args::{self, Format, Grant, Until};
+use crate::baseline_file::known_checks;
 use crate::clock::{now, written};
 use crate::error::CtlError;
 use crate::fleet_dir::FleetDir;
@@ -66,6 +68,10 @@ fn compose(workbench: &Workbench, arguments: Grant, at: Timestamp) -> Result<Wai
     let input = |what: &str, expected: String| CtlError::Input { what: what.to_owned(), expected };
     if reason.trim().is_empty() || reason.len() > TEXT_LEN_MAX {
         return Err(input("--reason", format!("1 to {TEXT_LEN_MAX} bytes")));
+    }
+    // An exception from nothing would look granted and excuse nobody.
+    if !is_known(&check) {
+        return Err(input("--check", format!("one of {}", known_checks())));
     }
     let not_after = match until {
         Until::At(time) => time,

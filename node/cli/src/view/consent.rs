@@ -37,7 +37,7 @@ impl ConsentView {
 
     pub fn render(&self) -> String {
         let baseline = if self.baseline.is_empty() { "none in force" } else { &self.baseline };
-        let mut text = format!("baseline       {}\n", one_line(baseline));
+        let mut text = format!("baseline           {}\n", one_line(baseline));
         for ItemView { name, meaning, state } in &self.items {
             let state = match state.as_str() {
                 "collected" => "collected",
@@ -45,7 +45,7 @@ impl ConsentView {
                 "not-asked" => "not asked for",
                 _ => "never on this machine",
             };
-            text.push_str(&format!("{:<14} {state}\n{:15}{}\n", one_line(name), "", one_line(meaning)));
+            text.push_str(&format!("{:<18} {state}\n{:19}{}\n", one_line(name), "", one_line(meaning)));
         }
         text
     }
@@ -69,11 +69,11 @@ mod tests {
         let view = ConsentView::from(wire);
         assert!(view.is_waiting());
         insta::assert_snapshot!(view.render(), @r"
-        baseline       laptop@4
-        fact-traces    never on this machine
-                       what it is
-        census-models  WAITS FOR YOUR YES
-                       what it is
+        baseline           laptop@4
+        fact-traces        never on this machine
+                           what it is
+        census-models      WAITS FOR YOUR YES
+                           what it is
         ");
     }
 }

@@ -207,7 +207,7 @@ impl StatusView {
         }
         row("version", format!("{} ({} mode)", one_line(&self.version), one_line(&self.mode)));
         for ProcessView { role, pid, detail } in &self.processes {
-            row("process", format!("{pid:>7} {} {}", one_line(role), one_line(detail)).trim_end().to_owned());
+            row("process", format!("{pid} {} {}", one_line(role), one_line(detail)).trim_end().to_owned());
         }
         lines.into_iter().fold(String::new(), |text, line| text + line.trim_end() + "\n")
     }
@@ -268,7 +268,7 @@ mod tests {
     certificate  ends in 7 days (2026-11-27T21:00:00Z)
     metadata     ends in 14 days (2026-12-04T21:00:00Z)
     version      0.1.0 (user mode)
-    process           41 worker:starter slot 0
+    process      41 worker:starter slot 0
     ");
     }
 
@@ -293,7 +293,7 @@ mod tests {
     certificate  ends in 7 days (2026-11-27T21:00:00Z)
     metadata     ends in 14 days (2026-12-04T21:00:00Z)
     version      0.1.0 (user mode)
-    process           41 worker:starter slot 0
+    process      41 worker:starter slot 0
     ");
     }
 

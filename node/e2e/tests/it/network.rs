@@ -10,6 +10,10 @@ use croft_e2e::wait;
 use croft_trust::invite_line;
 
 use crate::Village;
+use tinyproxy::Tinyproxy;
+
+#[path = "../../../../proto/link/tests/it/tinyproxy.rs"]
+mod tinyproxy;
 
 /// A relay to the controller that a test can cut, as a proxy that restarts does.
 struct Relay {
@@ -92,4 +96,60 @@ fn p8_a_network_that_cuts_long_connections_turns_watching_into_polling_and_recal
     })
     .expect("recalled");
     assert!(relay.count.load(Ordering::SeqCst) > before, "it asked through the relay");
+}
+
+#[test]
+fn p8_a_proxy_that_restarts_costs_no_answer_and_what_it_cuts_too_often_is_asked_for() {
+    let mut village = Village::new();
+    let first = Tinyproxy::start(600);
+    let port = first.port;
+    let table = format!("[network]\nproxy = \"http://jane:s3cret@127.0.0.1:{port}\"\n");
+    village.workstation.stop().expect("a stopped daemon");
+    village.workstation.configure(&table).expect("a configuration");
+    let file = village.workstation.state().join("node.toml");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(file, mode).expect("a file for its owner");
+    village.workstation.start().expect("a running daemon");
+    let mut invite = invite_line::decode(&village.fleet.invite(&[]).expect("an invite")).expect("an invite");
+    invite.controller = invite.controller.replace("127.0.0.1", "0.0.0.0");
+    let station = &village.workstation;
+    station.enroll(&invite_line::encode(&invite)).expect("enrollment through the proxy");
+    station.wait_until_serving(60).expect("serving");
+    let connection = || station.status().expect("a status")["connection"].to_string();
+    wait::until("it watches", 60, || {
+        if connection().contains("connected") { Ok(()) } else { Err(connection()) }
+    })
+    .expect("watching");
+    let api = Api::new(&station.gateway(), Some(&station.api_key().expect("a key")));
+    // Gone, and back: it comes back by itself.
+    drop(first);
+    wait::until("it is not connected", 60, || {
+        if connection().contains("connected") { Err(connection()) } else { Ok(()) }
+    })
+    .expect("cut off");
+    assert_eq!(
+        api.ask("list all orders").expect("an answer").status,
+        200,
+        "a proxy that is gone costs nobody an answer"
+    );
+    let mut proxy = Some(Tinyproxy::start_at(port, 600));
+    wait::until("it polls", 120, || {
+        let now = connection();
+        if now.contains("polling") {
+            return Ok(());
+        }
+        if now.contains("connected") {
+            // The old one ends first: the new one takes its port.
+            drop(proxy.take());
+            proxy = Some(Tinyproxy::start_at(port, 600));
+        }
+        Err(now)
+    })
+    .expect("polling");
+    village.fleet.ctl(&["recall", "starter@1", "--reason", "test"]).expect("a recall");
+    wait::until("the recall is learned by asking through the proxy", 120, || {
+        let answer = api.ask("list all orders").map_err(|e| e.to_string())?;
+        if answer.status >= 400 { Ok(()) } else { Err(answer.status.to_string()) }
+    })
+    .expect("recalled");
 }

@@ -40,12 +40,14 @@ impl Session {
         let chain_head = self.resume_chain(known, &challenge);
         let state = |e: crate::state::files::StateError| End::Failed(Failure::caused(e.code(), &e));
         let counter = counter::next(&self.shared.paths).map_err(state)?;
+        let attestation_key = identity.attestation_key().await.map_err(state)?;
         let occasion = Occasion {
             identity,
             nonce: &challenge.nonce,
             chain_head,
             counter,
             boot_id: clock::boot_id(),
+            attestation_key,
             listen: self.listen,
             mode: self.shared.paths.mode,
             now: clock::now(),

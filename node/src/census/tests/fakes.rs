@@ -220,6 +220,25 @@ fn a_shared_port_belongs_to_the_one_that_answers() {
 }
 
 #[test]
+fn p5_a_model_that_runs_elsewhere_says_that_prompts_are_handed_on() {
+    let tools = embedded();
+    let says = |body: &'static str| {
+        let bodies: &[(&str, &str)] = Box::leak(Box::new([("/", "Ollama is running"), ("/api/tags", body)]));
+        Asker::new().port(serve("", bodies)).has_remote_model(named(&tools, "ollama"))
+    };
+    let local = r#"{"models":[{"name":"qwen3:8b","digest":"aa","details":{"format":"gguf"}}]}"#;
+    assert!(!says(local));
+    assert!(!says(r#"{"models":[{"name":"x","remote_host":""}]}"#));
+    assert!(!says(r#"{"models":{"remote_host":"https://ollama.com"}}"#));
+    assert!(says(
+        r#"{"models":[{"name":"qwen3:8b"},{"name":"gpt-oss:120b-cloud","remote_model":"gpt-oss:120b",
+        "remote_host":"https://ollama.com:443"}]}"#
+    ));
+    // Others are not asked for it.
+    assert!(!Asker::new().port(serve("", &[])).has_remote_model(named(&tools, "vllm")));
+}
+
+#[test]
 fn only_loopback_is_asked() {
     let at =
         |text: &str| loopback_of(text.parse().expect("an address"), 80).map(|address| address.to_string());

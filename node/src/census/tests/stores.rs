@@ -242,3 +242,43 @@ fn p5_files_that_can_carry_code_are_judged_once_and_a_few_at_a_time() {
     assert_eq!((refused(), calls.get()), (10, 10));
     assert_eq!((refused(), calls.get()), (10, 10), "what did not change is not judged again");
 }
+
+#[test]
+fn p5_an_ollama_model_that_runs_elsewhere_is_told_whatever_the_settings_say() {
+    let home = tempfile::tempdir().expect("a folder");
+    let root = home.path().join(".ollama/models");
+    write(home.path(), ".ollama/server.json", br#"{"disable_ollama_cloud":true}"#);
+    ollama(&root, "library/qwen3/8b", &LISTED.to_string());
+    let census = || {
+        let machine = Machine { running: &[], listeners: &[], sockets: &|_| Vec::new() };
+        let memo = Memo::default();
+        count(
+            &embedded(),
+            &machine,
+            &CensusRequest { home: Some(home.path()), ..request(Accounts::All, &memo) },
+        )
+    };
+    write(&root, &format!("blobs/sha256-{}", LISTED.hex()), &gguf(1));
+    let cloud = |census: &crate::census::Census| census.findings()[0].cloud;
+    assert_eq!(cloud(&census()), croft_domain::census::Known::No);
+    // What `ollama pull gpt-oss:120b-cloud` leaves: a manifest without weights, and a configuration that says where it runs.
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"{OTHER}","size":1}},
+        "layers":null}}"#
+    );
+    write(
+        &root,
+        "manifests/registry.ollama.ai/library/gpt-oss/120b-cloud",
+        manifest.replace("null", "[]").as_bytes(),
+    );
+    let says = |host: &str| {
+        let text = format!(r#"{{"model_format":"","remote_host":"{host}","remote_model":"gpt-oss:120b"}}"#);
+        write(&root, &format!("blobs/sha256-{}", OTHER.hex()), text.as_bytes());
+        census()
+    };
+    assert_eq!(cloud(&says("")), croft_domain::census::Known::No);
+    let told = says("https://ollama.com:443");
+    assert_eq!(cloud(&told), croft_domain::census::Known::Yes);
+    let shown = crate::census::view::render(&told);
+    assert!(shown.contains("RUNS ELSEWHERE       gpt-oss:120b-cloud"), "{shown}");
+}

@@ -104,3 +104,47 @@ fn p5_a_file_too_large_to_read_is_not_an_empty_one() {
     let rule = survey.rules.iter().find(|rule| rule.id == "pgpass").expect("the rule");
     assert!(matches!(rule.outcome, Outcome::Unreadable(_)));
 }
+
+#[test]
+fn p5_a_pipe_in_the_place_of_a_file_makes_nobody_wait_and_is_no_answer() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let home = tempfile::tempdir().expect("a folder");
+    for file in [".aws/config", ".config/gcloud/configurations/config_x", "work/.env"] {
+        let path = home.path().join(file);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+        mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).expect("a pipe");
+    }
+    let survey = Survey::of(home.path()).expect("a survey");
+    for id in ["aws-profiles", "gcloud-projects", "env-keys"] {
+        let rule = survey.rules.iter().find(|rule| rule.id == id).expect("the rule");
+        assert!(matches!(rule.outcome, Outcome::Unreadable(_)), "{rule:?}");
+    }
+}
+
+#[test]
+fn p5_what_lies_behind_more_files_than_are_looked_at_is_unknown_and_not_absent() {
+    let home = tempfile::tempdir().expect("a folder");
+    for number in 0..=ENTRIES_MAX {
+        fs::create_dir(home.path().join(number.to_string())).expect("a folder");
+    }
+    let rule = environment_files(home.path());
+    assert_eq!(rule.outcome, Outcome::Unreadable(TOO_MANY.to_owned()));
+    let configurations = home.path().join(".config/gcloud/configurations");
+    fs::create_dir_all(&configurations).expect("folders");
+    for number in 0..=NAMES_MAX {
+        fs::write(configurations.join(number.to_string()), "").expect("a file");
+    }
+    assert_eq!(gcloud(home.path()).outcome, Outcome::Unreadable(TOO_MANY.to_owned()));
+}
+
+#[test]
+fn a_link_that_leads_in_circles_ends() {
+    let home = tempfile::tempdir().expect("a folder");
+    fs::create_dir(home.path().join("work")).expect("a folder");
+    std::os::unix::fs::symlink(home.path(), home.path().join("work/home")).expect("a link");
+    std::os::unix::fs::symlink("config", home.path().join(".aws")).expect("a link to nothing");
+    write(home.path(), "work/.env", "PROD_TOKEN=x\n");
+    let survey = Survey::of(home.path()).expect("a survey");
+    assert_eq!(found(&survey, "env-keys"), ["PROD_TOKEN"]);
+    assert_eq!(survey.total(), 1);
+}

@@ -72,10 +72,23 @@ fn p5_one_plain_swap_among_several_is_not_hidden_by_an_encrypted_one() {
         policy.paths = vec!["swap".to_owned()];
     }
     let facts = vec![
+        disk("swap", DiskState::Encrypted, Confidence::Uuid),
         disk("swap:volume", DiskState::Encrypted, Confidence::Uuid),
         disk("swap:partition", DiskState::Plain, Confidence::Uuid),
     ];
     assert!(!judge(&swaps, &[], &evidence(facts), &History::new(), NOW).allows_serving());
+    // Leaving the plain one out does not help: what holds for all of them together is told besides.
+    let all = |state| {
+        vec![
+            disk("swap", state, Confidence::Uuid),
+            disk("swap:volume", DiskState::Encrypted, Confidence::Uuid),
+        ]
+    };
+    assert!(judge(&swaps, &[], &evidence(all(DiskState::Encrypted)), &History::new(), NOW).allows_serving());
+    assert!(!judge(&swaps, &[], &evidence(all(DiskState::Plain)), &History::new(), NOW).allows_serving());
+    let parts_only = all(DiskState::Encrypted)[1..].to_vec();
+    let verdict = judge(&swaps, &[], &evidence(parts_only), &History::new(), NOW);
+    assert_eq!(verdict.checks[0].status, Status::Unknown);
     // A subject that merely begins with the same letters is another subject.
     let other = vec![disk("swapfs", DiskState::Encrypted, Confidence::Uuid)];
     assert!(!judge(&swaps, &[], &evidence(other), &History::new(), NOW).allows_serving());
@@ -311,4 +324,21 @@ fn p5_having_accepted_another_policy_is_not_having_accepted_this_one() {
     };
     assert!(judge(&baseline, &[], &accepted("use@2"), &History::new(), NOW).allows_serving());
     assert!(!judge(&baseline, &[], &accepted("use@1"), &History::new(), NOW).allows_serving());
+}
+
+#[test]
+fn p4_what_is_only_reported_blocks_in_no_tier_and_is_told_in_each() {
+    for tier in 1..=3 {
+        let mut reporting = baseline("report", 0);
+        reporting.tier = tier;
+        assert!(reporting.validate().is_ok());
+        for facts in [both(DiskState::Plain), evidence(Vec::new())] {
+            let verdict = judge(&reporting, &[], &facts, &History::new(), NOW);
+            assert!(verdict.allows_serving(), "tier {tier}");
+            for check in &verdict.checks {
+                assert!(matches!(check.status, Status::Fail | Status::Unknown), "tier {tier}: {check:?}");
+                assert_eq!((check.effect, check.blocks_at), (Effect::Report, None), "tier {tier}");
+            }
+        }
+    }
 }

@@ -49,7 +49,7 @@ judged 1 minute ago (@1795208340) by laptop@3, evidence hardware key
 │     since   2 hours ago (@1795201200)
 │     failing first 5 hours ago (@1795190000)
 │     method  names-in-known-files
-├─ unknown endpoint firewall: is reported, and told here
+├─ unknown endpoint firewall: only reported, and told here
 │     reason  cannot be seen
 │     since   2 hours ago (@1795201200)
 │     method  none
@@ -66,4 +66,24 @@ judged 1 minute ago (@1795208340) by laptop@3, evidence hardware key
       since   2 hours ago (@1795201200)
       method  bound-by-daemon";
     assert_eq!(without_commands.join("\n"), expected);
+}
+
+#[test]
+fn what_mends_several_alike_is_said_once() {
+    let check = |subject: &str| {
+        format!(
+            r#"{{"check":"disk-encryption","subject":"{subject}","status":"fail","effect":"report","reason":"plain","since":1,
+            "method":"m","remedy":{{"action":"Encrypt it","effort":"hours","risk":"some","reversible":false}}}}"#
+        )
+    };
+    let verdict = format!(
+        r#"{{"baseline":{{"name":"laptop","version":3}},"at":2,"assurance":"self-reported","checks":[{},{},{}]}}"#,
+        check("/"),
+        check("home"),
+        check("swap")
+    );
+    let verdict: Verdict = serde_json::from_str(&verdict).expect("a verdict");
+    let text = tree(&verdict, &[], NOW, exact);
+    assert_eq!(text.matches("Encrypt it").count(), 2, "swap is mended otherwise: {text}");
+    assert!(text.contains("remedy  as for / above\n"), "{text}");
 }

@@ -2,6 +2,7 @@
 
 mod proxy;
 mod server;
+mod tinyproxy;
 
 use croft_domain::code::Code;
 use croft_domain::digest::Sha256Digest;

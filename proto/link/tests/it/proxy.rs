@@ -1,8 +1,5 @@
 //! Out through proxies: Debian's tinyproxy with credentials and without, and one that reads along.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use croft_domain::code::Code;
 use croft_link::LinkError;
 use croft_link::fetch::HttpsClient;
@@ -12,72 +9,25 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::server::{Behavior, Server};
+use crate::tinyproxy::Tinyproxy;
 
-/// A real proxy, ended with this value.
-struct Tinyproxy {
-    process: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Tinyproxy {
-    /// Starts one that wants jane's password and forgets a connection that is idle for `idle_s` seconds.
-    fn start(idle_s: u32) -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
-        Self::start_at(port, idle_s)
-    }
-
-    /// The same on a port, as one that restarts.
-    fn start_at(port: u16, idle_s: u32) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let text = format!(
-            "Port {port}\nListen 127.0.0.1\nTimeout {idle_s}\nMaxClients 20\nBasicAuth jane s3cret\nLogLevel Info\n"
-        );
-        let config = folder.path().join("tinyproxy.conf");
-        std::fs::write(&config, text).expect("a file");
-        let mut process = Command::new("tinyproxy")
-            .arg("-d")
-            .arg("-c")
-            .arg(&config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("tinyproxy, which .ci/setup.sh proxy installs");
-        let mut lines = BufReader::new(process.stdout.take().expect("its output")).lines();
-        let is_ready = |line: &Result<String, std::io::Error>| {
-            line.as_ref().is_ok_and(|line| line.contains("Accepting connections"))
-        };
-        assert!(lines.any(|line| is_ready(&line)), "tinyproxy did not start");
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, port, _folder: folder }
-    }
-
-    /// Opens a tunnel to `port` and waits until the proxy ends it for being idle.
-    async fn forgets_an_idle_connection(&self, port: u16) {
-        let mut tunnel = TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
-        // jane:s3cret
-        let head = format!(
-            "CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\
+/// Opens a tunnel to `port` and waits until the proxy ends it for being idle.
+async fn forgets_an_idle_connection(tinyproxy: &Tinyproxy, port: u16) {
+    let mut tunnel = TcpStream::connect(("127.0.0.1", tinyproxy.port)).await.expect("a connection");
+    // jane:s3cret
+    let head = format!(
+        "CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\
              Proxy-Authorization: Basic amFuZTpzM2NyZXQ=\r\n\r\n"
-        );
-        tunnel.write_all(head.as_bytes()).await.expect("asked");
-        let mut answer = Vec::new();
-        let end = tunnel.read_to_end(&mut answer);
-        tokio::time::timeout(std::time::Duration::from_secs(30), end).await.expect("ended").expect("read");
-        assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
-    }
-
-    fn proxy(&self, credentials: &str) -> Proxy {
-        Proxy::parse(&format!("http://{credentials}127.0.0.1:{}", self.port)).expect("a proxy")
-    }
+    );
+    tunnel.write_all(head.as_bytes()).await.expect("asked");
+    let mut answer = Vec::new();
+    let end = tunnel.read_to_end(&mut answer);
+    tokio::time::timeout(std::time::Duration::from_secs(30), end).await.expect("ended").expect("read");
+    assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
 }
 
-impl Drop for Tinyproxy {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn proxy(tinyproxy: &Tinyproxy, credentials: &str) -> Proxy {
+    Proxy::parse(&format!("http://{credentials}127.0.0.1:{}", tinyproxy.port)).expect("a proxy")
 }
 
 fn client(server: &Server, proxy: Proxy) -> HttpsClient {
@@ -94,10 +44,10 @@ async fn hello(client: &HttpsClient) -> Result<bytes::Bytes, LinkError> {
 async fn a_proxy_with_credentials_is_gone_through_and_forgetting_idle_connections_costs_nothing() {
     let server = Server::start(Behavior::Honest).await;
     let tinyproxy = Tinyproxy::start(1);
-    let client = client(&server, tinyproxy.proxy("jane:s3cret@"));
+    let client = client(&server, proxy(&tinyproxy, "jane:s3cret@"));
     assert_eq!(&hello(&client).await.expect("through the proxy")[..], b"0123456789");
     // A connection that went idle later than the client's: once the proxy forgot this one, it forgot both.
-    tinyproxy.forgets_an_idle_connection(server.port).await;
+    forgets_an_idle_connection(&tinyproxy, server.port).await;
     assert_eq!(&hello(&client).await.expect("through the proxy again")[..], b"0123456789");
 }
 
@@ -105,7 +55,7 @@ async fn a_proxy_with_credentials_is_gone_through_and_forgetting_idle_connection
 async fn a_proxy_that_restarts_is_an_error_that_passes_and_the_client_goes_on() {
     let server = Server::start(Behavior::Honest).await;
     let tinyproxy = Tinyproxy::start(60);
-    let client = client(&server, tinyproxy.proxy("jane:s3cret@"));
+    let client = client(&server, proxy(&tinyproxy, "jane:s3cret@"));
     assert_eq!(&hello(&client).await.expect("through the proxy")[..], b"0123456789");
     let port = tinyproxy.port;
     drop(tinyproxy);
@@ -120,7 +70,7 @@ async fn wrong_or_missing_credentials_are_told_as_the_proxys_refusal() {
     let server = Server::start(Behavior::Honest).await;
     let tinyproxy = Tinyproxy::start(60);
     for credentials in ["", "jane:wrong@"] {
-        let refused = hello(&client(&server, tinyproxy.proxy(credentials))).await.expect_err("refused");
+        let refused = hello(&client(&server, proxy(&tinyproxy, credentials))).await.expect_err("refused");
         assert_eq!(refused.code(), Code::ProxyRefused, "{refused:?}");
         let text = refused.to_string();
         assert!(text.contains(&tinyproxy.port.to_string()) && !text.contains("wrong"), "{text}");

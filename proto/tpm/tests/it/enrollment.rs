@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use croft_tpm::client::Signed;
 use croft_tpm::error::{ProofError, TpmError};
 use croft_tpm::key::TpmKey;
+use croft_tpm::manufacturer::Claim;
 use croft_tpm::proof::{attestation_key, certification_nonce, certified};
 use croft_tpm::public::Public;
 use croft_tpm::{credential, manufacturer};
@@ -126,7 +127,8 @@ fn p4_only_a_maker_on_the_list_makes_a_tpm_known() {
     let given = key.endorsement().unwrap();
     let endorsement = Public::parse("", &given.public).unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let issuer = |list: &[String], at| manufacturer::issuer(&given.certificate, &endorsement, list, at);
+    let claim = Claim { certificate: &given.certificate, intermediates: &[], endorsement: &endorsement };
+    let issuer = |list: &[String], at| manufacturer::issuer(claim, list, at);
     let known = manufacturer::authority(&tpm.authority()).unwrap();
     assert_eq!(issuer(&[other.authority(), tpm.authority()], now), Ok(Some(known)));
     assert_eq!(issuer(&[other.authority()], now), Ok(None));
@@ -134,10 +136,8 @@ fn p4_only_a_maker_on_the_list_makes_a_tpm_known() {
     assert_eq!(issuer(&[tpm.authority()], 0), Ok(None), "not valid yet");
     // Somebody else's good certificate beside one's own key.
     let foreign = TpmKey::create(&other.socket()).unwrap().endorsement().unwrap();
-    assert!(matches!(
-        manufacturer::issuer(&foreign.certificate, &endorsement, &[other.authority()], now),
-        Err(ProofError::Kind { .. })
-    ));
+    let stolen = Claim { certificate: &foreign.certificate, ..claim };
+    assert!(matches!(manufacturer::issuer(stolen, &[other.authority()], now), Err(ProofError::Kind { .. })));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod boot_log;
 mod enrollment;
 mod hostile;
+mod makers;
 mod quotes;
 mod swtpm;

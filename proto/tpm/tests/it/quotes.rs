@@ -5,7 +5,9 @@ use croft_tpm::event_log::{self, Event};
 use croft_tpm::key::{Quoted, TpmKey};
 use croft_tpm::proof::{attestation_key, quote_nonce, quoted};
 use croft_tpm::public::POINT_LEN;
+use croft_tpm::quote::Quote;
 
+use crate::boot_log::binary;
 use crate::swtpm::{Maker, Swtpm};
 
 const FLEET: [u8; 32] = [7; 32];
@@ -51,6 +53,26 @@ fn p4_a_quote_for_an_earlier_challenge_or_other_evidence_is_refused() {
         let nonce = quote_nonce(challenge, evidence);
         assert!(matches!(quoted(&point, &quote.signed, &nonce, &values(&quote)), Err(ProofError::Nonce(_))));
     }
+}
+
+#[test]
+fn p7_a_quote_that_was_kept_can_be_verified_again_and_one_that_was_changed_cannot() {
+    let (_tpm, key, point) = booted();
+    let taken = key.quote(&FLEET, &quote_nonce(b"challenge", b"evidence"), &PCRS).unwrap();
+    let kept = Quote { values: values(&taken), signed: taken.signed }.to_bytes();
+    let read = Quote::from_bytes(&kept).unwrap();
+    assert_eq!(read.verify(&point, b"challenge", b"evidence"), Ok(()));
+    assert!(read.verify(&point, b"challenge", b"other evidence").is_err());
+    for at in 0..kept.len() {
+        let mut changed = kept.clone();
+        changed[at] ^= 1;
+        let holds = Quote::from_bytes(&changed).and_then(|q| q.verify(&point, b"challenge", b"evidence"));
+        assert!(holds.is_err(), "byte {at}");
+        assert!(
+            Quote::from_bytes(&kept[..at]).and_then(|q| q.verify(&point, b"challenge", b"evidence")).is_err()
+        );
+    }
+    assert!(Quote::from_bytes(&[&kept[..], &[0; 33 * 25]].concat()).is_err(), "more PCRs than there are");
 }
 
 #[test]
@@ -108,27 +130,6 @@ fn p4_an_event_log_that_does_not_lead_to_the_quoted_values_is_refused() {
     assert_eq!(event_log::replay(&start, &values), Err(ProofError::EventLog(7)));
 }
 
-/// A log as the kernel shows it, with SHA-1 and SHA-256 digests and words that must not be read.
-fn binary(events: &[Event]) -> Vec<u8> {
-    let spec = [
-        b"Spec ID Event03\0".as_slice(),
-        &[0; 8],
-        &2_u32.to_le_bytes(),
-        &[4, 0, 20, 0, 0x0B, 0, 32, 0],
-        &[0],
-    ]
-    .concat();
-    let len = u32::try_from(spec.len()).unwrap().to_le_bytes();
-    let head = [&[0; 4][..], &3_u32.to_le_bytes(), &[0; 20], &len, &spec].concat();
-    events.iter().fold(head, |log, event| {
-        let words = b"root=/dev/mapper/janes-secret-project";
-        let digests = [&[4, 0][..], &[5; 20], &[0x0B, 0], &event.sha256].concat();
-        let len = u32::try_from(words.len()).unwrap().to_le_bytes();
-        let pcr = u32::from(event.pcr).to_le_bytes();
-        [&log[..], &pcr, &event.kind.to_le_bytes(), &2_u32.to_le_bytes(), &digests, &len, words].concat()
-    })
-}
-
 #[test]
 fn a_log_gives_the_measurements_of_the_asked_pcrs_and_no_words() {
     let beside = Event { pcr: 1, kind: 8, sha256: [4; 32] };
@@ -147,4 +148,40 @@ fn a_log_that_is_cut_or_endless_is_refused() {
     }
     let endless = vec![EVENTS[0]; croft_tpm::limits::EVENTS_MAX + 1];
     assert!(event_log::read(&binary(&endless), &PCRS).is_err());
+}
+
+/// No kernel here has a TPM's device: what stands in for one keeps messages apart in the same way, and is swtpm behind.
+#[test]
+fn over_the_kernels_device_one_write_is_one_command_and_one_read_one_answer() {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use croft_tpm::client::{Hierarchy, Tpm};
+    use croft_tpm::{template, transport};
+
+    let tpm = Swtpm::start(Maker::None);
+    let (near, far) = UnixDatagram::pair().expect("a pair");
+    let mut behind = transport::open(&tpm.socket()).expect("the TPM").transport;
+    let kernel = std::thread::spawn(move || {
+        let mut message = [0; 8192];
+        // As many as are given below.
+        for _ in 0..4 {
+            let len = far.recv(&mut message).expect("a command");
+            let claimed = u32::from_be_bytes(message[2..6].try_into().expect("four bytes"));
+            assert_eq!(usize::try_from(claimed).expect("short"), len, "a whole command in one piece");
+            let answer = behind.exchange(&message[..len]).expect("an answer");
+            far.send(&answer).expect("sent");
+        }
+    });
+    let mut client = Tpm::over(transport::device(std::fs::File::from(OwnedFd::from(near))));
+    let attesting =
+        client.create_primary(Hierarchy::Endorsement, &template::attestation(&FLEET)).expect("a key");
+    let point = *attestation_key(&attesting.public).unwrap().point().unwrap();
+    let nonce = quote_nonce(b"challenge", b"evidence");
+    let read = client.read_pcrs(&PCRS).expect("values");
+    let signed = client.quote(attesting.handle, &nonce, &PCRS).expect("a quote");
+    let values: Vec<_> = PCRS.into_iter().zip(read).collect();
+    assert_eq!(quoted(&point, &signed, &nonce, &values), Ok(()));
+    client.flush(attesting.handle).expect("flushed");
+    kernel.join().expect("no panic");
 }

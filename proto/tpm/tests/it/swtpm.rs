@@ -79,6 +79,28 @@ impl Swtpm {
         std::fs::read_to_string(self.path("ca/cert.pem")).expect("the authority")
     }
 
+    /// The root above that, PEM.
+    pub fn root(&self) -> String {
+        assert!(self.maker == Maker::Known);
+        std::fs::read_to_string(self.path("ca/swtpm-localca-rootca-cert.pem")).expect("the root")
+    }
+
+    /// Lays certificates of authorities into it, as makers do.
+    pub fn lay_in(&self, der: &[u8]) {
+        for (index, part) in (0x01C0_0100_u32..).zip(der.chunks(1_500)) {
+            let len = u16::try_from(part.len()).expect("short").to_be_bytes();
+            // Written by its owner, read by whoever knows its empty password, who is never locked out.
+            let area = [&index.to_be_bytes()[..], &[0, 0x0B, 0x02, 0x04, 0, 0x02, 0, 0], &len].concat();
+            let parameters = [&[0, 0, 0, u8::try_from(area.len()).expect("short")][..], &area].concat();
+            self.command(0x12A, &[0x4000_0001], &parameters);
+            for (at, piece) in part.chunks(512).enumerate() {
+                let len = u16::try_from(piece.len()).expect("short").to_be_bytes();
+                let offset = u16::try_from(at * 512).expect("short").to_be_bytes();
+                self.command(0x137, &[0x4000_0001, index], &[&len[..], piece, &offset].concat());
+            }
+        }
+    }
+
     /// Starts it; it answers when this returns. Its PCRs begin anew.
     pub fn power_on(&self) {
         let at = |name: &str| self.path(name).display().to_string();
@@ -104,13 +126,18 @@ impl Swtpm {
 
     /// Measures `digest` into a PCR, as firmware does.
     pub fn extend(&self, pcr: u8, digest: &[u8; 32]) {
+        self.command(0x182, &[u32::from(pcr)], &[&[0, 0, 0, 1, 0, 0x0B][..], digest].concat());
+    }
+
+    /// Gives one command, under an empty password.
+    fn command(&self, code: u32, handles: &[u32], parameters: &[u8]) {
         let mut transport = croft_tpm::transport::open(&self.socket()).expect("the TPM").transport;
-        let session = [0x40, 0, 0, 9, 0, 0, 0, 0, 0];
-        let body = [&[0, 0, 0, pcr, 0, 0, 0, 9], &session[..], &[0, 0, 0, 1, 0, 0x0B], digest].concat();
-        let len = u32::try_from(body.len() + 10).expect("short").to_be_bytes();
-        let command = [&[0x80, 0x02], &len[..], &[0, 0, 1, 0x82], &body].concat();
-        let answer = transport.exchange(&command).expect("an answer");
-        assert_eq!(answer[6..10], [0; 4], "TPM2_PCR_Extend");
+        let handles: Vec<u8> = handles.iter().flat_map(|handle| handle.to_be_bytes()).collect();
+        let session = [0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0];
+        let body = [&code.to_be_bytes()[..], &handles, &session, parameters].concat();
+        let len = u32::try_from(body.len() + 6).expect("short").to_be_bytes();
+        let answer = transport.exchange(&[&[0x80, 0x02], &len[..], &body].concat()).expect("an answer");
+        assert_eq!(answer[6..10], [0; 4], "command {code:#x}");
     }
 }
 
