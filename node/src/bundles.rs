@@ -12,5 +12,6 @@ pub mod quarantine;
 pub mod recalled;
 pub mod recheck;
 pub mod stores;
+pub mod variants;
 pub mod verity;
 pub mod vet;

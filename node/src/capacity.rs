@@ -2,6 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use croft_domain::memory::KvType;
+
+/// What models may take on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Memory of one model, in bytes.
+    pub ceiling_bytes: u64,
+    /// How keys and values are stored.
+    pub kv: KvType,
+    /// Threads of a worker.
+    pub threads: u32,
+}
+
 /// Memory of the machine or of the tightest control group around this process, in bytes; none if the system does not
 /// say.
 #[must_use]
@@ -14,6 +27,27 @@ pub fn memory_bytes() -> Option<u64> {
         text.trim().parse::<u64>().ok()
     });
     limits.chain(built_in).min()
+}
+
+/// Whether this machine runs on its battery: one discharges, and no other supply is on line.
+#[must_use]
+pub fn is_on_battery() -> bool {
+    is_discharging(Path::new("/sys/class/power_supply"))
+}
+
+fn is_discharging(supplies: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(supplies) else { return false };
+    let (mut discharges, mut is_supplied) = (false, false);
+    for supply in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let says = |name: &str, expected: &str| {
+            std::fs::read_to_string(supply.join(name)).is_ok_and(|text| text.trim() == expected)
+        };
+        // A mouse has a battery as well.
+        let is_battery = says("type", "Battery") && !says("scope", "Device");
+        discharges |= is_battery && says("status", "Discharging");
+        is_supplied |= !says("type", "Battery") && says("online", "1");
+    }
+    discharges && !is_supplied
 }
 
 fn total_of(meminfo: &str) -> Option<u64> {
@@ -53,6 +87,30 @@ mod tests {
         assert!(bytes > 64 << 20, "{bytes}");
         assert_eq!(total_of("MemTotal:       24576000 kB\nMemFree: 1 kB"), Some(24_576_000 * 1024));
         assert_eq!(total_of("nothing"), None);
+    }
+
+    #[test]
+    fn a_machine_on_battery_is_known_by_its_supplies() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let put = |name: &str, files: &[(&str, &str)]| {
+            let supply = folder.path().join(name);
+            std::fs::create_dir_all(&supply).expect("made");
+            for (file, text) in files {
+                std::fs::write(supply.join(file), format!("{text}\n")).expect("written");
+            }
+        };
+        let is = || is_discharging(folder.path());
+        assert!(!is(), "a machine without a battery");
+        put("mouse", &[("type", "Battery"), ("scope", "Device"), ("status", "Discharging")]);
+        assert!(!is());
+        put("BAT0", &[("type", "Battery"), ("status", "Discharging")]);
+        assert!(is());
+        put("AC", &[("type", "Mains"), ("online", "1")]);
+        assert!(!is());
+        put("AC", &[("type", "Mains"), ("online", "0")]);
+        assert!(is());
+        put("BAT0", &[("type", "Battery"), ("status", "Full")]);
+        assert!(!is());
     }
 
     #[test]

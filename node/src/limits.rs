@@ -138,6 +138,27 @@ pub const MEMORY_SLACK_BYTES: u64 = 256 * 1024 * 1024;
 /// The same for each thread that computes, in bytes: its stack and its arena.
 pub const MEMORY_THREAD_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Streams of a measurement: as many as the figure that people compare.
+pub const MEASURE_STREAMS: u32 = 4;
+
+/// How long a measurement computes at most; loading comes before it.
+pub const MEASURE_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// How long no model was used before one is measured: whoever reads an answer has not gone.
+pub const MEASURE_AFTER_IDLE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the machine is idle and not on battery while something is to be measured.
+pub const MEASURE_LOOK_EVERY: Duration = Duration::from_secs(3);
+
+/// Pause after a measurement that could not be made.
+pub const MEASURE_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// How long a measurement waits for models that are idle to leave.
+pub const MEASURE_ROOM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Most measurements kept: bundles of a group, with eight variants each.
+pub const MEASURED_KEPT_MAX: usize = 128;
+
 /// Until a gateway must have proven its sandbox.
 pub const SELF_TEST_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -2,6 +2,7 @@
 //! the accounts that the machine was enrolled for. This room names the wire types of that socket and decides nothing.
 
 mod answers;
+mod models;
 mod parts;
 mod service;
 

@@ -11,6 +11,7 @@ pub mod files;
 pub mod history;
 pub mod identity;
 pub mod lease;
+pub mod measured;
 pub mod node_key;
 pub mod paths;
 pub mod recalls;

@@ -8,6 +8,7 @@ pub mod counted;
 pub mod doors;
 pub mod gateway;
 pub mod ledger;
+pub mod measuring;
 pub mod packets;
 pub mod policy;
 pub mod proof;
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use croft_domain::bundle::{CheckPrompt, Rendered};
 use croft_domain::code::Code;
+use croft_domain::digest::Sha256Digest;
 use croft_domain::id::BundleRef;
 use croft_domain::memory::{self, KvType, MemoryPlan};
 use croft_proto::frames::{GatewayPolicy, SLOTS, ToGateway, to_gateway};
@@ -32,12 +34,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::capacity::Capacity;
 use crate::failure::Failure;
 use crate::limits::CHANNEL_LEN;
 use counted::Counted;
 use doors::Doors;
 use gateway::House;
 use ledger::Ledger;
+use measuring::Stopwatch;
 use policy::Policy;
 use proof::Proof;
 use room::Room;
@@ -104,6 +108,10 @@ pub enum WorkerChange {
         load_ms: u64,
         /// Check prompts that it answered as approved.
         checks: u32,
+        /// Level of its processor back end.
+        cpu: String,
+        /// The first of its files.
+        weights: Option<Sha256Digest>,
     },
     /// Nobody used it, so its process was ended. The next request starts another.
     Rested,
@@ -127,6 +135,8 @@ pub struct LoadOrder {
     pub bundle: BundleRef,
     /// In which of the gateway's slots.
     pub slot: u32,
+    /// The first of the files, which tells variants apart.
+    pub weights: Option<Sha256Digest>,
     /// Gives the verified files.
     pub open: Opener,
     /// The approved template; empty where none is bound.
@@ -190,6 +200,7 @@ impl Allowance {
 struct Loaded {
     bundle: BundleRef,
     slot: u32,
+    orders: watch::Sender<LoadOrder>,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -260,8 +271,10 @@ impl Supervisor {
         }
         let cancel = self.stop.child_token();
         let (bundle, slot) = (order.bundle.clone(), order.slot);
+        let (orders, ordered) = watch::channel(order.clone());
         let keeper = worker::Keeper {
             order,
+            orders: ordered,
             programs: Arc::clone(&self.programs),
             room: Arc::clone(&self.room),
             policies: self.policy.subscribe(),
@@ -269,7 +282,36 @@ impl Supervisor {
             events: self.events.clone(),
             cancel: cancel.clone(),
         };
-        self.loaded.push(Loaded { bundle, slot, cancel, task: tokio::spawn(keeper.run()) });
+        self.loaded.push(Loaded { bundle, slot, orders, cancel, task: tokio::spawn(keeper.run()) });
+    }
+
+    /// Has another variant of a model take the place of the one that is kept loaded, as soon as the gateway says that
+    /// nothing is on its way to that.
+    pub fn exchange(&self, order: LoadOrder) {
+        if let Some(loaded) = self.loaded.iter().find(|loaded| loaded.bundle == order.bundle) {
+            loaded.orders.send_replace(order);
+            self.room.ask_to_leave(loaded.slot);
+        }
+    }
+
+    /// The variant that is kept loaded, or is to take its place.
+    #[must_use]
+    pub fn weights_of(&self, bundle: &BundleRef) -> Option<Sha256Digest> {
+        self.loaded.iter().find(|loaded| loaded.bundle == *bundle)?.orders.borrow().weights
+    }
+
+    /// What models may take here.
+    #[must_use]
+    pub fn capacity(&self) -> Capacity {
+        let allowance = &self.programs.allowance;
+        let ceiling_bytes = allowance.of_model(self.room.ceiling_bytes());
+        Capacity { ceiling_bytes, kv: allowance.kv, threads: self.programs.threads }
+    }
+
+    /// What measures models in the room of these.
+    #[must_use]
+    pub fn stopwatch(&self) -> Stopwatch {
+        Stopwatch::new(Arc::clone(&self.programs), Arc::clone(&self.room))
     }
 
     /// Whether the model is one of those to be kept loaded.

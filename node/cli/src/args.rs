@@ -50,8 +50,8 @@ pub enum Command {
     Evidence(EvidenceCommand),
     /// Shows the acceptable-use policy that your organization demands, and takes your yes.
     AcceptPolicy(YesArguments),
-    /// Lists the approved models on this machine.
-    Models(OutputArguments),
+    /// Lists the approved models on this machine, in which variant, and why in that one.
+    Models(ModelsArguments),
     /// Takes in models and news that came across an air gap, from a file that croftctl bundle export wrote.
     Import(ImportArguments),
     /// Takes approved models over from the stores of other tools on this machine.
@@ -94,6 +94,15 @@ pub struct EnrollArguments {
     /// Whose machine it is. Less is collected from a personal one.
     #[arg(long, value_enum, default_value_t = Ownership::Personal)]
     pub ownership: Ownership,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelsArguments {
+    #[command(flatten)]
+    pub output: OutputArguments,
+    /// Forgets how fast this model's variants were here; they are measured again when no model is used.
+    #[arg(long, value_name = "NAME")]
+    pub measure: Option<String>,
 }
 
 /// Whose machine it is.

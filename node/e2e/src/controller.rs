@@ -204,10 +204,21 @@ impl Fleet {
     /// # Errors
     /// Whatever step fails.
     pub fn publish_bundle(&self, name: &str, version: u32, gguf: &Path) -> Result<(), E2eError> {
-        let (version, gguf) = (version.to_string(), gguf.display().to_string());
+        self.publish_variants(name, version, &[gguf.to_owned()])
+    }
+
+    /// Imports, approves and publishes GGUF files of one model as variants of one bundle, the first one first.
+    ///
+    /// # Errors
+    /// Whatever step fails.
+    pub fn publish_variants(&self, name: &str, version: u32, ggufs: &[PathBuf]) -> Result<(), E2eError> {
+        let files: Vec<String> = ggufs.iter().map(|gguf| gguf.display().to_string()).collect();
+        let gguf = files.first().cloned().unwrap_or_default();
+        let others = files.iter().skip(1).flat_map(|file| ["--variant", file]);
+        let (version, others) = (version.to_string(), others.collect::<Vec<&str>>());
         let source = "croft starter model, trained from its recipe";
         let check = "test that add(2, 3) is 5=>assert_eq!(add(2, 3), 5);";
-        self.ctl(&[
+        let import = [
             "bundle",
             "import",
             name,
@@ -227,7 +238,8 @@ impl Fleet {
             "embed",
             "--check",
             check,
-        ])?;
+        ];
+        self.ctl(&[&import[..], &others].concat())?;
         let reference = format!("{name}@{version}");
         self.ctl(&["bundle", "approve", &reference, "--allow-source"])?;
         self.ctl(&["bundle", "publish", &reference])?;

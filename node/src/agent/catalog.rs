@@ -52,7 +52,10 @@ pub fn assigned_file(memory: &Memory, digest: Sha256Digest) -> Option<BundleFile
     let trust = memory.trust.as_ref()?;
     let decisions = Memory::decisions(trust, memory);
     decisions.into_values().find_map(|decision| match decision {
-        OwnedDecision::Keep { manifest, .. } => manifest.files.into_iter().find(|file| file.sha256 == digest),
+        OwnedDecision::Keep { manifest, trial, .. } => {
+            let trial = trial.into_iter().flat_map(|trial| trial.files);
+            manifest.files.into_iter().chain(trial).find(|file| file.sha256 == digest)
+        }
         _ => None,
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use croft_domain::bundle::{BundleFile, Manifest};
+use croft_domain::code::Code;
 use croft_domain::evidence::BundleState;
 use croft_domain::id::BundleRef;
 use croft_link::backoff::Backoff;
@@ -13,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::memory::{BundleProgress, Memory, Shared};
 use crate::bundles::install::{Installer, stored};
 use crate::bundles::load::open_unverified;
-use crate::bundles::plan::OwnedDecision;
-use crate::bundles::plan::{Decision, superfluous};
+use crate::bundles::plan::{OwnedDecision, superfluous};
 use crate::bundles::quarantine;
 use crate::bundles::stores::Stores;
 use crate::bundles::vet::Vetting;
@@ -70,7 +70,7 @@ async fn pass(shared: &Arc<Shared>, vetting: &Vetting, own_home: Option<&Path>) 
             continue;
         }
         set(shared, reference, |progress| progress.state = BundleState::Fetching);
-        match bring(shared, reference, manifest, vetting, own_home).await {
+        match bring(shared, (reference, manifest, Purpose::Serve), vetting, own_home).await {
             Ok(()) => {
                 tracing::info!(bundle = %reference, "installed");
                 set(shared, reference, |progress| {
@@ -80,6 +80,8 @@ async fn pass(shared: &Arc<Shared>, vetting: &Vetting, own_home: Option<&Path>) 
                     progress.load_failures = 0;
                 });
             }
+            // Meanwhile another variant of it was chosen.
+            Err(_) if !is_decided(shared, reference, manifest) => is_done = false,
             Err(failure) => {
                 tracing::warn!(bundle = %reference, code = %failure.code(), detail = failure.message(), "not installed");
                 let code = failure.code();
@@ -93,8 +95,50 @@ async fn pass(shared: &Arc<Shared>, vetting: &Vetting, own_home: Option<&Path>) 
             }
         }
     }
+    // What is only tried comes last: everybody has something to work with by then.
+    is_done &= bring_trials(shared, vetting, own_home).await;
     remove_superfluous(shared);
     is_done
+}
+
+/// Fetches the variants that are to be measured. Says whether all of them are here.
+async fn bring_trials(shared: &Arc<Shared>, vetting: &Vetting, own_home: Option<&Path>) -> bool {
+    let mut is_done = true;
+    for (reference, decision) in decisions(shared) {
+        let OwnedDecision::Keep { trial: Some(manifest), .. } = decision else { continue };
+        if manifest.files.iter().all(|file| shared.paths.blob(&file.sha256).is_file()) {
+            continue;
+        }
+        let variant = &manifest.header.quantization;
+        match bring(shared, (&reference, &manifest, Purpose::Try), vetting, own_home).await {
+            Ok(()) => {
+                tracing::info!(bundle = %reference, variant, "here to be measured");
+                shared.changed();
+            }
+            Err(failure) => {
+                tracing::info!(bundle = %reference, variant, code = %failure.code(), detail = failure.message(), "not fetched to be measured");
+                is_done = false;
+            }
+        }
+    }
+    is_done
+}
+
+/// What a variant is fetched for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To serve: people are told how far it is.
+    Serve,
+    /// To be measured, and perhaps to serve then.
+    Try,
+}
+
+/// Whether this variant is still the one that serves here.
+fn is_decided(shared: &Shared, reference: &BundleRef, manifest: &Manifest) -> bool {
+    match decisions(shared).remove(reference) {
+        Some(OwnedDecision::Keep { manifest: now, .. }) => now.files == manifest.files,
+        Some(OwnedDecision::Stop { .. }) | None => true,
+    }
 }
 
 type Decisions = std::collections::BTreeMap<BundleRef, OwnedDecision>;
@@ -119,10 +163,11 @@ fn note(shared: &Shared, decisions: &Decisions) {
             worker_pid: None,
             load_failures: 0,
             origin: None,
+            weights: None,
             checks_passed: None,
         });
         match decision {
-            OwnedDecision::Keep { manifest, manifest_sha256 } => {
+            OwnedDecision::Keep { manifest, manifest_sha256, .. } => {
                 progress.manifest_sha256 = Some(*manifest_sha256);
                 progress.len_bytes = manifest.len_bytes();
                 if progress.state == BundleState::Recalled {
@@ -132,7 +177,7 @@ fn note(shared: &Shared, decisions: &Decisions) {
             }
             OwnedDecision::Stop { failure, manifest_sha256 } => {
                 progress.manifest_sha256 = *manifest_sha256;
-                progress.state = if failure.code() == croft_domain::code::Code::Recalled {
+                progress.state = if failure.code() == Code::Recalled {
                     BundleState::Recalled
                 } else {
                     BundleState::Failed
@@ -162,8 +207,7 @@ fn set(shared: &Shared, reference: &BundleRef, change: impl FnOnce(&mut BundlePr
 /// Installs every file of a bundle, unless it stops belonging here meanwhile.
 async fn bring(
     shared: &Arc<Shared>,
-    reference: &BundleRef,
-    manifest: &Manifest,
+    (reference, manifest, purpose): (&BundleRef, &Manifest, Purpose),
     vetting: &Vetting,
     own_home: Option<&Path>,
 ) -> Result<(), Failure> {
@@ -186,10 +230,14 @@ async fn bring(
             };
             let found = |whose| {
                 tracing::info!(bundle = %reference, "found in {whose}");
-                set(shared, reference, |progress| progress.origin = Some(whose));
+                if purpose == Purpose::Serve {
+                    set(shared, reference, |progress| progress.origin = Some(whose));
+                }
             };
             let progress = |landed: u64| {
-                set(shared, reference, |progress| progress.fetched_bytes = before + landed);
+                if purpose == Purpose::Serve {
+                    set(shared, reference, |progress| progress.fetched_bytes = before + landed);
+                }
             };
             let installer = Installer {
                 client: &client,
@@ -207,7 +255,7 @@ async fn bring(
     };
     tokio::select! {
         done = work => done,
-        stopped = no_longer_kept(shared, reference) => Err(stopped),
+        stopped = no_longer_kept(shared, reference, manifest) => Err(stopped),
     }
 }
 
@@ -226,15 +274,20 @@ async fn judge_whole(shared: &Shared, manifest: &Manifest, vetting: &Vetting) ->
     of_bundle(shared, manifest, vetting).judge_together(&files).await
 }
 
-async fn no_longer_kept(shared: &Arc<Shared>, reference: &BundleRef) -> Failure {
+async fn no_longer_kept(shared: &Arc<Shared>, reference: &BundleRef, manifest: &Manifest) -> Failure {
     let mut changes = shared.changes();
     loop {
         let _ = changes.changed().await;
         match decisions(shared).remove(reference) {
-            Some(OwnedDecision::Keep { .. }) => {}
+            Some(decision @ OwnedDecision::Keep { .. }) => {
+                let needs = decision.needs();
+                if !manifest.files.iter().all(|file| needs.contains(&file.sha256)) {
+                    return Failure::new(Code::Unapproved, "another variant of it is served here");
+                }
+            }
             Some(OwnedDecision::Stop { failure, .. }) => return failure,
             None => {
-                return Failure::new(croft_domain::code::Code::Unapproved, "it is no longer assigned here");
+                return Failure::new(Code::Unapproved, "it is no longer assigned here");
             }
         }
     }
@@ -249,16 +302,7 @@ fn remove_superfluous(shared: &Shared) {
     // bytes are there.
     let Ok(blobs) = stored(&shared.paths) else { return };
     let decisions = decisions(shared);
-    let borrowed = decisions
-        .iter()
-        .filter_map(|(reference, decision)| match decision {
-            OwnedDecision::Keep { manifest, manifest_sha256 } => {
-                Some((reference.clone(), Decision::Keep { manifest, manifest_sha256: *manifest_sha256 }))
-            }
-            OwnedDecision::Stop { .. } => None,
-        })
-        .collect();
-    for digest in superfluous(&blobs, &borrowed) {
+    for digest in superfluous(&blobs, &decisions) {
         // A worker that still has it open keeps it until it ends; the name is gone at once.
         if quarantine::remove(&shared.paths, &digest).is_ok() {
             tracing::info!(%digest, "removed a model that no longer belongs here");

@@ -143,10 +143,17 @@ fn plan(shared: &Shared, view: &TrustView, header: &Header) -> Result<Plan, Fail
         };
         let outcome = match decision {
             Decision::Keep { manifest, .. } => {
-                let is_here = manifest.files.iter().all(|f| shared.paths.blob(&f.sha256).is_file());
-                plan.wanted.extend(manifest.files.iter().map(|file| (file.sha256, file.clone())));
-                if manifest.files.len() > 1 {
-                    plan.parts.extend(manifest.files.iter().map(|file| file.sha256));
+                let mut is_here = false;
+                for variant in manifest.every_variant() {
+                    if recalls.iter().any(|recall| variant.is_stopped_by(recall)) {
+                        continue;
+                    }
+                    // One is enough to serve; the others are measured, and dropped if they are slower.
+                    is_here |= variant.files.iter().all(|f| shared.paths.blob(&f.sha256).is_file());
+                    plan.wanted.extend(variant.files.iter().map(|file| (file.sha256, file.clone())));
+                    if variant.files.len() > 1 {
+                        plan.parts.extend(variant.files.iter().map(|file| file.sha256));
+                    }
                 }
                 if is_here { Outcome::Present } else { Outcome::Installed }
             }

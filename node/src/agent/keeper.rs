@@ -5,22 +5,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use croft_domain::bundle::{BundleFile, Manifest};
 use croft_domain::code::Code;
 use croft_domain::evidence::BundleState;
 use croft_domain::id::BundleRef;
+use croft_domain::recall::{Recall, RecallTarget};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::decide::Serving;
 use super::memory::{Memory, Shared};
+use super::order::order;
 use super::succession::is_final;
-use crate::bundles::load::open_all;
-use crate::bundles::plan::OwnedDecision;
+use crate::bundles::plan::OwnedDecision::{self, Keep};
 use crate::clock;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::limits::{LOAD_ATTEMPTS_MAX, TICK};
-use crate::supervisor::{Event, LoadOrder, Supervisor};
+use crate::supervisor::{Event, Supervisor};
 
 mod events;
 mod policy;
@@ -88,6 +90,7 @@ impl Keeper {
             (memory.serving(clock::now(), clock::boottime_ms()), percent)
         };
         self.supervisor.set_memory_percent(memory_percent);
+        self.note_capacity();
         self.tell_change(&serving);
         let may_load = may_load(&serving);
         let retiring = self.retiring(decisions);
@@ -103,6 +106,7 @@ impl Keeper {
             .filter_map(|(bundle, _)| {
                 let ending = ending(bundle, &served, may_load, &serving);
                 let ending = ending.or_else(|| damaged(&self.shared.memory(), bundle));
+                let ending = ending.or_else(|| self.stopped_variant(bundle));
                 ending.or_else(|| self.given_up(bundle)).map(|f| (bundle.clone(), f))
             })
             .collect();
@@ -114,7 +118,11 @@ impl Keeper {
             let mut memory = self.shared.memory();
             if let Some(progress) = memory.bundles.get_mut(&bundle) {
                 progress.worker_pid = None;
-                if progress.state == BundleState::Loaded {
+                if failure.code() == Code::Recalled && matches!(served.get(&bundle), Some(Keep { .. })) {
+                    // One variant of it is: another comes.
+                    progress.state = BundleState::Fetching;
+                    self.shared.fetch.notify_one();
+                } else if progress.state == BundleState::Loaded {
                     progress.state = BundleState::Installed;
                 }
             }
@@ -125,11 +133,30 @@ impl Keeper {
         self.supervisor.set_policy(self.policy(&served, &serving, None));
     }
 
+    /// Why the variant that is loaded may not go on, whichever is chosen now.
+    fn stopped_variant(&self, bundle: &BundleRef) -> Option<Failure> {
+        let weights = self.supervisor.weights_of(bundle)?;
+        let memory = self.shared.memory();
+        let trust = memory.trust.as_ref()?;
+        let stops = |recall: &&Recall| recall.target == RecallTarget::Blob(weights) && trust.obeys(recall);
+        let recall = memory.recalls.iter().find(stops)?;
+        Some(Failure::new(Code::Recalled, recall.reason.as_str()))
+    }
+
     /// Why a model that is kept loaded will not come up, however often it is tried.
     fn given_up(&self, bundle: &BundleRef) -> Option<Failure> {
         let memory = self.shared.memory();
         let progress = memory.bundles.get(bundle).filter(|p| p.state == BundleState::Failed)?;
         progress.problem.clone().filter(|failure| is_final(failure.code()))
+    }
+
+    /// What fits decides about variants.
+    fn note_capacity(&self) {
+        let capacity = Some(self.supervisor.capacity());
+        if std::mem::replace(&mut self.shared.memory().capacity, capacity) != capacity {
+            self.shared.changed();
+            self.shared.fetch.notify_one();
+        }
     }
 
     fn tell_change(&mut self, serving: &Serving) {
@@ -154,7 +181,11 @@ impl Keeper {
                 matches!(progress.state, BundleState::Installed | BundleState::Loaded)
                     && progress.load_failures < LOAD_ATTEMPTS_MAX
             });
-            if !is_due || self.supervisor.is_loaded(reference) {
+            if !is_due {
+                continue;
+            }
+            if self.supervisor.is_loaded(reference) {
+                self.exchange(reference, manifest);
                 continue;
             }
             let Some(slot) = self.supervisor.free_slot() else {
@@ -164,17 +195,20 @@ impl Keeper {
                 );
                 continue;
             };
-            let (paths, files) = (self.shared.paths.clone(), manifest.files.clone());
-            self.supervisor.load(LoadOrder {
-                bundle: reference.clone(),
-                slot,
-                open: Arc::new(move || open_all(&paths, &files)),
-                template: manifest.template.source.clone(),
-                rendered: manifest.template.rendered,
-                checks: manifest.check_prompts.clone(),
-                context_tokens: manifest.parameters.context_tokens,
-                conversations: manifest.parameters.slots,
-            });
+            self.supervisor.load(order(&self.shared.paths, reference, manifest, slot));
+        }
+    }
+
+    /// Another variant of a model takes its place when nobody uses it.
+    fn exchange(&self, reference: &BundleRef, manifest: &Manifest) {
+        let weights = manifest.files.first().map(|file| file.sha256);
+        let is_here = |file: &BundleFile| self.shared.paths.blob(&file.sha256).is_file();
+        if self.supervisor.weights_of(reference) == weights || !manifest.files.iter().all(is_here) {
+            return;
+        }
+        if let Some((_, slot)) = self.supervisor.loaded().find(|(bundle, _)| *bundle == reference) {
+            tracing::info!(bundle = %reference, variant = manifest.header.quantization, "changes its variant");
+            self.supervisor.exchange(order(&self.shared.paths, reference, manifest, slot));
         }
     }
 
@@ -189,7 +223,7 @@ impl Keeper {
 
 /// Whether workers may run though nothing is served: a lease needs their self-test, so they run before the first lease
 /// and while one is renewed.
-fn may_load(serving: &Serving) -> bool {
+pub(super) fn may_load(serving: &Serving) -> bool {
     serving.refusal().is_none_or(|failure| {
         matches!(
             failure.code(),
@@ -230,6 +264,8 @@ mod tests {
         let decision = OwnedDecision::Keep {
             manifest: Box::new(manifest.clone()),
             manifest_sha256: Sha256Digest([2; 32]),
+            trial: None,
+            spares: Vec::new(),
         };
         (manifest.reference(), decision)
     }
@@ -266,6 +302,7 @@ mod tests {
             worker_pid: Some(1),
             load_failures: 0,
             origin: None,
+            weights: None,
             memory: None,
             checks_passed: None,
         };

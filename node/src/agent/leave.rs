@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::limits::FAREWELL_TIMEOUT;
 use crate::state::erase::erase;
 use crate::state::identity::{self, Identity};
+use crate::state::measured::Measured;
 use crate::state::paths::Paths;
 use crate::state::sent::SentRing;
 
@@ -56,6 +57,7 @@ pub async fn leave(shared: &Shared) -> Result<Departure, Failure> {
         memory.bundles.clear();
         memory.counters = Counters::default();
         memory.receipts.clear();
+        memory.measured = Measured::default();
         memory.agreed.clear();
         memory.kept = Kept::default();
     }

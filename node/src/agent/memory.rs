@@ -1,5 +1,7 @@
 //! What the daemon knows at this moment, shared by its tasks. Locks are held for copying only, never across a wait.
 
+mod decisions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,8 +28,7 @@ use tokio::sync::{Notify, watch};
 use super::counters::Counters;
 use super::decide::{Serving, Standing, decide};
 use super::evidence::baseline_of;
-use super::succession::with_predecessors;
-use crate::bundles::plan::{Approved, OwnedDecision, decide as decide_bundles};
+use crate::capacity::Capacity;
 use crate::clock;
 use crate::controller_client::Recorder;
 use crate::failure::Failure;
@@ -35,6 +36,7 @@ use crate::state::files::{StateError, read_json, write_json};
 use crate::state::history::{self, LastVerdict};
 use crate::state::identity::{self, Identity};
 use crate::state::lease::{self, HeldLease};
+use crate::state::measured::Measured;
 use crate::state::paths::Paths;
 use crate::state::recalls;
 use crate::state::recheck::Checked;
@@ -62,6 +64,8 @@ pub struct BundleProgress {
     pub load_failures: u32,
     /// Whose store on this machine held its bytes, if they did not come from the controller.
     pub origin: Option<&'static str>,
+    /// The first file of the variant that its worker has, since it was loaded.
+    pub weights: Option<Sha256Digest>,
     /// Check prompts that it answered as approved, since it was loaded.
     pub checks_passed: Option<u32>,
 }
@@ -115,6 +119,14 @@ pub struct Memory {
     pub agreed: BTreeSet<Item>,
     /// When the blobs here were last verified whole.
     pub checked: Checked,
+    /// How fast variants were here.
+    pub measured: Measured,
+    /// What models may take here.
+    pub capacity: Option<Capacity>,
+    /// Level of the processor back end that the last worker took; empty before the first.
+    pub cpu: String,
+    /// Where the store is.
+    pub paths: Option<Paths>,
     /// The policy that was accepted last.
     pub accepted: Option<Acceptance>,
     /// Bundles here.
@@ -165,7 +177,8 @@ impl Shared {
     /// Takes in what is on disk. Damage does not stop the daemon: it stops serving, and says why.
     #[must_use]
     pub fn open(paths: Paths, recorder: Recorder) -> Self {
-        let mut memory = Memory { connection: "offline".to_owned(), ..Memory::default() };
+        let mut memory =
+            Memory { connection: "offline".to_owned(), paths: Some(paths.clone()), ..Memory::default() };
         let mut store = None;
         if let Err(failure) = restore(&paths, &mut memory, &mut store) {
             tracing::error!(code = %failure.code(), detail = failure.message(), "state cannot be used");
@@ -226,6 +239,7 @@ fn restore(paths: &Paths, memory: &mut Memory, store: &mut Option<TrustStore>) -
     memory.accepted = acceptance::load(paths, identity).map_err(failed)?;
     memory.recalls = recalls::load(paths).map_err(failed)?;
     memory.checked = Checked::load(paths);
+    memory.measured = Measured::load(paths);
     memory.history = history::load(paths).map_err(failed)?;
     memory.verdict = history::load_verdict(paths).map_err(failed)?;
     let opened = TrustStore::open(&paths.trust(), &paths.floors());
@@ -276,37 +290,6 @@ impl Memory {
             pins.extend(self.identity.iter().map(|identity| identity.enrollment.ca_pin));
         }
         pins
-    }
-
-    /// What is to be done about every assigned bundle.
-    #[must_use]
-    pub fn decisions(trust: &TrustView, memory: &Self) -> BTreeMap<BundleRef, OwnedDecision> {
-        let wanted: BTreeSet<BundleRef> =
-            memory.kept.assigned.iter().chain(&memory.kept.imported).cloned().collect();
-        let wanted: Vec<BundleRef> = wanted.into_iter().collect();
-        let wanted = with_predecessors(&wanted, &memory.kept.served_last, &memory.bundles);
-        Self::decide(trust, memory, &wanted)
-    }
-
-    /// What is to be done about these bundles, by the signed documents and the recalls in force.
-    #[must_use]
-    pub fn decide(
-        trust: &TrustView,
-        memory: &Self,
-        wanted: &[BundleRef],
-    ) -> BTreeMap<BundleRef, OwnedDecision> {
-        let approved: Approved<'_> = trust
-            .bundles
-            .iter()
-            .map(|(reference, bundle)| (reference.clone(), (&bundle.manifest, bundle.sha256)))
-            .collect();
-        let policy = memory.group().and_then(|group| trust.fleet.groups.get(group));
-        let recalls: Vec<Recall> =
-            memory.recalls.iter().filter(|recall| trust.obeys(recall)).cloned().collect();
-        decide_bundles(wanted, policy, &approved, &recalls)
-            .into_iter()
-            .map(|(reference, decision)| (reference, OwnedDecision::from(decision)))
-            .collect()
     }
 
     /// The group this node belongs to: where it enrolled, or where the signed fleet document moved it. What the

@@ -117,11 +117,7 @@ fn damaged(shared: &Shared, file: &BundleFile, chunks: &[usize], now: Timestamp)
     });
     {
         let mut memory = shared.memory();
-        let trust = memory.trust.clone();
-        let holds = |bundle: &BundleRef| {
-            let approved = trust.as_ref().and_then(|trust| trust.bundles.get(bundle));
-            approved.is_some_and(|a| a.manifest.files.iter().any(|f| f.sha256 == file.sha256))
-        };
+        let holds = |bundle: &BundleRef| memory.uses(bundle, &file.sha256);
         let affected: Vec<BundleRef> =
             memory.bundles.keys().filter(|bundle| holds(bundle)).cloned().collect();
         for bundle in affected {

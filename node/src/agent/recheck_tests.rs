@@ -51,6 +51,7 @@ fn node(folder: &std::path::Path) -> (Arc<Shared>, BundleFile, Vec<u8>, BundleRe
             worker_pid: None,
             load_failures: 0,
             origin: None,
+            weights: None,
             memory: None,
             checks_passed: None,
         };

@@ -64,6 +64,7 @@ mod tests {
             load_failures: 0,
             checks_passed: None,
             origin: None,
+            weights: None,
             memory: None,
         }
     }

@@ -1,6 +1,6 @@
 //! Which bundles belong on this machine, decided as a value from signed documents. Executing is elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use croft_domain::bundle::Manifest;
 use croft_domain::code::Code;
@@ -9,6 +9,7 @@ use croft_domain::fleet::GroupPolicy;
 use croft_domain::id::BundleRef;
 use croft_domain::recall::{Recall, stopping};
 
+use super::variants::{Ground, narrow};
 use crate::failure::Failure;
 
 /// What is to be done about one assigned bundle.
@@ -42,10 +43,14 @@ pub enum Decision<'a> {
 pub enum OwnedDecision {
     /// It belongs here.
     Keep {
-        /// Its manifest.
+        /// Its manifest, in the variant that serves.
         manifest: Box<Manifest>,
         /// SHA-256 of the manifest as signed.
         manifest_sha256: Sha256Digest,
+        /// In another variant, or in the same, that is to be fetched and measured.
+        trial: Option<Box<Manifest>>,
+        /// What else of it stays in the store.
+        spares: Vec<Sha256Digest>,
     },
     /// It must not be here, and why; a recall names the manifest.
     Stop {
@@ -56,12 +61,18 @@ pub enum OwnedDecision {
     },
 }
 
-impl From<Decision<'_>> for OwnedDecision {
-    fn from(decision: Decision<'_>) -> Self {
+impl OwnedDecision {
+    /// The decision about a bundle in the variant that this machine serves; `ground` is what is known of the machine.
+    #[must_use]
+    pub fn of(decision: Decision<'_>, ground: &Ground<'_>) -> Self {
         match decision {
-            Decision::Keep { manifest, manifest_sha256 } => {
-                Self::Keep { manifest: Box::new(manifest.clone()), manifest_sha256 }
-            }
+            Decision::Keep { manifest, manifest_sha256 } if manifest.variants.is_empty() => Self::Keep {
+                manifest: Box::new(manifest.clone()),
+                manifest_sha256,
+                trial: None,
+                spares: Vec::new(),
+            },
+            Decision::Keep { manifest, manifest_sha256 } => narrow(manifest, manifest_sha256, ground),
             Decision::Recalled { manifest_sha256, reason } => Self::Stop {
                 failure: Failure::new(Code::Recalled, reason),
                 manifest_sha256: Some(manifest_sha256),
@@ -70,6 +81,14 @@ impl From<Decision<'_>> for OwnedDecision {
                 Self::Stop { failure: Failure::new(code, reason), manifest_sha256: None }
             }
         }
+    }
+
+    /// The blobs that it needs in the store.
+    #[must_use]
+    pub fn needs(&self) -> Vec<Sha256Digest> {
+        let Self::Keep { manifest, trial, spares, .. } = self else { return Vec::new() };
+        let files = manifest.files.iter().chain(trial.iter().flat_map(|trial| &trial.files));
+        files.map(|file| file.sha256).chain(spares.iter().copied()).collect()
     }
 }
 
@@ -113,16 +132,9 @@ pub fn decide<'a>(
 #[must_use]
 pub fn superfluous(
     stored: &[Sha256Digest],
-    decisions: &BTreeMap<BundleRef, Decision<'_>>,
+    decisions: &BTreeMap<BundleRef, OwnedDecision>,
 ) -> Vec<Sha256Digest> {
-    let needed: Vec<Sha256Digest> = decisions
-        .values()
-        .filter_map(|decision| match decision {
-            Decision::Keep { manifest, .. } => Some(manifest.files.iter().map(|file| file.sha256)),
-            Decision::Recalled { .. } | Decision::Refuse { .. } => None,
-        })
-        .flatten()
-        .collect();
+    let needed: BTreeSet<Sha256Digest> = decisions.values().flat_map(OwnedDecision::needs).collect();
     stored.iter().copied().filter(|digest| !needed.contains(digest)).collect()
 }
 
@@ -135,6 +147,8 @@ pub(crate) mod tests {
     use croft_domain::id::RecallId;
     use croft_domain::recall::RecallTarget;
     use croft_domain::time::Timestamp;
+
+    use crate::state::measured::Measured;
 
     pub(crate) fn manifest(name: &str, version: u32, blob: Sha256Digest) -> Manifest {
         Manifest {
@@ -173,6 +187,13 @@ pub(crate) mod tests {
         }
     }
 
+    fn owned(decided: BTreeMap<BundleRef, Decision<'_>>) -> BTreeMap<BundleRef, OwnedDecision> {
+        let measured = Measured::default();
+        let ground =
+            Ground { recalls: &[], measured: &measured, capacity: None, under: None, is_here: &|_| true };
+        decided.into_iter().map(|(name, one)| (name, OwnedDecision::of(one, &ground))).collect()
+    }
+
     fn recall(target: RecallTarget) -> Recall {
         Recall { id: RecallId([1; 16]), target, reason: "poisoned".to_owned(), issued_at: Timestamp(5) }
     }
@@ -207,11 +228,11 @@ pub(crate) mod tests {
             assert!(
                 matches!(&decided[&reference], Decision::Recalled { reason, .. } if reason == "poisoned")
             );
-            assert_eq!(superfluous(&[Sha256Digest([2; 32])], &decided), [Sha256Digest([2; 32])]);
+            assert_eq!(superfluous(&[Sha256Digest([2; 32])], &owned(decided)), [Sha256Digest([2; 32])]);
         }
         let other = recall(RecallTarget::Bundle("starter@1".parse().expect("a reference")));
         let decided = decide(std::slice::from_ref(&reference), Some(&policy), &approved, &[other]);
         assert!(matches!(decided[&reference], Decision::Keep { .. }));
-        assert!(superfluous(&[Sha256Digest([2; 32])], &decided).is_empty());
+        assert!(superfluous(&[Sha256Digest([2; 32])], &owned(decided)).is_empty());
     }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::fetching;
 use crate::agent::herald;
 use crate::agent::keeper::Keeper;
+use crate::agent::measuring;
 use crate::agent::memory::Shared;
 use crate::agent::recheck;
 use crate::agent::senses::Senses;
@@ -76,6 +77,8 @@ pub async fn run(
     let (sender, events) = supervisor::events();
     let vetting = Vetting::by(programs.node.clone());
     let supervisor = Supervisor::start(programs, doors, Ledger::open(paths.spent()), first_policy(), sender);
+    shared.memory().capacity = Some(supervisor.capacity());
+    tokio::spawn(measuring::run(Arc::clone(&shared), supervisor.stopwatch(), stop.clone()));
     let keeper = Keeper::new(Arc::clone(&shared), supervisor, config.clone());
     let session = Session {
         shared: Arc::clone(&shared),

@@ -1,14 +1,14 @@
 //! What the daemon knows, in the words of the local socket.
 
 use croft_domain::collection::Ceiling;
-use croft_domain::evidence::{BundleState, Mode, Ownership};
+use croft_domain::evidence::{Mode, Ownership};
 use croft_domain::id::BundleRef;
 use croft_domain::moment::relative;
 use croft_domain::time::Timestamp;
 use croft_domain::verdict::{CheckResult, Effect};
 use croft_proto::grpc::{
     AcceptPolicyResponse, AskedLine, CollectedItem, ConsentResponse, ImportArchiveResponse, ImportedBundle,
-    LocalModel, LocalStatusResponse, ModelProblem, ModelsResponse, ProcessInfo, WhyResponse,
+    LocalStatusResponse, ModelProblem, ProcessInfo, WhyResponse,
 };
 
 use crate::agent::acceptance::{Demanded, demanded};
@@ -222,43 +222,4 @@ pub fn imported(imported: Imported) -> ImportArchiveResponse {
         recalls_new: u32::try_from(imported.recalls_new).unwrap_or(u32::MAX),
         metadata_expires_at: imported.trust.expires_at.0,
     }
-}
-
-/// `croft models`.
-#[must_use]
-pub fn models(memory: &Memory, config: &Config) -> ModelsResponse {
-    let models = memory.bundles.iter().map(|(reference, progress)| {
-        let manifest = memory.trust.as_ref().and_then(|trust| trust.bundles.get(reference));
-        let manifest = manifest.map(|approved| &approved.manifest);
-        let file = manifest.and_then(|manifest| manifest.files.first());
-        LocalModel {
-            bundle: reference.to_string(),
-            aliases: manifest.iter().flat_map(|m| m.aliases.iter().map(ToString::to_string)).collect(),
-            state: match progress.state {
-                BundleState::Fetching => "fetching",
-                BundleState::Installed => "installed",
-                BundleState::Loaded => "loaded",
-                BundleState::Failed => "failed",
-                BundleState::Recalled => "recalled",
-            }
-            .to_owned(),
-            len_bytes: progress.len_bytes,
-            fetched_bytes: progress.fetched_bytes,
-            code: progress.problem.as_ref().map(|p| p.code().to_string()).unwrap_or_default(),
-            detail: progress.problem.as_ref().map(|p| p.message().to_owned()).unwrap_or_default(),
-            sha256: file.map(|file| file.sha256.to_string()).unwrap_or_default(),
-            license: manifest.map(|m| m.license.id.clone()).unwrap_or_default(),
-            terms: manifest.map(|m| m.license.terms()).unwrap_or_default(),
-            terms_new: !memory.kept.terms_shown.contains(reference),
-            origin: progress.origin.unwrap_or_default().to_owned(),
-            verified_at: file.and_then(|file| memory.checked.verified.get(&file.sha256)).map_or(0, |at| at.0),
-            context_tokens: manifest.map_or(0, |manifest| manifest.parameters.context_tokens),
-            memory_bytes: progress.memory.map_or(0, |(plan, _)| plan.total_bytes()),
-            memory_detail: progress.memory.map(|(plan, _)| plan.to_string()).unwrap_or_default(),
-            kv_type: config.worker.kv_type.to_string(),
-            checks: manifest.map_or(0, |m| u32::try_from(m.check_prompts.len()).unwrap_or(u32::MAX)),
-            checks_passed: progress.checks_passed.unwrap_or(0),
-        }
-    });
-    ModelsResponse { models: models.collect() }
 }

@@ -13,16 +13,16 @@ use croft_proto::grpc::{
     ConsentResponse, EnrollNodeRequest, EnrollNodeResponse, ExportEvidenceRequest, ExportEvidenceResponse,
     ImportArchiveRequest, ImportArchiveResponse, ImportLeaseRequest, ImportLeaseResponse, LeaveFleetRequest,
     LeaveFleetResponse, ListAskedRequest, ListAskedResponse, LocalAttestRequest, LocalAttestResponse,
-    LocalStatusRequest, LocalStatusResponse, ModelsRequest, ModelsResponse, PreviewEnrollmentRequest,
-    PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse, SentMessage, SetPausedRequest,
-    SetPausedResponse, WhyRequest, WhyResponse, status,
+    LocalStatusRequest, LocalStatusResponse, MeasureModelRequest, MeasureModelResponse, ModelsRequest,
+    ModelsResponse, PreviewEnrollmentRequest, PreviewEnrollmentResponse, PrivacyRequest, PrivacyResponse,
+    SentMessage, SetPausedRequest, SetPausedResponse, WhyRequest, WhyResponse, status,
 };
 use croft_trust::invite_line;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::parts::Parts;
-use super::{Eyes, answers};
+use super::{Eyes, answers, models};
 use crate::agent::acceptance;
 use crate::agent::airgap;
 use crate::agent::catalog::{assigned_file, catalog};
@@ -179,7 +179,7 @@ impl Local for Service {
 
     async fn models(&self, request: Request<ModelsRequest>) -> Result<Response<ModelsResponse>, Status> {
         self.caller(&request, Right::Look)?;
-        let answer = answers::models(&self.shared.memory(), &self.config);
+        let answer = models::models(&self.shared.memory(), &self.config);
         let new: Vec<BundleRef> = answer
             .models
             .iter()
@@ -252,6 +252,15 @@ impl Local for Service {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let next = missing.first().copied().map(number);
         Ok(Response::new(AdoptResponse { chunk_len_bytes, next, left: number(missing.len()) }))
+    }
+
+    async fn measure_model(
+        &self,
+        request: Request<MeasureModelRequest>,
+    ) -> Result<Response<MeasureModelResponse>, Status> {
+        self.caller(&request, Right::Act)?;
+        let variants = models::measure(&self.shared, &request.into_inner().name).map_err(|e| refuse(&e))?;
+        Ok(Response::new(MeasureModelResponse { variants }))
     }
 
     async fn ask_model(

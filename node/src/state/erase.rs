@@ -25,6 +25,7 @@ pub fn erase(paths: &Paths) -> Result<Vec<PathBuf>, StateError> {
         "acceptance.json",
         "spent.json",
         "counter",
+        "measured.json",
         "recalls",
         "sent",
     ] {

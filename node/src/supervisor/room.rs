@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 
@@ -87,6 +87,26 @@ impl Room {
     pub fn ask_to_leave(&self, slot: u32) {
         if let Some(tenant) = self.tenants().get(&slot) {
             tenant.leave.send_replace(true);
+        }
+    }
+
+    /// Whether nobody used a model for so long; one that loads is used.
+    #[must_use]
+    pub fn is_calm(&self, now: Instant, for_at_least: Duration) -> bool {
+        let calm = |since: Instant| now.saturating_duration_since(since) >= for_at_least;
+        self.tenants().values().all(|tenant| tenant.resident.idle_since.is_some_and(calm))
+    }
+
+    /// Waits until somebody uses a model. Safe to drop and call again.
+    pub async fn until_used(&self) {
+        loop {
+            let changed = self.changed.notified();
+            let mut changed = std::pin::pin!(changed);
+            changed.as_mut().enable();
+            if self.tenants().values().any(|tenant| tenant.resident.idle_since.is_none()) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -198,8 +218,6 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn resident(slot: u32, bytes: u64, idle_since: Option<Instant>) -> Resident {

@@ -5,19 +5,19 @@
 use croft_domain::bundle::{CheckPrompt, Rendered};
 use croft_domain::code::Code;
 use croft_domain::probe::{PROBE_SET, transcript};
-use croft_proto::frames::{self, Check, Rendering, Trial, WorkerReady};
+use croft_proto::frames::{self, Check, Measure, Rendering, Trial, WorkerReady};
 use croft_trust::digest::sha256;
 use prost::Message as _;
 
 use super::LoadOrder;
 use crate::failure::Failure;
 
-/// The checks as the worker reads them.
+/// The checks as the worker reads them, and what it is to measure if it is not to serve.
 #[must_use]
-pub fn encode(checks: &[CheckPrompt]) -> Vec<u8> {
+pub fn encode(checks: &[CheckPrompt], measure: Option<Measure>) -> Vec<u8> {
     let check =
         |check: &CheckPrompt| Check { prompt: check.prompt.clone(), contains: check.contains.clone() };
-    Trial { checks: checks.iter().map(check).collect() }.encode_to_vec()
+    Trial { checks: checks.iter().map(check).collect(), measure }.encode_to_vec()
 }
 
 /// What one worker has shown so far.

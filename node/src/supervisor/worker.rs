@@ -1,8 +1,8 @@
 //! Keeps one model at hand: verifies its bytes, sees that there is memory for it, starts a worker on a clean slot, and
 //! does so again when it ends. A model that nobody uses is unloaded by ending its process; the next request loads it.
 
-mod attend;
-mod start;
+pub(super) mod attend;
+pub(super) mod start;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +27,8 @@ pub(super) const WORKER_NAME: &str = "croft-worker";
 pub struct Keeper {
     /// Which model, where.
     pub order: LoadOrder,
+    /// The newest order for it: another variant is another order.
+    pub orders: watch::Receiver<LoadOrder>,
     /// Executables, and what workers may take.
     pub programs: Arc<Programs>,
     /// The memory that models share.
@@ -66,6 +68,7 @@ impl Keeper {
                 },
             };
             let Some(house) = house else { continue };
+            self.order = self.orders.borrow_and_update().clone();
             let began = Instant::now();
             let end = self.serve_once(&house, wish).await;
             if cancel.is_cancelled() {
@@ -89,11 +92,12 @@ impl Keeper {
                 End::Rested => self.tell(WorkerChange::Rested).await,
             }
             backoff.reset();
-            wish = Wish::Wanted;
-            tokio::select! {
+            let mut orders = self.orders.clone();
+            wish = tokio::select! {
                 () = cancel.cancelled() => return,
-                () = self.wanted(&house) => {}
-            }
+                () = self.wanted(&house) => Wish::Wanted,
+                Ok(()) = orders.changed() => Wish::Spare,
+            };
         }
     }
 
@@ -170,7 +174,7 @@ impl Keeper {
         };
         let generation = start::next_generation();
         let own_bytes_max = start::own_bytes_max(&plan, &shape, &self.programs);
-        let started = self.start(house, &runtime, &model, generation, own_bytes_max);
+        let started = self.start(house, &runtime, &model, (generation, own_bytes_max));
         let (mut process, mut reports) = match started {
             Ok(started) => started,
             Err(e) => return End::Failed(Failure::caused(Code::WorkerCrashed, &e)),

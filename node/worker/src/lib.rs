@@ -16,6 +16,7 @@ pub mod environment;
 pub mod fault;
 pub mod inherit;
 pub mod limits;
+pub mod measure;
 pub mod report;
 pub mod run;
 pub mod trial;

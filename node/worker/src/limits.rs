@@ -118,6 +118,21 @@ pub const CHECK_TOKENS_MAX: u32 = 256;
 /// Longest that all check prompts of a model may take together.
 pub const CHECKS_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(180);
 
+/// Most streams of a measurement.
+pub const MEASURE_STREAMS_MAX: u32 = 64;
+
+/// Rounds of a measurement, of which the best counts.
+pub const MEASURE_ROUNDS: u64 = 4;
+
+/// Words of each stream's prompt in a measurement: a hundred tokens or so.
+pub const MEASURE_PROMPT_WORDS: u32 = 32;
+
+/// Longest answer of each stream in a round, in tokens. Half of it is waited for.
+pub const MEASURE_ANSWER_TOKENS: u32 = 96;
+
+/// Longest that a measurement may take, whatever is asked.
+pub const MEASURE_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// Tokens that penalties look back on.
 pub const PENALTY_WINDOW_TOKENS: i32 = 256;
 

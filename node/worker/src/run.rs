@@ -28,6 +28,7 @@ use crate::limits::{
     ENGINE_STACK_BYTES, FRAMES_PER_STEP_MAX, IDLE_BEAT_EVERY_MS, INBOUND_MAX, MEMORY_BASE_BYTES,
     PROGRESS_STEP_PERCENT,
 };
+use crate::measure;
 use crate::report::Reporter;
 use crate::trial;
 
@@ -159,6 +160,8 @@ fn serve(
     let mut engine = Engine::new(backend, &model, template, size, &pulse)?;
     let load_ms = clock::micros(began, clock::now()) / 1000;
     let checks_passed = trial::pass(&mut engine, &trial, template_given)?;
+    let measured =
+        trial.measure.as_ref().and_then(|asked| measure::run(&mut engine, args.slots, args.threads, asked));
     let context_tokens = engine.context_tokens();
     reporter.ready(WorkerReady {
         context_tokens,
@@ -166,6 +169,7 @@ fn serve(
         load_ms,
         checks_passed,
         cpu: cpu.to_owned(),
+        measured,
     })?;
     let ready = Ready {
         context_tokens: engine.context_tokens(),

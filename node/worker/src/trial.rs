@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_trial_is_bounded_and_each_check_demands_something() {
         let check = |contains: &str| Check { prompt: "p".into(), contains: contains.into() };
-        let read_back = |checks: Vec<Check>| read(&file(&Trial { checks }.encode_to_vec()));
+        let read_back = |checks: Vec<Check>| read(&file(&Trial { checks, measure: None }.encode_to_vec()));
         assert_eq!(read_back(vec![check("x"); CHECKS_MAX]).expect("fits").checks.len(), CHECKS_MAX);
         assert!(read_back(vec![check("x"); CHECKS_MAX + 1]).is_err());
         assert!(read_back(vec![check("")]).is_err(), "an empty text is in every answer");

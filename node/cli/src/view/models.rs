@@ -1,6 +1,6 @@
 //! `croft models`.
 
-use croft_proto::grpc::{LocalModel, ModelsResponse};
+use croft_proto::grpc::{LocalModel, LocalVariant, ModelsResponse};
 use serde::Serialize;
 
 use super::{hint_of, size};
@@ -37,6 +37,64 @@ pub struct ModelView {
     pub checks: u32,
     /// Of them, answered here as approved.
     pub checks_passed: u32,
+    /// How the variant that serves here is quantized.
+    pub variant: String,
+    /// Why that one; empty if there is but one.
+    pub why: String,
+    /// All, in the approver's order; empty if there is but one.
+    pub variants: Vec<VariantView>,
+    /// Level of the processor back end.
+    pub cpu: String,
+}
+
+/// One variant of a model.
+#[derive(Debug, Serialize)]
+pub struct VariantView {
+    pub name: String,
+    pub sha256: String,
+    pub len_bytes: u64,
+    pub memory_bytes: u64,
+    pub standing: String,
+    pub serves: bool,
+    pub here: bool,
+    pub tokens_per_s: f64,
+    pub prompt_tokens_per_s: f64,
+    pub streams: u32,
+    pub measured_at: u64,
+    pub detail: String,
+}
+
+impl From<LocalVariant> for VariantView {
+    fn from(wire: LocalVariant) -> Self {
+        let LocalVariant {
+            name,
+            sha256,
+            len_bytes,
+            memory_bytes,
+            standing,
+            serves,
+            here,
+            tokens_per_s,
+            prompt_tokens_per_s,
+            streams,
+            measured_at,
+            detail,
+        } = wire;
+        Self {
+            name,
+            sha256,
+            len_bytes,
+            memory_bytes,
+            standing,
+            serves,
+            here,
+            tokens_per_s,
+            prompt_tokens_per_s,
+            streams,
+            measured_at,
+            detail,
+        }
+    }
 }
 
 impl From<ModelsResponse> for ModelsView {
@@ -62,6 +120,10 @@ impl From<ModelsResponse> for ModelsView {
                 kv_type,
                 checks,
                 checks_passed,
+                variant,
+                why,
+                variants,
+                cpu,
             } = wire;
             ModelView {
                 bundle,
@@ -83,6 +145,10 @@ impl From<ModelsResponse> for ModelsView {
                 kv_type,
                 checks,
                 checks_passed,
+                variant,
+                why,
+                variants: variants.into_iter().map(VariantView::from).collect(),
+                cpu,
             }
         };
         Self { models: wire.models.into_iter().map(model).collect() }
@@ -94,15 +160,16 @@ impl ModelsView {
         if self.models.is_empty() {
             return "No model is assigned to this machine yet.\n".to_owned();
         }
-        let rows: Vec<[String; 7]> = self.models.iter().map(ModelView::row).collect();
-        let heading = ["MODEL", "STATE", "SIZE", "MEMORY", "CONTEXT", "CHECKS", "ALIASES"].map(str::to_owned);
+        let rows: Vec<[String; 9]> = self.models.iter().map(ModelView::row).collect();
+        let heading = ["MODEL", "VARIANT", "STATE", "SIZE", "MEMORY", "CONTEXT", "CPU", "CHECKS", "ALIASES"]
+            .map(str::to_owned);
         let mut text = String::new();
         let width = |column: usize| {
             let cells = std::iter::once(&heading).chain(&rows).filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-        let mut line = |row: &[String; 7]| {
+        let mut line = |row: &[String; 9]| {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
             let cells: Vec<String> = cells.collect();
             text.push_str(cells.join("  ").trim_end());
@@ -110,6 +177,9 @@ impl ModelsView {
         };
         line(&heading);
         rows.iter().for_each(&mut line);
+        for model in self.models.iter().filter(|model| !model.why.is_empty()) {
+            text.push_str(&format!("\n{}: {}\n", one_line(&model.bundle), one_line(&model.why)));
+        }
         for model in self.models.iter().filter(|model| !model.origin.is_empty()) {
             text.push_str(&format!("\n{}: found in {}\n", one_line(&model.bundle), one_line(&model.origin)));
         }
@@ -135,7 +205,7 @@ impl ModelsView {
 }
 
 impl ModelView {
-    fn row(&self) -> [String; 7] {
+    fn row(&self) -> [String; 9] {
         let state = if self.state == "fetching" && self.len_bytes > 0 {
             let percent = u128::from(self.fetched_bytes) * 100 / u128::from(self.len_bytes);
             format!("fetching {percent} %")
@@ -154,7 +224,9 @@ impl ModelView {
             (checks, "loaded") => format!("{} of {checks}", self.checks_passed),
             (checks, _) => format!("{checks} to ask"),
         };
-        [one_line(&self.bundle), state, size(self.len_bytes), memory, context, checks, aliases]
+        let or_dash = |text: &str| if text.is_empty() { "-".to_owned() } else { one_line(text) };
+        let (variant, cpu) = (or_dash(&self.variant), or_dash(&self.cpu));
+        [one_line(&self.bundle), variant, state, size(self.len_bytes), memory, context, cpu, checks, aliases]
     }
 }
 
@@ -195,6 +267,9 @@ mod tests {
             context_tokens: 1024,
             checks: 2,
             checks_passed: 2,
+            variant: "q4_0".to_owned(),
+            cpu: "avx2".to_owned(),
+            why: "q4_0: 61 tokens/s at 4 streams against 44 of q4_k_m".to_owned(),
             ..LocalModel::default()
         };
         let fetching = LocalModel {
@@ -213,10 +288,12 @@ mod tests {
         };
         let view = ModelsView::from(ModelsResponse { models: vec![loaded, fetching, recalled] });
         insta::assert_snapshot!(view.render(), @r"
-    MODEL           STATE          SIZE     MEMORY            CONTEXT  CHECKS  ALIASES
-    starter@1       loaded         2.3 MB   43.0 MB, KV q8_0  1024     2 of 2  chat complete
-    coder-large@12  fetching 25 %  4.0 GB   -                 -        -
-    old@3           recalled       0 bytes  -                 -        -
+    MODEL           VARIANT  STATE          SIZE     MEMORY            CONTEXT  CPU   CHECKS  ALIASES
+    starter@1       q4_0     loaded         2.3 MB   43.0 MB, KV q8_0  1024     avx2  2 of 2  chat complete
+    coder-large@12  -        fetching 25 %  4.0 GB   -                 -        -     -
+    old@3           -        recalled       0 bytes  -                 -        -     -
+
+    starter@1: q4_0: 61 tokens/s at 4 streams against 44 of q4_k_m
 
     old@3: E-RECALLED: wrong license
     hint: the organization recalled this; croft models shows why and what replaces it

@@ -141,6 +141,12 @@ impl Local for Daemon {
         Ok(Response::new(AdoptResponse { chunk_len_bytes: 4, next, left: next.map_or(0, |next| 2 - next) }))
     }
 
+    async fn measure_model(&self, request: Request<MeasureModelRequest>) -> Answer<MeasureModelResponse> {
+        self.note(format!("measure {}", request.into_inner().name));
+        let variants = vec!["q4_k_m".to_owned(), "q4_0".to_owned()];
+        Ok(Response::new(MeasureModelResponse { variants }))
+    }
+
     async fn ask_model(&self, request: Request<AskModelRequest>) -> Answer<AskModelResponse> {
         let AskModelRequest { source, reason } = request.into_inner();
         self.note(format!("model {source} {reason}"));

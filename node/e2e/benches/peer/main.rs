@@ -11,6 +11,9 @@
 //! slot, 4608) and `CROFT_BENCH_THREADS` (all cores) are the same for both sides. Any server will do that speaks
 //! `POST /v1/completions` with server-sent events.
 //!
+//! `CROFT_BENCH_VARIANTS=q4_k_m.gguf,q4_0.gguf` compares something else: the variant that the node chooses of these files by
+//! its own measurement, with the first of them. It needs no peer.
+//!
 //! Prompts are random words of three letters: one token each in a vocabulary made for measuring, and without a shared
 //! prefix in any.
 
@@ -18,6 +21,7 @@ mod measure;
 mod ratio;
 mod sides;
 mod stream;
+mod variants;
 
 use croft_e2e::E2eError;
 
@@ -25,6 +29,9 @@ use measure::Bench;
 use sides::Settings;
 
 fn main() -> Result<(), E2eError> {
+    if let Some((files, pairs, threads)) = Settings::variants()? {
+        return variants::run(&files, pairs, threads);
+    }
     let Some(settings) = Settings::from_environment()? else {
         println!(
             "peer: set CROFT_BENCH_MODEL and CROFT_BENCH_PEER to compare with another server; see the head of this file"

@@ -181,7 +181,8 @@ fn longest_gap(side: &Endpoint, words: &mut Words) -> Result<f64, E2eError> {
 pub struct Words(u64);
 
 impl Words {
-    fn new() -> Self {
+    /// Words that no earlier run has had.
+    pub fn new() -> Self {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self(now.map_or(1, |since| u64::try_from(since.as_nanos()).unwrap_or(1)) | 1)
     }

@@ -29,18 +29,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Files of one model to choose from, with pairs and threads; none if they are not named.
+    ///
+    /// # Errors
+    /// If a number is none.
+    pub fn variants() -> Result<Option<(Vec<PathBuf>, usize, usize)>, E2eError> {
+        let Ok(files) = std::env::var("CROFT_BENCH_VARIANTS") else { return Ok(None) };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let files = files.split(',').map(PathBuf::from).collect();
+        Ok(Some((files, number("PAIRS", 10)?.max(2), number("THREADS", cores)?)))
+    }
+
     /// From `CROFT_BENCH_*`; none if no model or no peer is named.
     ///
     /// # Errors
     /// If a number is none.
     pub fn from_environment() -> Result<Option<Self>, E2eError> {
-        let text = |name: &str| std::env::var(format!("CROFT_BENCH_{name}")).ok();
-        let number = |name: &str, default: usize| match text(name) {
-            None => Ok(default),
-            Some(value) => {
-                value.parse().map_err(|_| E2eError::unexpected("a number", format!("{name}={value}")))
-            }
-        };
         let (Some(model), Some(peer)) = (text("MODEL"), text("PEER")) else { return Ok(None) };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let short =
@@ -54,6 +58,17 @@ impl Settings {
             threads: number("THREADS", cores)?,
         }))
     }
+}
+
+fn text(name: &str) -> Option<String> {
+    std::env::var(format!("CROFT_BENCH_{name}")).ok()
+}
+
+fn number(name: &str, default: usize) -> Result<usize, E2eError> {
+    let parsed = |value: String| {
+        value.parse().map_err(|_| E2eError::unexpected("a number", format!("{name}={value}")))
+    };
+    text(name).map_or(Ok(default), parsed)
 }
 
 /// Croft, published and enrolled, with its daemon running or not.

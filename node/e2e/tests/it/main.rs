@@ -41,6 +41,7 @@ mod tools;
 mod trial;
 mod upgrade;
 mod usage;
+mod variants;
 mod waivers;
 mod wiretap;
 mod workers;

@@ -3,13 +3,16 @@
 use croft_domain::code::Code;
 use croft_domain::evidence::BundleState;
 use croft_domain::id::BundleRef;
+use croft_trust::store::ApprovedBundle;
 
 use super::Keeper;
 use crate::agent::memory::Memory;
 use crate::agent::succession::{is_final, note_served};
 use crate::bundles::quarantine;
+use crate::clock;
 use crate::failure::Failure;
 use crate::limits::LOAD_ATTEMPTS_MAX;
+use crate::state::measured::{Measurement, Record};
 use crate::supervisor::{Event, WorkerChange};
 
 impl Keeper {
@@ -81,14 +84,16 @@ impl Keeper {
                     progress.state = BundleState::Installed;
                 }
             }
-            WorkerChange::Ready { load_ms, checks } => {
+            WorkerChange::Ready { load_ms, checks, cpu, weights } => {
                 if let Some(progress) = memory.bundles.get_mut(bundle) {
                     progress.state = BundleState::Loaded;
                     progress.checks_passed = Some(checks);
                     progress.problem = None;
                     progress.load_failures = 0;
+                    progress.weights = weights;
                 }
-                tracing::info!(%bundle, load_ms, checks, "loaded");
+                tracing::info!(%bundle, load_ms, checks, cpu, "loaded");
+                memory.cpu = cpu;
                 memory.receipts.push((bundle.clone(), None, load_ms));
                 self.shared.attest.notify_one();
             }
@@ -96,13 +101,36 @@ impl Keeper {
         }
     }
 
+    /// Another variant takes the place of one that does not come up here, if the manifest lists one that may.
+    fn fall_back(&self, memory: &mut Memory, bundle: &BundleRef) {
+        let variants = |approved: &ApprovedBundle| !approved.manifest.variants.is_empty();
+        let approved = memory.trust.as_ref().and_then(|trust| trust.bundles.get(bundle));
+        let Some(manifest) = approved.filter(|a| variants(a)).map(|approved| approved.sha256) else { return };
+        let Some((variant, under)) = self.supervisor.weights_of(bundle).zip(memory.under()) else { return };
+        let problem = memory.bundles.get(bundle).and_then(|progress| progress.problem.as_ref());
+        let reason = problem.map(|failure| format!("{}: {failure}", failure.code())).unwrap_or_default();
+        let measurement = Measurement::Failed { reason };
+        memory.measured.note(Record { manifest, variant, under, measurement, at: clock::now() });
+        if let Err(e) = memory.measured.save(&self.shared.paths) {
+            tracing::error!(error = %Failure::caused(e.code(), &e), "cannot keep which variant failed");
+        }
+        let next = memory.files_of(bundle);
+        if next.first().is_none_or(|file| file.sha256 == variant) {
+            return;
+        }
+        if let Some(progress) = memory.bundles.get_mut(bundle) {
+            progress.state = BundleState::Fetching;
+            progress.load_failures = 0;
+        }
+        self.shared.changed();
+        self.shared.fetch.notify_one();
+    }
+
     fn worker_down(&self, memory: &mut Memory, bundle: &BundleRef, code: Code, message: String) {
         let is_damaged = matches!(code, Code::BlobCorrupt | Code::BlobTruncated | Code::BlobMissing);
         if is_damaged {
             // The file is not what was approved: it goes, and is fetched again.
-            let trust = memory.trust.clone();
-            let approved = trust.as_ref().and_then(|trust| trust.bundles.get(bundle));
-            for file in approved.iter().flat_map(|approved| &approved.manifest.files) {
+            for file in memory.files_of(bundle) {
                 let _ = quarantine::remove(&self.shared.paths, &file.sha256);
             }
         }
@@ -118,9 +146,13 @@ impl Keeper {
             () if is_final(code) || progress.load_failures >= LOAD_ATTEMPTS_MAX => BundleState::Failed,
             () => BundleState::Installed,
         };
-        if progress.state == BundleState::Failed || is_damaged {
+        let is_failed = progress.state == BundleState::Failed;
+        if is_failed || is_damaged {
             memory.receipts.push((bundle.clone(), Some(code), 0));
             self.shared.attest.notify_one();
+        }
+        if is_failed {
+            self.fall_back(memory, bundle);
         }
         if is_damaged {
             self.shared.fetch.notify_one();

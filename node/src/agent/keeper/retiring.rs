@@ -76,7 +76,10 @@ mod tests {
         let keep = |version| {
             let manifest = manifest("a", version, Sha256Digest([1; 32]));
             let manifest_sha256 = Sha256Digest([2; 32]);
-            (manifest.reference(), OwnedDecision::Keep { manifest: Box::new(manifest), manifest_sha256 })
+            let reference = manifest.reference();
+            let manifest = Box::new(manifest);
+            let keep = OwnedDecision::Keep { manifest, manifest_sha256, trial: None, spares: Vec::new() };
+            (reference, keep)
         };
         let (old, _) = keep(1);
         let other = manifest("b", 1, Sha256Digest([1; 32])).reference();

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use croft_domain::code::Code;
-use croft_proto::frames::{Alive, Rest, ToGateway, WorkerReport, WorkerUp, to_gateway, worker_report};
+use croft_proto::frames::{
+    Alive, Rest, ToGateway, WorkerReady, WorkerReport, WorkerUp, to_gateway, worker_report,
+};
 
 use super::{End, Keeper};
 use crate::failure::Failure;
@@ -73,8 +75,9 @@ impl Keeper {
                     }
                     let up = WorkerUp { slot: self.order.slot, generation };
                     house.tell(ToGateway { message: Some(to_gateway::Message::WorkerUp(up)) });
-                    self.tell(WorkerChange::Ready { load_ms: ready.load_ms, checks: ready.checks_passed })
-                        .await;
+                    let WorkerReady { load_ms, checks_passed: checks, cpu, .. } = ready;
+                    let weights = self.order.weights;
+                    self.tell(WorkerChange::Ready { load_ms, checks, cpu: level(&cpu), weights }).await;
                     return Heard::Ready;
                 }
                 Some(worker_report::Message::Alive(_)) | None => {}
@@ -196,7 +199,12 @@ fn silent(hang_after: Duration) -> Failure {
     Failure::new(Code::WorkerCrashed, message)
 }
 
-fn refusal_of(refusal: &croft_proto::frames::WorkerRefusal) -> Failure {
+/// The level of a processor back end; a level is a word, and what is longer is none.
+pub(in crate::supervisor) fn level(said: &str) -> String {
+    said.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')).take(32).collect()
+}
+
+pub(in crate::supervisor) fn refusal_of(refusal: &croft_proto::frames::WorkerRefusal) -> Failure {
     let known = Code::ALL.iter().copied().find(|code| code.as_str() == refusal.code);
     let message: String = refusal.message.chars().take(512).collect();
     Failure::new(known.unwrap_or(Code::WorkerCrashed), message)

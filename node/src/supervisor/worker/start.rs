@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{BufReader, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use croft_domain::code::Code;
 use croft_domain::memory::{MemoryPlan, ModelShape};
+use croft_proto::frames::Measure;
 use croft_vetting::gguf;
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -14,10 +15,10 @@ use super::{Keeper, WORKER_NAME};
 use crate::failure::Failure;
 use crate::limits::{MEMORY_SLACK_BYTES, MEMORY_THREAD_BYTES};
 use crate::spawn::{Launch, Output, Process, Program, launch};
-use crate::supervisor::Programs;
 use crate::supervisor::gateway::House;
 use crate::supervisor::packets::{Packets, channel};
 use crate::supervisor::trial;
+use crate::supervisor::{LoadOrder, Programs};
 
 const SLOT_FD: i32 = 3;
 const REPORT_FD: i32 = 4;
@@ -67,14 +68,76 @@ pub fn next_generation() -> u32 {
     GENERATION.fetch_add(1, Ordering::Relaxed)
 }
 
+/// What a worker is born with.
+pub struct Birth<'a> {
+    /// Which model.
+    pub order: &'a LoadOrder,
+    /// What workers may take.
+    pub programs: &'a Programs,
+    /// Its end of the way to the gateway.
+    pub slot: BorrowedFd<'a>,
+    /// The executable.
+    pub runtime: &'a File,
+    /// The verified files.
+    pub model: &'a [File],
+    /// Its number.
+    pub generation: u32,
+    /// The most that it may allocate of its own, in bytes.
+    pub own_bytes_max: u64,
+    /// What it is to measure, if it is not to serve.
+    pub measure: Option<Measure>,
+}
+
+impl Birth<'_> {
+    /// Starts the process; gives it and what it reports.
+    ///
+    /// # Errors
+    /// If the system has no processes, descriptors or memory left.
+    pub fn start(&self) -> std::io::Result<(Process, Packets)> {
+        let (reports, report_end) = channel().map_err(std::io::Error::other)?;
+        // Without an approved template there is nothing to be rendered with: chat is refused then.
+        let template = Some(&self.order.template).filter(|template| !template.is_empty());
+        let template = template.map(|template| memory_file("template", template.as_bytes())).transpose()?;
+        let trial = memory_file("trial", &trial::encode(&self.order.checks, self.measure))?;
+        let mut arguments = Vec::new();
+        let mut argument = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+        argument("--slot-fd", SLOT_FD.to_string());
+        argument("--report-fd", REPORT_FD.to_string());
+        argument("--trial-fd", TRIAL_FD.to_string());
+        let model_fds: Vec<RawFd> = (MODEL_FD..).take(self.model.len()).collect();
+        for fd in &model_fds {
+            argument("--model-fd", fd.to_string());
+        }
+        if template.is_some() {
+            argument("--template-fd", TEMPLATE_FD.to_string());
+        }
+        argument("--generation", self.generation.to_string());
+        argument("--context", self.order.context_tokens.to_string());
+        argument("--slots", self.order.conversations.to_string());
+        argument("--threads", self.programs.threads.to_string());
+        argument("--kv-type", self.programs.allowance.kv.to_string());
+        argument("--memory-bytes", self.own_bytes_max.to_string());
+        let mut descriptors = vec![(self.slot, SLOT_FD), (report_end.as_fd(), REPORT_FD)];
+        descriptors.push((trial.as_fd(), TRIAL_FD));
+        descriptors.extend(template.iter().map(|template| (template.as_fd(), TEMPLATE_FD)));
+        descriptors.extend(self.model.iter().map(AsFd::as_fd).zip(model_fds));
+        let process = launch(&Launch {
+            program: Program::Opened { file: self.runtime.as_fd(), name: WORKER_NAME },
+            arguments,
+            descriptors,
+            capture_output: Output::Discard,
+        })?;
+        Ok((process, reports))
+    }
+}
+
 impl Keeper {
     pub(super) fn start(
         &self,
         house: &House,
         runtime: &File,
         model: &[File],
-        generation: u32,
-        own_bytes_max: u64,
+        (generation, own_bytes_max): (u32, u64),
     ) -> std::io::Result<(Process, Packets)> {
         let slot = usize::try_from(self.order.slot).ok().and_then(|index| house.slots.get(index));
         let slot = slot.ok_or_else(|| std::io::Error::other("no such slot"))?;
@@ -82,40 +145,8 @@ impl Keeper {
         if stale > 0 {
             tracing::info!(packets = stale, "threw away what a worker that is gone had not read");
         }
-        let (reports, report_end) = channel().map_err(std::io::Error::other)?;
-        // Without an approved template there is nothing to be rendered with: chat is refused then.
-        let template = Some(&self.order.template).filter(|template| !template.is_empty());
-        let template = template.map(|template| memory_file("template", template.as_bytes())).transpose()?;
-        let trial = memory_file("trial", &trial::encode(&self.order.checks))?;
-        let mut arguments = Vec::new();
-        let mut argument = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
-        argument("--slot-fd", SLOT_FD.to_string());
-        argument("--report-fd", REPORT_FD.to_string());
-        argument("--trial-fd", TRIAL_FD.to_string());
-        let model_fds: Vec<RawFd> = (MODEL_FD..).take(model.len()).collect();
-        for fd in &model_fds {
-            argument("--model-fd", fd.to_string());
-        }
-        if template.is_some() {
-            argument("--template-fd", TEMPLATE_FD.to_string());
-        }
-        argument("--generation", generation.to_string());
-        argument("--context", self.order.context_tokens.to_string());
-        argument("--slots", self.order.conversations.to_string());
-        argument("--threads", self.programs.threads.to_string());
-        argument("--kv-type", self.programs.allowance.kv.to_string());
-        argument("--memory-bytes", own_bytes_max.to_string());
-        let mut descriptors = vec![(slot.worker_end().as_fd(), SLOT_FD), (report_end.as_fd(), REPORT_FD)];
-        descriptors.push((trial.as_fd(), TRIAL_FD));
-        descriptors.extend(template.iter().map(|template| (template.as_fd(), TEMPLATE_FD)));
-        descriptors.extend(model.iter().map(AsFd::as_fd).zip(model_fds));
-        let process = launch(&Launch {
-            program: Program::Opened { file: runtime.as_fd(), name: WORKER_NAME },
-            arguments,
-            descriptors,
-            capture_output: Output::Discard,
-        })?;
-        Ok((process, reports))
+        let (order, programs, slot) = (&self.order, self.programs.as_ref(), slot.worker_end().as_fd());
+        Birth { order, programs, slot, runtime, model, generation, own_bytes_max, measure: None }.start()
     }
 }
 

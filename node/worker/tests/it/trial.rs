@@ -4,7 +4,7 @@ use std::io::{Read as _, Seek as _};
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
 
-use croft_proto::frames::{Check, Rendering, Trial, worker_report::Message};
+use croft_proto::frames::{Check, Measure, Rendering, Trial, worker_report::Message};
 use serde_json::Value;
 
 use crate::peer::{CHATML, STARTER, Setup, Worker, question};
@@ -33,7 +33,7 @@ fn rendered(reports: &[Message]) -> Vec<Rendering> {
 
 #[test]
 fn p3_check_prompts_are_asked_before_anybody_else_may() {
-    let trial = Trial { checks: vec![check("add(2, 3)"), check(ANSWER)] };
+    let trial = Trial { checks: vec![check("add(2, 3)"), check(ANSWER)], measure: None };
     let (mut worker, heard) = reports(&Setup { trial, ..Setup::default() });
     let Some(Message::Ready(ready)) = heard.last() else { panic!("{heard:?}") };
     assert_eq!(ready.checks_passed, 2);
@@ -45,7 +45,7 @@ fn p3_check_prompts_are_asked_before_anybody_else_may() {
 #[test]
 fn p3_a_wrong_answer_ends_the_worker_and_repeats_nothing() {
     let mut said = tempfile::tempfile().expect("temporary file");
-    let trial = Trial { checks: vec![check(ANSWER), check("xyzzy")] };
+    let trial = Trial { checks: vec![check(ANSWER), check("xyzzy")], measure: None };
     let (worker, heard) = reports(&Setup { trial, stderr: Some(&said), ..Setup::default() });
     let Some(Message::Refusal(refusal)) = heard.last() else { panic!("{heard:?}") };
     assert_eq!(refusal.code, "E-CHECK-FAILED");
@@ -62,7 +62,8 @@ fn p3_a_wrong_answer_ends_the_worker_and_repeats_nothing() {
 #[test]
 fn a_check_that_does_not_fit_is_a_failure() {
     let long = Check { prompt: "word ".repeat(4000), contains: "x".into() };
-    let (worker, heard) = reports(&Setup { trial: Trial { checks: vec![long] }, ..Setup::default() });
+    let (worker, heard) =
+        reports(&Setup { trial: Trial { checks: vec![long], measure: None }, ..Setup::default() });
     assert!(matches!(heard.last(), Some(Message::Refusal(refusal)) if refusal.code == "E-CHECK-FAILED"));
     assert_eq!(worker.wait().code(), Some(1));
 }
@@ -123,7 +124,7 @@ fn p2_the_template_inside_a_model_is_ignored() {
     let poisoned = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(poisoned.path(), &bytes).expect("written");
     let model = poisoned.path().to_str().expect("a path");
-    let trial = Trial { checks: vec![check(ANSWER)] };
+    let trial = Trial { checks: vec![check(ANSWER)], measure: None };
     let (mut worker, heard) = reports(&Setup { model, trial, ..Setup::default() });
     assert!(matches!(heard.last(), Some(Message::Ready(_))), "{heard:?}");
     let clean = texts(&printed(&format!("{STARTER}croft-starter-q8_0.gguf"), CHATML));
@@ -133,4 +134,24 @@ fn p2_the_template_inside_a_model_is_ignored() {
     assert_eq!(answer.text, ANSWER);
     // It is a template that would have done harm.
     assert!(texts(&printed(model, &poison))[0].text.contains("xyzzy"));
+}
+
+#[test]
+fn p6_a_measurement_is_made_on_made_up_text_and_leaves_nothing_to_callers() {
+    let measure = Some(Measure { streams: 4, time_max_ms: 20_000 });
+    let trial = Trial { checks: vec![check(ANSWER)], measure };
+    let (mut worker, heard) = reports(&Setup { trial, slots: 4, ..Setup::default() });
+    let Some(Message::Ready(ready)) = heard.last() else { panic!("{heard:?}") };
+    let measured = ready.measured.as_ref().expect("measured");
+    assert_eq!((measured.streams, ready.checks_passed), (4, 1));
+    assert!(measured.millitokens_per_s > 1000 && measured.prompt_millitokens_per_s > 1000, "{measured:?}");
+    worker.hear_ready();
+    let answer = worker.answer(question(1, PROMPT));
+    assert_eq!((answer.text.as_str(), answer.cached()), (ANSWER, 0));
+    // More streams than it has slots are as many as it has.
+    let trial =
+        Trial { checks: Vec::new(), measure: Some(Measure { streams: u32::MAX, time_max_ms: u32::MAX }) };
+    let (_worker, heard) = reports(&Setup { trial, slots: 2, ..Setup::default() });
+    let Some(Message::Ready(ready)) = heard.last() else { panic!("{heard:?}") };
+    assert_eq!(ready.measured.as_ref().expect("measured").streams, 2);
 }
