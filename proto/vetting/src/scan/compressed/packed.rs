@@ -41,7 +41,7 @@ fn open<'d>(buffered: &'d mut Buffered<'_, '_>, format: Format) -> std::io::Resu
             let reader = LzmaReader::new_mem_limit(buffered, DICTIONARY_KIB_MAX, None)?;
             Box::new(Whole(Some(reader)))
         }
-        Format::Lz4 => Box::new(FrameDecoder::new(buffered)),
+        Format::Lz4 => Box::new(Lz4(Some(FrameDecoder::new(Seen { reader: buffered, is_at_end: false })))),
         _ => {
             let window_max = u64::from(DICTIONARY_KIB_MAX) * 1024;
             let decoder = StreamingDecoder::new_with_max_window_size(buffered, window_max);
@@ -73,6 +73,35 @@ impl<R: Read> Read for Whole<R> {
     }
 }
 
+/// A decoder that takes the end of its input for the end of a frame.
+struct Lz4<R: Read>(Option<FrameDecoder<Seen<R>>>);
+
+impl<R: Read> Read for Lz4<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let Some(decoder) = &mut self.0 else { return Ok(0) };
+        let count = decoder.read(into)?;
+        let ended = count == 0 && !into.is_empty();
+        if ended && self.0.take().is_some_and(|decoder| decoder.get_ref().is_at_end) {
+            return Err(std::io::Error::new(ErrorKind::UnexpectedEof, "the frame has no end"));
+        }
+        Ok(count)
+    }
+}
+
+/// A reader that remembers whether more was asked of it than it had.
+struct Seen<R> {
+    reader: R,
+    is_at_end: bool,
+}
+
+impl<R: Read> Read for Seen<R> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.reader.read(into)?;
+        self.is_at_end |= count == 0 && !into.is_empty();
+        Ok(count)
+    }
+}
+
 /// A decoder that leaves comparing the checksum to its caller.
 struct Zstd<R: Read>(StreamingDecoder<R, ruzstd::decoding::FrameDecoder>);
 
@@ -89,5 +118,26 @@ impl<R: Read> Read for Zstd<R> {
             }
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+
+    use super::*;
+    use crate::report::Verdict;
+
+    #[test]
+    fn p2_a_frame_of_lz4_ends_with_its_mark_and_nothing_behind_it() {
+        let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+        encoder.write_all(b"{\"a\": [1, 2, 3]}").expect("memory");
+        let whole = encoder.finish().expect("memory");
+        let verdict = |bytes: &[u8]| crate::scan::scan(&mut Cursor::new(bytes), bytes.len() as u64).verdict;
+        assert_eq!(verdict(&whole), Verdict::Pass);
+        for cut in 1..8 {
+            assert_ne!(verdict(&whole[..whole.len() - cut]), Verdict::Pass, "{cut} bytes cut");
+            assert_ne!(verdict(&[&whole[..], &vec![0; cut]].concat()), Verdict::Pass, "{cut} bytes more");
+        }
     }
 }
