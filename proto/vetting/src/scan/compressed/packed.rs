@@ -125,7 +125,6 @@ impl<R: Read> Read for Zstd<R> {
 mod tests {
     use std::io::{Cursor, Write};
 
-    use super::*;
     use crate::report::Verdict;
 
     #[test]
