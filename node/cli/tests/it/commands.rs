@@ -83,7 +83,9 @@ fn the_other_nouns_answer_on_stdout() {
     says(&["why", "-o", "json"], "\"verdict\": null");
     says(&["privacy"], "{\"os\":\"linux\"}");
     says(&["privacy", "-o", "json"], "\"text\": \"{\\\"os\\\":\\\"linux\\\"}\"");
-    says(&["models"], "coder@3  fetching");
+    says(&["models"], "coder@3  -        fetching");
+    let measured = station.croft(&["models", "--measure", "coder"], "");
+    assert!(err(&measured).contains("not on battery: q4_k_m, q4_0"), "{}", err(&measured));
     says(&["models", "-o", "json"], "\"state\": \"loaded\"");
     says(&["key"], "test-key\n");
     says(&["key", "--rotate"], "new-key\n");
@@ -91,7 +93,7 @@ fn the_other_nouns_answer_on_stdout() {
     says(&["service", "status"], "running, version 0.1.0\n");
     assert!(out(&station.croft(&["pause"], "")).is_empty());
     station.croft(&["resume"], "");
-    assert_eq!(station.asked(), ["paused true", "paused false"]);
+    assert_eq!(station.asked(), ["measure coder", "paused true", "paused false"]);
 }
 
 #[test]
