@@ -52,13 +52,15 @@ fn a_model_that_ranks_puts_documents_in_order() {
     let all = results(&api.post("/v1/rerank", &body).expect("an answer"));
     assert_eq!(all.len(), 4);
     assert!(all.is_sorted_by(|(_, a), (_, b)| a >= b), "{all:?}");
-    // Alone, each document gets the score that it has among others.
+    // Alone, each document gets the score that it has among others. Few tokens are summed up in half precision, many are
+    // not: a thousandth, less than what lies between the documents.
+    assert!(all[0].1 - all[3].1 > 2e-3, "{all:?}");
     for (index, score) in &all {
         let at = usize::try_from(*index).expect("small");
         let alone =
             json!({"model": "ranker", "query": "list orders", "documents": [{"text": documents[at]}]});
         let alone = results(&api.post("/v2/rerank", &alone).expect("an answer"));
-        assert!((alone[0].1 - score).abs() < 1e-4, "{alone:?} {all:?}");
+        assert!((alone[0].1 - score).abs() < 1e-3, "{alone:?} {all:?}");
     }
     let mut best = body.clone();
     best["top_n"] = json!(1);
