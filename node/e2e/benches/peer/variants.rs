@@ -86,7 +86,9 @@ fn publish(fleet: &Fleet, name: &str, files: &[PathBuf]) -> Result<(), E2eError>
     let first = files.first().cloned().unwrap_or_default();
     let others: Vec<&str> = files.iter().skip(1).flat_map(|file| ["--variant", file]).collect();
     let import = ["bundle", "import", name, &first, "--license", "Apache-2.0", "--context", "1024"];
-    fleet.ctl(&[&import[..], &["--slots", "4", "--source", "made for measuring"], &others].concat())?;
+    fleet.ctl(
+        &[&import[..], &["--slots", "4", "--source", "made for measuring", "--unlisted"], &others].concat(),
+    )?;
     let reference = format!("{name}@1");
     fleet.ctl(&["bundle", "approve", &reference, "--allow-source"])?;
     fleet.ctl(&["bundle", "publish", &reference])?;
