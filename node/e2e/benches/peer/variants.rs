@@ -74,11 +74,13 @@ pub fn run(files: &[PathBuf], pairs: usize, threads: usize) -> Result<(), E2eErr
     Ok(())
 }
 
+/// Every variant is measured, and none is faster than the one that serves by more than the approver's order outweighs.
 fn is_settled(model: &Value) -> bool {
-    let variants = model["variants"].as_array();
+    let Some(variants) = model["variants"].as_array() else { return false };
+    let speed = |variant: &Value| variant["tokens_per_s"].as_f64().unwrap_or(0.0);
+    let serving = variants.iter().find(|variant| variant["serves"] == true).map_or(0.0, speed);
     model["state"] == "loaded"
-        && variants.is_some_and(|all| all.iter().all(|v| v["standing"] != "unmeasured"))
-        && variants.is_some_and(|all| all.iter().filter(|v| v["here"] == true).all(|v| v["serves"] == true))
+        && variants.iter().all(|variant| variant["standing"] == "measured" && speed(variant) * 0.9 <= serving)
 }
 
 fn publish(fleet: &Fleet, name: &str, files: &[PathBuf]) -> Result<(), E2eError> {
